@@ -1,0 +1,115 @@
+// tls.h: TLS on mbedTLS, the keys and certificates we make, and the rules by which a peer is accepted.
+// tls.cc and x509.cc are the only files that see mbedTLS. mbedTLS 2.28 neither writes SANs nor matches iPAddress SANs:
+// both are done here (RFC 5280 4.2.1.6, RFC 6125; 4 or 16 bytes, no common-name fallback).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "io/stream.h"
+
+namespace kayak::io {
+
+// What a certificate says, as far as we use it.
+struct CertificateInfo {
+  std::string common_name;                 // a user's name
+  std::vector<std::string> organizations;  // a user's groups
+  std::vector<std::string> dns_names;      // dNSName SANs
+  std::vector<std::string> ip_addresses;   // iPAddress SANs, numeric text
+  WallTime not_before, not_after;
+  bool is_ca = false;
+  bool server_auth = false, client_auth = false;  // extended key usage
+  std::string public_key_sha256;                  // hex of SHA-256 over the SubjectPublicKeyInfo
+};
+
+// PEM private key (P-256, SEC1/PKCS#8 as mbedTLS writes it).
+Result<std::string> generate_key_pem(Random& random);
+// RSA 2048 for service-account tokens (RS256), PEM. Takes hundreds of milliseconds: call on the pool.
+Result<std::string> generate_rsa_key_pem(Random& random, int bits = 2048);
+
+struct CertificateRequest {
+  std::string common_name;
+  std::vector<std::string> organizations;
+  std::vector<std::string> dns_names;
+  std::vector<std::string> ip_addresses;
+  bool is_ca = false;
+  bool server_auth = false, client_auth = false;
+  WallTime not_before, not_after;
+};
+// A certificate over the public half of `key_pem`, signed by the issuer; self-signed when the issuer is empty.
+Result<std::string> issue_certificate_pem(Random& random, const CertificateRequest& request, std::string_view key_pem,
+                                          std::string_view issuer_certificate_pem, std::string_view issuer_key_pem);
+Result<CertificateInfo> parse_certificate_pem(std::string_view pem);
+
+std::string sha256(std::string_view bytes);  // 32 raw bytes
+// Streaming SHA-256.
+class Sha256 {
+ public:
+  Sha256();
+  Sha256(Sha256&&) noexcept;
+  ~Sha256();
+  void update(std::string_view bytes);
+  std::string finish();  // 32 raw bytes
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Who the other side of a verified connection is.
+struct TlsPeer {
+  std::optional<CertificateInfo> certificate;  // set only when it verified against the client CA for clientAuth
+  std::string alpn;                            // "" when none was agreed
+};
+
+class TlsStream : public Stream {
+ public:
+  virtual const TlsPeer& tls_peer() const = 0;
+};
+
+struct TlsServerOptions {
+  std::string certificate_pem, key_pem;  // chain, leaf first
+  std::string client_ca_pem;             // empty: client certificates are not asked for
+  std::vector<std::string> alpn;         // in order of preference, e.g. {"h2", "http/1.1"}
+};
+// Certificates can be replaced while it serves: connections accepted later see the new ones.
+class TlsServer {
+ public:
+  static Result<std::unique_ptr<TlsServer>> create(Context context, TlsServerOptions options);
+  virtual ~TlsServer() = default;
+  virtual Result<void> replace(TlsServerOptions options) = 0;
+  // The handshake runs on the TLS worker thread (bounded queue), then the session moves to the loop. A client
+  // certificate that does not verify ends the handshake with bad_certificate.
+  // Errors: Unauthorized (bad certificate), Timeout (10 s), Io, TooManyRequests (queue full).
+  virtual Task<Result<std::unique_ptr<TlsStream>>> handshake(StreamPtr plain, StopToken stop = StopToken()) = 0;
+};
+
+// A client cannot be made without a way to know its server: a name (DNS name or IP, matched against SANs only) under a
+// CA, or the server's pinned public key.
+class TlsServerIdentity {
+ public:
+  static TlsServerIdentity name(std::string dns_name_or_ip, std::string ca_pem);  // ca_pem empty: the system's CAs
+  static TlsServerIdentity pinned_key(std::string public_key_sha256_hex);
+
+ private:
+  friend class TlsClient;
+  TlsServerIdentity() = default;
+  friend struct TlsClientAccess;
+  std::string name_, ca_pem_, pin_;
+};
+struct TlsClientOptions {
+  TlsServerIdentity server;
+  std::string certificate_pem, key_pem;  // empty: anonymous
+  std::vector<std::string> alpn;
+};
+// Errors: Unauthorized (the server is not who it should be, with the reason), Timeout, Io.
+Task<Result<std::unique_ptr<TlsStream>>> tls_connect(Context context, StreamPtr plain, TlsClientOptions options,
+                                                     StopToken stop = StopToken());
+
+}  // namespace kayak::io

@@ -1,0 +1,141 @@
+// store.h: the asynchronous Store, with etcd v3's semantics: revisioned keys, transactions with compares, ranges at a
+// revision, watches from a revision, compaction. The only header of src/store that others include.
+// Every write is durable (fsync) before it is acknowledged. Readers above it lag by contract: a write returns its
+// revision, and a reader waits until it has seen that revision.
+// Source: etcd v3 API (rpc.proto, kv.proto).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "io/loop.h"
+
+namespace kayak::store {
+
+using Revision = std::int64_t;
+using Bytes = std::shared_ptr<const std::string>;
+
+struct KeyValue {
+  std::string key;
+  Bytes value;                   // null in keys_only answers
+  Revision create_revision = 0;  // of the key's current life
+  Revision mod_revision = 0;
+  std::int64_t version = 0;  // 1 at creation
+  std::int64_t lease = 0;
+};
+
+struct Compare {
+  enum class Target : std::uint8_t { kVersion, kCreateRevision, kModRevision, kValue, kLease };
+  enum class Result : std::uint8_t { kEqual, kGreater, kLess, kNotEqual };
+  std::string key;
+  Target target = Target::kModRevision;
+  Result result = Result::kEqual;
+  std::int64_t number = 0;  // an absent key has version, revisions and lease 0
+  std::string value;        // for kValue
+};
+
+// Keys in [key, range_end); range_end empty: `key` alone; range_end "\0": all keys >= key.
+struct RangeRequest {
+  std::string key, range_end;
+  Revision revision = 0;   // 0: the newest
+  std::int64_t limit = 0;  // 0: no limit
+  bool keys_only = false;
+  bool count_only = false;
+};
+struct RangeResponse {
+  std::vector<KeyValue> kvs;  // in key order
+  bool more = false;          // the limit cut it
+  std::int64_t count = 0;     // of all keys in the range, beyond the limit too
+  Revision revision = 0;      // the store's revision at the read
+};
+
+struct Op {
+  enum class Type : std::uint8_t { kPut, kDelete, kRange };
+  Type type = Type::kPut;
+  std::string key, range_end;  // range_end for kDelete and kRange
+  Bytes value;                 // kPut
+  std::int64_t lease = 0;      // kPut
+  bool previous = false;       // answer with the previous pairs
+  RangeRequest range;          // kRange
+};
+struct OpResponse {
+  std::vector<KeyValue> previous;
+  std::int64_t deleted = 0;
+  RangeResponse range;
+};
+struct TxnRequest {
+  std::vector<Compare> compares;  // all must hold
+  std::vector<Op> success, failure;
+};
+struct TxnResponse {
+  bool succeeded = false;
+  Revision revision = 0;              // of this transaction when it wrote, else the store's
+  std::vector<OpResponse> responses;  // of the branch that ran
+};
+
+struct WatchEvent {
+  enum class Type : std::uint8_t { kPut, kDelete };
+  Type type = Type::kPut;
+  KeyValue kv;                       // for kDelete: key and mod_revision (of the deletion) alone
+  std::optional<KeyValue> previous;  // kept for as long as the event is
+};
+// All events of one revision in the watched range, or a progress note (no events).
+struct WatchBatch {
+  Revision revision = 0;
+  std::vector<WatchEvent> events;
+};
+struct WatchRequest {
+  std::string key, range_end;
+  Revision start_revision = 0;  // first revision wanted; 0: from now on
+};
+// Ordered, no gap, no duplicate, no event before its revision is readable.
+class Watch {
+ public:
+  virtual ~Watch() = default;  // ends the watch
+  // Waits for at least one batch, then returns all that are ready. Errors: Expired (the start revision is compacted,
+  // or this reader fell behind the retained history), Cancelled, Unavailable (the store stopped).
+  virtual Task<Result<std::vector<WatchBatch>>> next(StopToken stop = StopToken()) = 0;
+};
+
+struct Stats {
+  std::uint64_t keys = 0;
+  std::uint64_t database_bytes = 0;
+  std::uint64_t commits = 0;  // transactions on disk
+  std::uint64_t written_entries = 0;
+  Revision revision = 0, compacted = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+  // Errors: Expired (revision compacted), Invalid (revision from the future), Cancelled, Corrupt.
+  virtual Task<Result<RangeResponse>> range(RangeRequest request, StopToken stop = StopToken()) = 0;
+  // Durable when it returns with a write. Errors: NoSpace, TooLarge (value over 1.5 MiB or over 128 ops), Invalid (a
+  // key written twice), Unavailable, Cancelled (then the outcome is unknown).
+  virtual Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop = StopToken()) = 0;
+  virtual Result<std::unique_ptr<Watch>> watch(WatchRequest request) = 0;
+  // Drops what only revisions below `revision` see. Errors: Expired (already), Invalid (future).
+  virtual Task<Result<void>> compact(Revision revision, StopToken stop = StopToken()) = 0;
+  virtual Revision revision() const = 0;   // the newest that is durable and applied; never goes back
+  virtual Revision compacted() const = 0;  // revisions up to this one cannot be read or watched from
+  virtual Stats stats() const = 0;
+  // Finishes what was accepted, closes the files.
+  virtual Task<void> close() = 0;
+};
+
+struct SqliteStoreOptions {
+  std::string path;                                     // of the database file; its folder must exist
+  std::size_t history_bytes = 8 * 1024 * 1024;          // of recent events kept in memory for watches
+  Duration compact_interval = std::chrono::minutes(5);  // history kept at least this long; 0: only by compact()
+  // Stops the process over a failed fsync: nothing is retried over it. A test may look instead.
+  std::function<void(const Error&)> on_fatal;
+};
+// Opens or makes the embedded engine. Checks the WAL frame by frame first. Errors: Corrupt (says what is damaged and
+// names `kayak snapshot restore`), NoSpace, Io, Busy (another process holds it).
+Task<Result<std::unique_ptr<Store>>> open_sqlite_store(Context context, SqliteStoreOptions options);
+
+}  // namespace kayak::store
