@@ -3,7 +3,7 @@ set -euo pipefail
 format="$(command -v clang-format-14 || command -v clang-format-19 || command -v clang-format)"
 failed=0
 # GCC 12 destroys braced temporaries twice in a statement with co_await (docs/decisions.md).
-if grep -nE 'co_await[^;]*[A-Za-z_:>]\{' -r src --include='*.cc' --include='*.h' | grep -vE '^\S+\s*//' ; then
+if grep -nE '(^|[^r]) co_await [^;]*[A-Za-z_:>]\{' -r src --include='*.cc' --include='*.h' | grep -vE '^\S+\s*//' ; then
   echo "lint: a braced temporary in a statement with co_await: name it, or call its constructor with ()" >&2
   failed=1
 fi
