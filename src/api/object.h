@@ -32,10 +32,15 @@ struct ObjectHeader {
 
 class Object {
  public:
-  // `text` is canonical JSON of the kind's storage version without metadata.resourceVersion.
+  // `text` is canonical JSON of the kind's storage version without metadata.resourceVersion. A revision of 0 is an
+  // object that is not stored (dry run): it has no resourceVersion. Errors: Corrupt (not such a text).
   static Result<std::shared_ptr<const Object>> from_stored(const Kind& kind, std::shared_ptr<const std::string> text,
                                                            store::Revision revision);
+  // The same content under another revision: what a DELETED event carries.
+  static std::shared_ptr<const Object> at_revision(const std::shared_ptr<const Object>& object,
+                                                   store::Revision revision);
   virtual ~Object() = default;
+  // The kind as stored (its storage version).
   virtual const Kind& kind() const = 0;
   virtual const ObjectHeader& header() const = 0;
   virtual store::Revision revision() const = 0;
@@ -44,11 +49,20 @@ class Object {
   // The JSON text as pieces to emit, resourceVersion spliced in. With `as_list_item`, without the kind/apiVersion
   // prefix.
   virtual void append_json(std::vector<io::Slice>& out, bool as_list_item) const = 0;
+  // The stored text itself: what a write compares with.
+  virtual const std::shared_ptr<const std::string>& text() const = 0;
+  // Where in text() the kind/apiVersion members end (just after the comma, or after '{' when there are none) and where
+  // `"resourceVersion":"...",` belongs.
+  virtual std::size_t prefix_end() const = 0;
+  virtual std::size_t revision_offset() const = 0;
 
   const std::string& name() const { return header().name; }
   const std::string& namespace_() const { return header().namespace_; }
   const std::string& uid() const { return header().uid; }
 };
 using ObjectRef = std::shared_ptr<const Object>;
+
+// The value of one of the kind's field selectors ("spec.nodeName"), or "" when the object has none.
+std::string_view field_value(const Object& object, std::string_view field);
 
 }  // namespace kayak::api
