@@ -144,10 +144,14 @@ using Document = std::shared_ptr<const Value>;
 
 struct ReadOptions {
   std::size_t max_depth = 256;
-  // Filled with the JSON path of every member that repeats an earlier one (the last one wins in the document).
+  // Values in the document; bounds the memory of a body like [0,0,0,...], where a value takes 20 times its text.
+  std::size_t max_nodes = 400'000;
+  // Filled with the JSON path of every member that repeats an earlier one (the last one wins in the document);
+  // each path once, at most 100 of them, as upstream.
   std::vector<std::string>* duplicates = nullptr;
 };
-// Reads exactly one JSON value. Errors: BadRequest, with the byte offset and what was expected.
+// Reads exactly one JSON value. Bytes that are not UTF-8 become U+FFFD.
+// Errors: BadRequest, with the byte offset and what was expected.
 Result<Value> read(std::string_view text, const ReadOptions& options = {});
 
 // Compact text as Go's json.Marshal gives it: no spaces, <, >, & and U+2028/9 escaped, members in document order.

@@ -16,6 +16,8 @@ class Quantity {
   Quantity() = default;
   // Errors: Invalid with upstream's message ("quantities must match the regular expression ...").
   static Result<Quantity> parse(std::string_view text);
+  // What upstream writes for `text`: canonical, but for a few spellings that it keeps ("+1", "1.500", "1E3").
+  static Result<std::string> canonical_text(std::string_view text);
   static Quantity of(std::int64_t value);         // DecimalSI
   static Quantity of_milli(std::int64_t milli);   // DecimalSI
   static Quantity of_binary(std::int64_t value);  // BinarySI, for bytes
@@ -31,8 +33,9 @@ class Quantity {
   bool operator==(const Quantity& other) const { return (*this <=> other) == 0; }
 
  private:
+  explicit Quantity(__int128 nano) : nano_(nano) {}
   enum class Format : std::uint8_t { kDecimalSI, kBinarySI, kDecimalExponent };
-  __int128 nano_ = 0;  // value in 1e-9 units; upstream rounds anything finer up
+  __int128 nano_ = 0;  // value in 1e-9 units; upstream rounds anything finer up. Saturates at 1.7e29.
   Format format_ = Format::kDecimalSI;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -42,6 +43,16 @@ std::string to_lower(std::string_view text);           // ASCII only
 bool iequals(std::string_view a, std::string_view b);  // ASCII case-insensitive
 // Go's strconv.Quote: double quotes, backslash escapes; used in upstream's messages.
 std::string quote(std::string_view text);
+// One UTF-8 code point at the front of a text.
+struct CodePoint {
+  char32_t value;    // U+FFFD when the bytes are not UTF-8
+  std::size_t size;  // bytes it takes; 1 for a wrong byte, as Go counts; 0 only when the text is empty
+  bool valid;
+};
+CodePoint next_code_point(std::string_view text);
+bool is_valid_utf8(std::string_view text);
+std::string to_valid_utf8(std::string_view text);  // every wrong byte becomes U+FFFD, as Go's decoders do
+void append_utf8(std::string& out, char32_t c);
 // A decimal integer that fills all of `text`; nullopt-like false otherwise.
 bool parse_int64(std::string_view text, std::int64_t* value);
 
