@@ -211,7 +211,7 @@ json::Value mount(std::string destination, std::string_view type, std::string_vi
   return out;
 }
 
-json::Value bind(std::string destination, std::string_view source, bool read_only) {
+json::Value bind_mount(std::string destination, std::string_view source, bool read_only) {
   return mount(std::move(destination), "bind", source, read_only ? "rbind,rprivate,ro" : "rbind,rprivate,rw");
 }
 
@@ -238,13 +238,13 @@ Result<void> add_volume_mounts(const OciInputs& in, Mounts& mounts) {
     const std::string destination = clean_path(text_at(item, {"mountPath"}));
     if (destination == "/") return Error(Code::kInvalid, cat("volume ", quote(name), " cannot be mounted at /"));
     if (mounts.has(destination)) return Error(Code::kInvalid, cat("two volumes are mounted at ", destination));
-    mounts.add(destination, bind(destination, volume->host_path, bool_at(item, {"readOnly"})));
+    mounts.add(destination, bind_mount(destination, volume->host_path, bool_at(item, {"readOnly"})));
   }
   for (const VolumePath& volume : in.image_volumes) {
     const std::string destination = clean_path(volume.name);
     // CVE-2022-23648: clean_path keeps it inside; the root itself is never replaced.
     if (destination != "/" && !mounts.has(destination))
-      mounts.add(destination, bind(destination, volume.host_path, false));
+      mounts.add(destination, bind_mount(destination, volume.host_path, false));
   }
   return Result<void>();
 }
@@ -253,7 +253,7 @@ void add_pod_files(const OciInputs& in, Mounts& mounts) {
   const json::Value* setting = security_context(in, "readOnlyRootFilesystem");
   const bool read_only = setting != nullptr && setting->bool_or(false);
   const auto add = [&](const std::string& destination, const std::string& source, bool ro) {
-    if (!source.empty() && !mounts.has(destination)) mounts.add(destination, bind(destination, source, ro));
+    if (!source.empty() && !mounts.has(destination)) mounts.add(destination, bind_mount(destination, source, ro));
   };
   add("/dev/shm", in.sandbox.shm, false);
   add("/etc/hostname", in.sandbox.hostname, read_only);
