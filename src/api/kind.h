@@ -24,15 +24,16 @@ struct Kind {
   std::string_view verbs;  // comma separated, as discovery lists them
   std::span<const SubresourceRow> subresources;
   std::string_view storage_prefix;   // "/registry/pods"; empty: not stored
-  std::string_view storage_version;  // version written to the store
+  std::string_view storage_version;  // apiVersion written to the store: "v1", "apps/v1", "autoscaling/v2"
   std::string_view storage_version_hash;
   std::string_view field_selectors;  // comma separated
   bool generation = false;           // metadata.generation counts spec changes
   bool has_status = false;
   const Message* message = nullptr;
 
-  std::string api_version() const;     // "v1", "apps/v1"
-  std::string group_resource() const;  // "pods", "deployments.apps": as messages name it
+  std::string api_version() const;                                 // "v1", "apps/v1"
+  std::string group_resource() const;                              // "pods", "deployments.apps": as messages name it
+  const SubresourceRow* subresource(std::string_view name) const;  // null when there is none
 };
 
 std::span<const Kind> all_kinds();

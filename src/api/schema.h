@@ -73,6 +73,9 @@ struct Message {
 
 // All built-in messages, by full name; null when unknown.
 const Message* find_message(std::string_view full_name);
+// The message of a kind as documents name it: ("apps/v1", "Deployment"). Meta kinds (Status, DeleteOptions, ...) are
+// found under every group version. Null when unknown.
+const Message* find_message(std::string_view api_version, std::string_view kind);
 std::span<const Message* const> all_messages();
 
 // What strict decoding reports; upstream's wording: unknown field "spec.foo", duplicate field "spec.foo".
