@@ -156,6 +156,8 @@ class EventRecorder {
   // `reference` is a core/v1 ObjectReference document (fieldPath for containers: spec.containers{name}).
   virtual void event(json::Value reference, std::string type, std::string reason, std::string message) = 0;
 };
+// The core/v1 ObjectReference document of `object`.
+json::Value reference_to(const api::Object& object);
 // `component` is the event's source, `host` its node ("" for controllers). Sends from a task in `scope`.
 std::unique_ptr<EventRecorder> make_event_recorder(Context context, Client& client, std::string component,
                                                    std::string host, io::TaskScope& scope);

@@ -3,6 +3,7 @@
 // Source: RFC 9110, 9112, 9113.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,19 +19,49 @@
 namespace kayak::io {
 
 // Header fields in order of arrival; names compare ASCII case-insensitively and are kept as sent (lower case in h2).
+// All text sits in one buffer: a watch keeps its request for hours, and a request should cost few allocations.
 class Headers {
  public:
-  void add(std::string name, std::string value) { fields_.emplace_back(std::move(name), std::move(value)); }
-  void set(std::string_view name, std::string value);
+  using Field = std::pair<std::string_view, std::string_view>;  // name, value
+  class Iterator {
+   public:
+    Field operator*() const { return headers_->field(index_); }
+    Iterator& operator++() {
+      ++index_;
+      return *this;
+    }
+    bool operator==(const Iterator& other) const = default;
+
+   private:
+    friend class Headers;
+    Iterator(const Headers* headers, std::size_t index) : headers_(headers), index_(index) {}
+    const Headers* headers_;
+    std::size_t index_;
+  };
+
+  void add(std::string_view name, std::string_view value);
+  void set(std::string_view name, std::string_view value);  // instead of all fields of that name
+  void remove(std::string_view name);
+  // Views are valid until the next change.
   std::string_view get(std::string_view name) const;  // the first, "" when absent
   bool has(std::string_view name) const;
   std::vector<std::string_view> all(std::string_view name) const;
-  auto begin() const { return fields_.begin(); }
-  auto end() const { return fields_.end(); }
-  std::size_t size() const { return fields_.size(); }
+  // Whether a comma-separated list under `name` holds `token` (ASCII case-insensitive), e.g. Connection: close.
+  bool has_token(std::string_view name, std::string_view token) const;
+  Iterator begin() const { return Iterator(this, 0); }
+  Iterator end() const { return Iterator(this, places_.size()); }
+  std::size_t size() const { return places_.size(); }
+  bool empty() const { return places_.empty(); }
+  void clear();                                         // keeps the memory
+  void reserve(std::size_t fields, std::size_t bytes);  // bytes: of all names and values
 
  private:
-  std::vector<std::pair<std::string, std::string>> fields_;
+  struct Place {  // the value follows the name in text_
+    std::uint32_t begin, name_size, value_size;
+  };
+  Field field(std::size_t index) const;
+  std::string text_;
+  std::vector<Place> places_;
 };
 
 struct HttpLimits {

@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <deque>
+
+#include "io/poller.h"
 
 namespace kayak::io {
 
@@ -15,6 +18,9 @@ std::uint64_t to_milliseconds(Duration duration) {
   const std::int64_t ns = std::max<std::int64_t>(duration.count(), 0);
   return static_cast<std::uint64_t>((ns + 999'999) / 1'000'000);
 }
+
+// Coroutines that wake each other without end still let I/O and timers in after so long.
+constexpr std::uint64_t kDrainNanoseconds = 2'000'000;
 }  // namespace
 
 struct Loop::Impl {
@@ -29,7 +35,11 @@ struct Loop::Impl {
   std::uint64_t longest_turn = 0;
 
   void drain() {
-    if (ReadyQueue::current().drain()) {
+    ReadyQueue& ready = ReadyQueue::current();
+    const std::uint64_t start = uv_hrtime();
+    while (ready.drain(16) && uv_hrtime() - start < kDrainNanoseconds) {
+    }
+    if (!ready.empty()) {
       uv_idle_start(&idle, [](uv_idle_t*) {});
     } else {
       uv_idle_stop(&idle);
@@ -47,6 +57,8 @@ struct Loop::Impl {
 
 Loop::Loop() : impl_(std::make_unique<Impl>()) {
   uv_ = &impl_->loop;
+  // A peer or child that went away is an error of the write (EPIPE), not the end of the process.
+  std::signal(SIGPIPE, SIG_IGN);
   ASSERT(uv_loop_init(uv_) == 0);
   uv_->data = this;
   impl_->posted_async.data = impl_.get();
@@ -69,14 +81,17 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
     // uv_now is taken right after the poll returned, in milliseconds; hrtime here misses the poll callbacks' time by
     // design: they only queue, the coroutines below do the work.
     impl->turn_start = uv_hrtime();
+    ReadyQueue::current().begin_turn();
     impl->drain();
   });
   // Only real work keeps the loop alive.
   uv_unref(reinterpret_cast<uv_handle_t*>(&impl_->prepare));
   uv_unref(reinterpret_cast<uv_handle_t*>(&impl_->check));
+  poller_ = std::make_unique<Poller>(uv_);
 }
 
 Loop::~Loop() {
+  poller_.reset();
   uv_close(reinterpret_cast<uv_handle_t*>(&impl_->posted_async), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&impl_->prepare), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&impl_->check), nullptr);
@@ -180,18 +195,12 @@ Task<Result<void>> Loop::sleep(Duration duration, StopToken stop) {
 namespace {
 struct YieldAwaiter {
   bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> handle) const { ReadyQueue::current().push(handle); }
+  void await_suspend(std::coroutine_handle<> handle) const { ReadyQueue::current().push_later(handle); }
   void await_resume() const noexcept {}
 };
 }  // namespace
 
-Task<void> Loop::yield() {
-  // Through a zero timer: pushing to the ready queue alone would run before any I/O is polled.
-  Event fired;
-  Timer timer = after(Duration(0), [&fired] { fired.set(); });
-  co_await fired.wait();
-  co_await YieldAwaiter();
-}
+Task<void> Loop::yield() { co_await YieldAwaiter(); }
 
 Duration Loop::take_longest_turn() { return Duration(std::exchange(impl_->longest_turn, 0)); }
 

@@ -19,6 +19,8 @@ struct uv_loop_s;
 
 namespace kayak::io {
 
+class Poller;
+
 class Loop {
  public:
   Loop();
@@ -38,7 +40,7 @@ class Loop {
 
   // Errors: Cancelled when `stop` fired first.
   Task<Result<void>> sleep(Duration duration, StopToken stop = StopToken());
-  // Goes to the back of the ready queue, so that I/O is served in between.
+  // Goes on in the loop's next turn, so that I/O and timers are served in between.
   Task<void> yield();
 
   // `action` once after `delay` (or every `period`), until the handle is destroyed. The callback must not block.
@@ -64,6 +66,7 @@ class Loop {
 
   // For the files of src/io alone.
   uv_loop_s* uv() { return uv_; }
+  Poller& poller() { return *poller_; }
   // The longest time callbacks held the loop since the last call, for the watchdog metric.
   Duration take_longest_turn();
 
@@ -72,6 +75,7 @@ class Loop {
   void offload_erased(std::function<void()> work, std::function<void()> done);
   std::unique_ptr<Impl> impl_;
   uv_loop_s* uv_;
+  std::unique_ptr<Poller> poller_;
 };
 
 // Fires its token when the deadline passes or the parent stops.

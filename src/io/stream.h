@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -35,13 +36,16 @@ struct Endpoint {
 
 class Stream {
  public:
-  virtual ~Stream() = default;  // closes when open
+  virtual ~Stream() = default;  // closes when open; every read and write has ended by then
   // At least one byte into `buffer`; 0 at the end of the stream. Errors: Io, Cancelled. One reader at a time.
   virtual Task<Result<std::size_t>> read(std::span<char> buffer, StopToken stop = StopToken()) = 0;
   // All of `data`, in order; ends when the kernel has taken it (that is the back-pressure). One writer at a time.
   // After Cancelled the stream is unusable, as part of the data may have gone out.
   virtual Task<Result<void>> write(Slices data, StopToken stop = StopToken()) = 0;
-  // Tells the peer that no more will be written (FIN, close_notify).
+  // Ends when a read would not have to wait (bytes, the end or a failure are there), so that an idle connection needs
+  // no buffer of its own. Errors: Cancelled. Counts as the one reader; the default ends at once.
+  virtual Task<Result<void>> wait_readable(StopToken stop = StopToken());
+  // Tells the peer that no more will be written (FIN, close_notify). Errors: Io, Cancelled.
   virtual Task<Result<void>> shutdown(StopToken stop = StopToken()) = 0;
   // At once; pending reads and writes end with Cancelled.
   virtual void close() = 0;
@@ -64,8 +68,11 @@ Result<std::unique_ptr<Listener>> listen_tcp(Context context, const Endpoint& at
 Result<std::unique_ptr<Listener>> listen_unix(Context context, const std::string& path);
 Task<Result<StreamPtr>> connect_tcp(Context context, Endpoint to, StopToken stop = StopToken());
 Task<Result<StreamPtr>> connect_unix(Context context, std::string path, StopToken stop = StopToken());
-// Takes over a pipe, socket or FIFO descriptor that the loop can poll.
+// Takes over a pipe, socket or FIFO descriptor that the loop can poll, and makes it (and every copy of it)
+// non-blocking. Errors: Invalid (a regular file), Io.
 Result<StreamPtr> adopt_fd(Context context, Fd fd);
+// Two connected streams, for tests and for talking to helpers.
+Result<std::pair<StreamPtr, StreamPtr>> stream_pair(Context context);
 // `host` numeric or by c-ares (/etc/hosts first); every address in order. Errors: NotFound, Timeout.
 Task<Result<std::vector<std::string>>> resolve(Context context, std::string host, StopToken stop = StopToken());
 // resolve, then connect_tcp to each until one answers.

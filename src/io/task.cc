@@ -11,6 +11,10 @@ ReadyQueue& ReadyQueue::current() {
   return queue;
 }
 
+void ReadyQueue::begin_turn() {
+  for (; !later_.empty(); later_.pop_front()) queue_.push_back(later_.front());
+}
+
 bool ReadyQueue::drain(std::size_t limit) {
   for (; limit > 0 && !queue_.empty(); --limit) {
     std::coroutine_handle<> handle = queue_.front();

@@ -24,12 +24,15 @@ class ReadyQueue {
  public:
   static ReadyQueue& current();  // this thread's own
   void push(std::coroutine_handle<> handle) { queue_.push_back(handle); }
-  bool empty() const { return queue_.empty(); }
-  // Resumes at most `limit` handles; true when some are left.
+  // Goes on only after the next begin_turn: what gives way to I/O and timers.
+  void push_later(std::coroutine_handle<> handle) { later_.push_back(handle); }
+  void begin_turn();
+  bool empty() const { return queue_.empty() && later_.empty(); }
+  // Resumes at most `limit` handles; true when some could go on at once.
   bool drain(std::size_t limit = 100'000);
 
  private:
-  std::deque<std::coroutine_handle<>> queue_;
+  std::deque<std::coroutine_handle<>> queue_, later_;
 };
 
 template <typename T>

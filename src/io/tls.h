@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -62,10 +63,25 @@ class Sha256 {
   std::unique_ptr<Impl> impl_;
 };
 
+// Used as std::optional<CertificateInfo>, but copies share it: every request carries its connection's peer.
+class SharedCertificate {
+ public:
+  SharedCertificate() = default;
+  SharedCertificate(CertificateInfo info)
+      : info_(std::make_shared<const CertificateInfo>(std::move(info))) {}  // NOLINT
+  explicit operator bool() const { return info_ != nullptr; }
+  bool has_value() const { return info_ != nullptr; }
+  const CertificateInfo& operator*() const { return *info_; }
+  const CertificateInfo* operator->() const { return info_.get(); }
+
+ private:
+  std::shared_ptr<const CertificateInfo> info_;
+};
+
 // Who the other side of a verified connection is.
 struct TlsPeer {
-  std::optional<CertificateInfo> certificate;  // set only when it verified against the client CA for clientAuth
-  std::string alpn;                            // "" when none was agreed
+  SharedCertificate certificate;  // set only when it verified against the client CA for clientAuth
+  std::string alpn;               // "" when none was agreed
 };
 
 class TlsStream : public Stream {
