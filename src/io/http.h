@@ -69,7 +69,8 @@ struct HttpLimits {
   std::size_t max_headers = 200;
   std::size_t max_body_bytes = 3 * 1024 * 1024;  // upstream's limit on request bodies
   Duration header_timeout = std::chrono::seconds(10);
-  Duration body_timeout = std::chrono::seconds(60);  // without progress
+  Duration body_timeout = std::chrono::seconds(60);   // without progress
+  Duration write_timeout = std::chrono::minutes(15);  // a client that takes nothing; long, as a paused pager does so
   Duration idle_timeout = std::chrono::seconds(120);
   std::size_t max_connections = 4096;
   std::size_t max_streams = 250;  // HTTP/2, per connection; 100 while unauthenticated

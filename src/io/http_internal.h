@@ -113,7 +113,7 @@ std::unique_ptr<HttpConnection> make_http1_connection(const HttpService& service
 std::unique_ptr<HttpConnection> make_http2_connection(const HttpService& service, StreamPtr stream, InputBuffer input,
                                                       TlsPeer peer);
 
-// Responses are written in such pieces, each within the body timeout: a client that takes less is given up.
+// Responses are written in such pieces, each within the write timeout: a client that takes less is given up.
 constexpr std::size_t kWritePiece = 128 * 1024;
 // How long a connection with unread input is kept after its last response, so that the client reads that before the
 // reset arrives which closing sends. Source: RFC 9112 9.6.
