@@ -102,6 +102,11 @@ struct Enveloped {
 Result<Enveloped> decode_envelope(std::string_view bytes);
 std::string encode_envelope(std::string_view api_version, std::string_view kind, const Message& message,
                             const json::Value& document);
+// The envelope around bytes that encode_protobuf has made.
+std::string wrap_envelope(std::string_view api_version, std::string_view kind, std::string_view raw);
+// One event of a protobuf watch, without the length that frames it: WatchEvent has no envelope of its own there, its
+// object has one.
+std::string encode_watch_event(std::string_view type, std::string_view object_envelope);
 
 // Strategic merge patch with all directives ($patch, $retainKeys, $setElementOrder/x, $deleteFromPrimitiveList/x).
 // Errors: BadRequest, Invalid with upstream's wording.
