@@ -9,6 +9,7 @@
 #include <deque>
 
 #include "io/poller.h"
+#include "io/spawner.h"
 
 namespace kayak::io {
 
@@ -91,6 +92,7 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
 }
 
 Loop::~Loop() {
+  spawner_.reset();
   poller_.reset();
   uv_close(reinterpret_cast<uv_handle_t*>(&impl_->posted_async), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&impl_->prepare), nullptr);
@@ -114,6 +116,11 @@ Task<void> run_root(Task<Result<void>> task, RootRun* root) {
   uv_stop(root->loop);
 }
 }  // namespace
+
+Spawner& Loop::spawner() {
+  if (!spawner_) spawner_ = std::make_unique<Spawner>(*this);
+  return *spawner_;
+}
 
 Result<void> Loop::run(Task<Result<void>> task) {
   RootRun root{.loop = uv_};

@@ -20,6 +20,7 @@ struct uv_loop_s;
 namespace kayak::io {
 
 class Poller;
+class Spawner;
 
 class Loop {
  public:
@@ -67,6 +68,7 @@ class Loop {
   // For the files of src/io alone.
   uv_loop_s* uv() { return uv_; }
   Poller& poller() { return *poller_; }
+  Spawner& spawner();  // made at the first use
   // The longest time callbacks held the loop since the last call, for the watchdog metric.
   Duration take_longest_turn();
 
@@ -76,6 +78,7 @@ class Loop {
   std::unique_ptr<Impl> impl_;
   uv_loop_s* uv_;
   std::unique_ptr<Poller> poller_;
+  std::unique_ptr<Spawner> spawner_;
 };
 
 // Fires its token when the deadline passes or the parent stops.
