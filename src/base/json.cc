@@ -42,17 +42,31 @@ bool Object::erase(std::string_view key) {
 
 namespace {
 
-// Go prints small and huge doubles with an exponent, all others plainly, in the fewest digits that read back alike.
+// Go prints small and huge doubles with an exponent, all others plainly, in the fewest digits that read back alike
+// (to_chars alone would spell out all digits of a large one).
 std::string go_float(double value) {
-  const double magnitude = std::fabs(value);
-  const bool exponent = magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21);
   char buffer[64];
-  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value,
-                                          exponent ? std::chars_format::scientific : std::chars_format::fixed);
+  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
   ASSERT(error == std::errc());
   std::string text(buffer, end);
-  if (const std::size_t e = text.find("e-0"); e != std::string::npos) text.erase(e + 2, 1);  // e-09 is e-9
-  return text;
+  const double magnitude = std::fabs(value);
+  const std::size_t e = text.find('e');
+  if (magnitude != 0 && (magnitude < 1e-6 || magnitude >= 1e21)) {
+    if (text[e + 2] == '0') text.erase(e + 2, 1);  // e-09 is e-9
+    return text;
+  }
+  std::int64_t exponent = 0;
+  ASSERT(parse_int64(std::string_view(text).substr(e + 1), &exponent));
+  std::string digits;
+  for (const char c : text.substr(0, e)) {
+    if (c >= '0' && c <= '9') digits += c;
+  }
+  const std::string sign = value < 0 ? "-" : "";
+  const auto count = static_cast<std::int64_t>(digits.size());
+  if (exponent < 0) return cat(sign, "0.", std::string(static_cast<std::size_t>(-exponent - 1), '0'), digits);
+  if (exponent + 1 >= count) return cat(sign, digits, std::string(static_cast<std::size_t>(exponent + 1 - count), '0'));
+  return cat(sign, digits.substr(0, static_cast<std::size_t>(exponent + 1)), ".",
+             digits.substr(static_cast<std::size_t>(exponent + 1)));
 }
 
 bool same_members(const Object& a, const Object& b) {

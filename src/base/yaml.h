@@ -1,4 +1,4 @@
-// yaml.h: YAML documents as JSON values, by yaml-cpp's events and never its DOM.
+// yaml.h: YAML documents as JSON values.
 // Scalars resolve by YAML 1.1 as upstream's reader does (0644 is 420, yes is true).
 #pragma once
 
@@ -13,11 +13,12 @@ namespace kayak::yaml {
 
 struct ReadLimits {
   std::size_t max_bytes = 3 * 1024 * 1024;
-  std::size_t max_nodes = 400'000;  // after alias expansion
+  std::size_t max_nodes = 400'000;  // after alias expansion; aliases have a smaller budget of their own
   std::size_t max_depth = 256;
   std::vector<std::string>* duplicates = nullptr;  // as json::ReadOptions
 };
-// Reads one YAML document (JSON is tried first, as it is the common case). Errors: BadRequest with line and column.
+// Reads one YAML document (JSON is tried first, as it is the common case); an empty text is null.
+// Errors: BadRequest with line and column, also for more than one document; TooLarge beyond max_bytes.
 // CPU-bound: call it off the loop for untrusted or large input.
 Result<json::Value> read(std::string_view text, const ReadLimits& limits = {});
 // Every document of a "---" separated stream; empty documents are left out.

@@ -10,9 +10,9 @@ case "${VERSION_ID:-}" in
 esac
 build="build-essential cmake ninja-build ccache pkg-config git ca-certificates python3
   clang-$clang clang-format-$clang clang-tidy-$clang lld-$clang libclang-rt-$clang-dev
-  libuv1-dev libsqlite3-dev protobuf-compiler libprotobuf-dev libmbedtls-dev libnghttp2-dev $boost libyaml-cpp-dev
+  libuv1-dev libsqlite3-dev protobuf-compiler libprotobuf-dev libmbedtls-dev libnghttp2-dev $boost
   libnl-3-dev libnl-route-3-dev libnl-genl-3-dev libc-ares-dev libarchive-dev zlib1g-dev libzstd-dev libbz2-dev
-  liblzma-dev libxml2-dev libicu-dev nettle-dev libcli11-dev libspdlog-dev libfmt-dev catch2"
+  liblzma-dev libxml2-dev libicu-dev nettle-dev libcli11-dev catch2"
 tests="runc crun docker-registry busybox-static etcd-client etcd-server skopeo umoci curl jq openssl iproute2 nftables
   iptables procps strace"
 command -v kubectl >/dev/null || tests="$tests kubernetes-client"
