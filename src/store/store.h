@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -90,35 +91,47 @@ struct WatchBatch {
 };
 struct WatchRequest {
   std::string key, range_end;
-  Revision start_revision = 0;  // first revision wanted; 0: from now on
+  Revision start_revision = 0;  // first revision wanted (it may lie ahead); 0: from now on
+  bool previous = true;         // false: events come without their previous pair, which then is never read
 };
 // Ordered, no gap, no duplicate, no event before its revision is readable.
+// Every return that is up to date ends with a progress note unless its last event says as much, and a reader that waits
+// without events gets one within 100 ms of a write elsewhere, so that it knows which revision it has seen.
 class Watch {
  public:
-  virtual ~Watch() = default;  // ends the watch
+  virtual ~Watch() = default;  // ends the watch; no next() may be waiting
   // Waits for at least one batch, then returns all that are ready. Errors: Expired (the start revision is compacted,
   // or this reader fell behind the retained history), Cancelled, Unavailable (the store stopped).
   virtual Task<Result<std::vector<WatchBatch>>> next(StopToken stop = StopToken()) = 0;
+  // The next return comes at once and says how far this watch has seen, events or not.
+  virtual void request_progress() = 0;
 };
 
 struct Stats {
   std::uint64_t keys = 0;
   std::uint64_t database_bytes = 0;
-  std::uint64_t commits = 0;  // transactions on disk
+  std::uint64_t commits = 0;  // groups that reached the disk
   std::uint64_t written_entries = 0;
   Revision revision = 0, compacted = 0;
+  bool sweeping = false;            // compaction has rows left to drop
+  std::uint64_t index_bytes = 0;    // memory of the key index
+  std::uint64_t history_bytes = 0;  // memory of the recent events
+  std::uint64_t written_bytes = 0;  // given to the file system since the open, and so many times synced
+  std::uint64_t syncs = 0;
+  std::uint64_t longest_stall_us = 0;  // the longest that the disk kept anyone waiting, in microseconds
 };
 
 class Store {
  public:
   virtual ~Store() = default;
-  // Errors: Expired (revision compacted), Invalid (revision from the future), Cancelled, Corrupt.
+  // Errors: Expired (revision compacted), Invalid (revision from the future), Cancelled, Corrupt, Unavailable.
   virtual Task<Result<RangeResponse>> range(RangeRequest request, StopToken stop = StopToken()) = 0;
-  // Durable when it returns with a write. Errors: NoSpace, TooLarge (value over 1.5 MiB or over 128 ops), Invalid (a
-  // key written twice), Unavailable, Cancelled (then the outcome is unknown).
+  // Durable when it returns with a write. Errors: NoSpace, TooLarge (value over 1.5 MiB, over 128 ops or 16 MiB in
+  // all), Invalid (a key written twice), Unavailable, Cancelled (then the outcome is unknown).
   virtual Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop = StopToken()) = 0;
+  // Errors: Expired (start_revision is compacted), Invalid, Unavailable.
   virtual Result<std::unique_ptr<Watch>> watch(WatchRequest request) = 0;
-  // Drops what only revisions below `revision` see. Errors: Expired (already), Invalid (future).
+  // Drops what only revisions below `revision` see, in the background. Errors: Expired (already), Invalid (future).
   virtual Task<Result<void>> compact(Revision revision, StopToken stop = StopToken()) = 0;
   virtual Revision revision() const = 0;   // the newest that is durable and applied; never goes back
   virtual Revision compacted() const = 0;  // revisions up to this one cannot be read or watched from
@@ -131,11 +144,15 @@ struct SqliteStoreOptions {
   std::string path;                                     // of the database file; its folder must exist
   std::size_t history_bytes = 8 * 1024 * 1024;          // of recent events kept in memory for watches
   Duration compact_interval = std::chrono::minutes(5);  // history kept at least this long; 0: only by compact()
-  // Stops the process over a failed fsync: nothing is retried over it. A test may look instead.
+  // Called over a failed fsync or damage found while running: nothing is retried. Unset: a line to stderr and abort().
+  // When it returns, every further call gets Unavailable.
   std::function<void(const Error&)> on_fatal;
+  std::size_t wal_bytes = 4 * 1024 * 1024;  // bound of the write-ahead log; slow disks get less by themselves
+  std::string vfs;                          // the SQLite VFS to stand on (tests); empty: the system's
 };
 // Opens or makes the embedded engine. Checks the WAL frame by frame first. Errors: Corrupt (says what is damaged and
-// names `kayak snapshot restore`), NoSpace, Io, Busy (another process holds it).
+// names `kayak snapshot restore`), NoSpace, Io, Invalid (a newer version made it), Unavailable (another
+// process holds it).
 Task<Result<std::unique_ptr<Store>>> open_sqlite_store(Context context, SqliteStoreOptions options);
 
 }  // namespace kayak::store

@@ -1,0 +1,289 @@
+// database.cc: the connection, its statements, and what runs through them every day. Opening and proving stands in
+// recovery.cc.
+#include "store/database.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/strings.h"
+
+namespace kayak::store {
+
+namespace {
+
+std::string_view blob_of(sqlite3_stmt* statement, int column) {
+  const void* bytes = sqlite3_column_blob(statement, column);
+  const int size = sqlite3_column_bytes(statement, column);
+  return bytes == nullptr ? std::string_view() : std::string_view(static_cast<const char*>(bytes), size);
+}
+
+// Ends a statement's run when a function is left, so that no read transaction stays open: it would pin the log.
+struct Resetter {
+  sqlite3_stmt* statement;
+  ~Resetter() { sqlite3_reset(statement); }
+};
+
+std::uint64_t file_bytes(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+}  // namespace
+
+Error damaged(const std::string& file, std::uint64_t offset, std::string_view what) {
+  return Error(Code::kCorrupt, cat(file, " is damaged at byte ", offset, ": ", what,
+                                   ". Nothing was changed. Restore the newest snapshot: kayak snapshot restore"));
+}
+
+void Database::Closer::operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
+void Database::Finalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+
+Database::~Database() = default;
+
+Error Database::failure(int rc, std::string_view doing) const {
+  const int system_error = connection_ ? sqlite3_system_errno(connection_.get()) : 0;
+  std::string what = cat(doing, ": ", connection_ ? sqlite3_errmsg(connection_.get()) : sqlite3_errstr(rc), " (SQLite ",
+                         rc, ", errno ", system_error, ")");
+  // A quota that is used up is a full disk that SQLite does not know.
+  const bool quota = rc == SQLITE_IOERR_WRITE && (system_error == EDQUOT || system_error == ENOSPC);
+  if ((rc & 0xff) == SQLITE_FULL || quota) return Error(Code::kNoSpace, cat(options_.path, ": ", what));
+  if (auto damage = vfs_->damage()) {
+    return damaged(damage->file, damage->offset, "a page's checksum does not match its bytes");
+  }
+  const bool corrupt = (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB || rc == SQLITE_IOERR_SHORT_READ;
+  if (corrupt) return damaged(options_.path, 0, what);
+  return Error(Code::kIo, cat(options_.path, ": ", what));
+}
+
+Result<void> Database::connect() {
+  sqlite3* connection = nullptr;
+  const int rc =
+      sqlite3_open_v2(options_.path.c_str(), &connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs_->name());
+  connection_.reset(connection);
+  if (rc != SQLITE_OK) return failure(rc, "opening");
+  sqlite3_extended_result_codes(connection, 1);
+  // A close that was not asked for must leave the files as a crash would.
+  sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  int keep_wal = 1;
+  sqlite3_file_control(connection, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_wal);
+  sqlite3_wal_hook(
+      connection,
+      [](void* self, sqlite3*, const char*, int frames) {
+        static_cast<Database*>(self)->wal_frames_ = static_cast<std::uint64_t>(frames);
+        return SQLITE_OK;
+      },
+      this);
+  // Exclusive before the first access: then the index of the log lives in our memory, not in a shared file. No spill:
+  // a transaction reaches the log in one piece, as wal.h supposes. Deleted rows are not overwritten with zeros.
+  for (const char* pragma : {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", "PRAGMA cache_spill=OFF",
+                             "PRAGMA secure_delete=OFF", "PRAGMA wal_autocheckpoint=0", "PRAGMA cache_size=-1024",
+                             "PRAGMA cell_size_check=ON", "PRAGMA trusted_schema=OFF"}) {
+    // The first pragma that reads the file finds out whether it can be read.
+    const int done = sqlite3_exec(connection, pragma, nullptr, nullptr, nullptr);
+    if (done != SQLITE_OK) return failure(done, pragma);
+  }
+  return prepare();
+}
+
+Result<void> Database::prepare() {
+  const std::pair<Statement*, const char*> statements[] = {
+      {&begin_, "BEGIN IMMEDIATE"},
+      {&commit_, "COMMIT"},
+      {&rollback_, "ROLLBACK"},
+      {&insert_, "INSERT INTO log(id, entry) VALUES(?1, ?2)"},
+      {&replace_, "INSERT OR REPLACE INTO log(id, entry) VALUES(?1, ?2)"},
+      {&remove_, "DELETE FROM log WHERE id = ?1"},
+      {&select_, "SELECT entry FROM log WHERE id = ?1"},
+      {&scan_, "SELECT id, entry FROM log WHERE id >= ?1 ORDER BY id"},
+  };
+  for (const auto& [statement, sql] : statements) {
+    sqlite3_stmt* made = nullptr;
+    const int rc = sqlite3_prepare_v3(connection_.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &made, nullptr);
+    statement->reset(made);
+    if (rc != SQLITE_OK) return failure(rc, cat("preparing ", sql));
+  }
+  return Result<void>();
+}
+
+Result<void> Database::step(const Statement& statement, std::string_view doing) {
+  Resetter resetter{statement.get()};
+  const int rc = sqlite3_step(statement.get());
+  if (rc != SQLITE_DONE && rc != SQLITE_ROW) return failure(rc, doing);
+  return Result<void>();
+}
+
+Result<bool> Database::step_row(const Statement& statement, std::string_view doing) {
+  const int rc = sqlite3_step(statement.get());
+  if (rc != SQLITE_DONE && rc != SQLITE_ROW) return failure(rc, doing);
+  return rc == SQLITE_ROW;
+}
+
+void Database::rollback() {
+  // Some failures have rolled back already.
+  if (sqlite3_get_autocommit(connection_.get()) == 0) (void)step(rollback_, "rolling back");
+}
+
+Result<void> Database::write(std::span<const EntryRef> entries, const SweepLimits* sweep_limits, SweepResult* swept) {
+  Progress progress = progress_;
+  Result<void> done = step(begin_, "beginning a transaction");
+  if (done) done = append(entries);
+  if (done && sweep_limits != nullptr) done = sweep(*sweep_limits, &progress, swept);
+  if (done) done = step(commit_, "committing");
+  if (!done) {
+    rollback();
+    return done;
+  }
+  progress_ = progress;
+  if (!entries.empty()) {
+    const Entry& last = *entries.back();
+    durable_ = last.index;
+    revision_ = last.revision;
+    last_row_ = row_id(last.index, last.effects.size() - 1);
+    lock_.set_mark(LockFile::Mark{durable_, revision_});
+  }
+  return Result<void>();
+}
+
+Result<void> Database::append(std::span<const EntryRef> entries) {
+  LogIndex expected = durable_ + 1;
+  for (const EntryRef& entry : entries) {
+    ASSERT(entry->index == expected++);
+    for (std::size_t i = 0; i < entry->effects.size(); ++i) {
+      encode_row(*entry, i, durable_, &buffer_);
+      sqlite3_bind_int64(insert_.get(), 1, row_id(entry->index, i));
+      sqlite3_bind_blob64(insert_.get(), 2, buffer_.data(), buffer_.size(), SQLITE_STATIC);
+      if (auto done = step(insert_, "appending to the log"); !done) return done;
+    }
+  }
+  return Result<void>();
+}
+
+// Each row below the floor names the row that it superseded, which nobody sees any more; a deletion goes with it.
+// Rows go in the order of the log, so that after a crash no old version outlives its tombstone.
+Result<void> Database::sweep(const SweepLimits& limits, Progress* progress, SweepResult* swept) {
+  *swept = SweepResult();
+  swept->done = true;
+  std::vector<RowId> dead;
+  std::size_t bytes = 0;
+  Result<void> decoded;
+  auto look = [&](RowId row, const RowView& view) {
+    if (view.revision >= limits.floor) return false;
+    if (swept->looked_at >= limits.rows || bytes >= limits.bytes) {
+      swept->done = false;
+      return false;
+    }
+    ++swept->looked_at;
+    bytes += view.key.size() + view.value.size();
+    if (view.previous_row != 0) dead.push_back(view.previous_row);
+    if (view.type == EffectType::kDelete || view.type == EffectType::kNoop) dead.push_back(row);
+    if (view.type == EffectType::kDelete) swept->tombstones.push_back({std::string(view.key), row});
+    progress->swept_row = row;
+    return true;
+  };
+  if (auto done = scan(progress->swept_row + 1, look); !done) return done;
+  if (swept->looked_at == 0) return Result<void>();
+  // Neighbours together: a page that loses all its rows is freed without being written.
+  std::sort(dead.begin(), dead.end());
+  for (RowId row : dead) {
+    sqlite3_bind_int64(remove_.get(), 1, row);
+    if (auto done = step(remove_, "dropping a dead row"); !done) return done;
+    swept->deleted += static_cast<std::size_t>(sqlite3_changes(connection_.get()));
+  }
+  progress->kept_rows += swept->looked_at - swept->deleted;
+  progress->durable = durable_;
+  return put_meta(MetaRow::kProgress, encode_progress(*progress));
+}
+
+bool Database::sweep_pending(Revision floor) {
+  bool pending = false;
+  auto look = [&](RowId, const RowView& view) {
+    pending = view.revision < floor;
+    return false;
+  };
+  return scan(progress_.swept_row + 1, look) && pending;
+}
+
+Result<void> Database::put_meta(MetaRow row, std::string_view bytes) {
+  sqlite3_bind_int64(replace_.get(), 1, static_cast<RowId>(row));
+  sqlite3_bind_blob64(replace_.get(), 2, bytes.data(), bytes.size(), SQLITE_TRANSIENT);
+  return step(replace_, "writing a meta row");
+}
+
+Result<bool> Database::read(RowId row, const std::function<void(const RowView& view)>& visit) {
+  Resetter resetter{select_.get()};
+  sqlite3_bind_int64(select_.get(), 1, row);
+  Result<bool> found = step_row(select_, "reading a row");
+  if (!found || !*found) return found;
+  Result<RowView> view = decode_row(row, blob_of(select_.get(), 0));
+  if (!view) return damaged(options_.path, 0, cat("log entry ", row_index(row), ": ", view.error().message()));
+  visit(*view);
+  return true;
+}
+
+Result<void> Database::scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit) {
+  Resetter resetter{scan_.get()};
+  sqlite3_bind_int64(scan_.get(), 1, std::max(first, kFirstLogRow));
+  for (;;) {
+    Result<bool> found = step_row(scan_, "reading the log");
+    if (!found) return found.error();
+    if (!*found) return Result<void>();
+    const RowId row = sqlite3_column_int64(scan_.get(), 0);
+    Result<RowView> view = decode_row(row, blob_of(scan_.get(), 1));
+    if (!view) return damaged(options_.path, 0, cat("log entry ", row_index(row), ": ", view.error().message()));
+    if (!visit(row, *view)) return Result<void>();
+  }
+}
+
+Result<RowId> Database::first_row_of(Revision revision) {
+  // Revisions ascend with row ids; the ids themselves have gaps, so a probe looks at the next row that exists.
+  RowId low = progress_.swept_row + 1, high = last_row_ + 1;
+  while (low < high) {
+    const RowId middle = low + (high - low) / 2;
+    RowId found = high;
+    bool below = false;
+    auto look = [&](RowId row, const RowView& view) {
+      found = row;
+      below = view.revision < revision;
+      return false;
+    };
+    if (auto done = scan(middle, look); !done) return done.error();
+    if (below) {
+      low = found + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+Result<void> Database::checkpoint() {
+  int frames = 0, moved = 0;
+  const int rc = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+  if (rc != SQLITE_OK) return failure(rc, "moving the write-ahead log into the database");
+  // Once all is moved, SQLite begins the log anew with the next commit.
+  if (frames == moved) wal_frames_ = 0;
+  return Result<void>();
+}
+
+std::uint64_t Database::database_bytes() const { return file_bytes(options_.path) + file_bytes(wal_path()); }
+
+Result<void> Database::close() {
+  const int rc = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  Result<void> done;
+  if (rc != SQLITE_OK) done = failure(rc, "moving the write-ahead log into the database");
+  if (done) {
+    // Everything is in one file now: the log may go with the connection.
+    int keep_wal = 0;
+    sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_PERSIST_WAL, &keep_wal);
+    sqlite3_db_config(connection_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+  }
+  for (Statement* s : {&begin_, &commit_, &rollback_, &insert_, &replace_, &remove_, &select_, &scan_}) s->reset();
+  connection_.reset();
+  return done;
+}
+
+}  // namespace kayak::store

@@ -1,0 +1,254 @@
+// entry.cc: the bytes of rows.
+// A row is: CRC-32C of its id and of all that follows (4 bytes, little endian), type (the top bit marks the last row
+// of its entry), then varints and keys as encode_row writes them; a put's value is the rest.
+#include "store/entry.h"
+
+#include "store/checksum.h"
+
+namespace kayak::store {
+
+namespace {
+
+constexpr std::size_t kChecksumBytes = 4;
+constexpr std::uint8_t kLastBit = 0x80;
+constexpr std::uint8_t kIdentityType = 0x40;
+constexpr std::uint8_t kProgressType = 0x41;
+
+void put_varint(std::string* out, std::uint64_t number) {
+  while (number >= 0x80) {
+    out->push_back(static_cast<char>(number | 0x80));
+    number >>= 7;
+  }
+  out->push_back(static_cast<char>(number));
+}
+
+std::uint64_t zigzag(std::int64_t number) {
+  return static_cast<std::uint64_t>(number) << 1 ^ static_cast<std::uint64_t>(number >> 63);
+}
+std::int64_t unzigzag(std::uint64_t number) {
+  return static_cast<std::int64_t>(number >> 1) ^ -static_cast<std::int64_t>(number & 1);
+}
+
+// Reads from the front of `left`; once something is wrong every read gives 0 and `good` stays false.
+struct Reader {
+  std::string_view left;
+  bool good = true;
+
+  std::uint8_t byte() {
+    if (left.empty()) good = false;
+    if (!good) return 0;
+    const auto value = static_cast<std::uint8_t>(left.front());
+    left.remove_prefix(1);
+    return value;
+  }
+  // Only the shortest form is read, so that a row has one encoding.
+  std::uint64_t varint() {
+    std::uint64_t number = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      const std::uint8_t b = byte();
+      if (!good) return 0;
+      if (shift == 63 && b > 1) break;
+      number |= static_cast<std::uint64_t>(b & 0x7f) << shift;
+      if (b < 0x80) {
+        if (b == 0 && shift > 0) break;
+        return number;
+      }
+    }
+    good = false;
+    return 0;
+  }
+  // A varint in [low, high].
+  std::int64_t number(std::int64_t low, std::int64_t high) {
+    const std::uint64_t value = varint();
+    if (good && (value > static_cast<std::uint64_t>(high) || static_cast<std::int64_t>(value) < low)) good = false;
+    return good ? static_cast<std::int64_t>(value) : 0;
+  }
+  std::string_view bytes(std::size_t size) {
+    if (size > left.size()) good = false;
+    if (!good) return std::string_view();
+    const std::string_view part = left.substr(0, size);
+    left.remove_prefix(size);
+    return part;
+  }
+};
+
+std::uint32_t row_checksum(RowId row, std::string_view bytes) {
+  char id[8];
+  for (int i = 0; i < 8; ++i) id[i] = static_cast<char>(static_cast<std::uint64_t>(row) >> (8 * i));
+  return crc32c(crc32c(0, std::string_view(id, sizeof id)), bytes);
+}
+
+void seal(RowId row, std::string* out) {
+  const std::uint32_t crc = row_checksum(row, std::string_view(*out).substr(kChecksumBytes));
+  for (std::size_t i = 0; i < kChecksumBytes; ++i) (*out)[i] = static_cast<char>(crc >> (8 * i));
+}
+
+bool sealed(RowId row, std::string_view bytes) {
+  if (bytes.size() <= kChecksumBytes) return false;
+  std::uint32_t stored = 0;
+  for (std::size_t i = 0; i < kChecksumBytes; ++i) {
+    stored |= static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
+  }
+  return stored == row_checksum(row, bytes.substr(kChecksumBytes));
+}
+
+constexpr std::int64_t kMaxRevision = INT64_MAX / 4;
+
+// The fields that every log row begins with.
+void read_head(RowId row, Reader& in, RowView* view) {
+  const std::uint8_t type = in.byte();
+  view->last = (type & kLastBit) != 0;
+  view->type = static_cast<EffectType>(type & ~kLastBit);
+  if (view->type < EffectType::kPut || view->type > EffectType::kNoop) in.good = false;
+  view->term = in.varint();
+  view->revision = in.number(0, kMaxRevision);
+  const auto index = static_cast<std::int64_t>(row_index(row));
+  view->durable = static_cast<LogIndex>(index - in.number(1, index));
+}
+
+void read_key(RowId row, Reader& in, RowView* view) {
+  view->key = in.bytes(static_cast<std::size_t>(in.number(1, 1 << 30)));
+  const std::int64_t back = in.number(0, row);
+  view->previous_row = back == 0 ? 0 : row - back;
+  if (back != 0 && view->previous_row < kFirstLogRow) in.good = false;
+}
+
+void put_previous(RowId row, RowId previous, std::string* out) {
+  put_varint(out, previous == 0 ? 0 : static_cast<std::uint64_t>(row - previous));
+}
+
+}  // namespace
+
+std::size_t Entry::bytes() const {
+  std::size_t sum = 0;
+  for (const Effect& effect : effects) sum += effect.key.size() + (effect.value ? effect.value->size() : 0);
+  return sum;
+}
+
+void encode_row(const Entry& entry, std::size_t ordinal, LogIndex durable, std::string* out) {
+  ASSERT(ordinal < entry.effects.size() && durable < entry.index);
+  const Effect& effect = entry.effects[ordinal];
+  const RowId row = row_id(entry.index, ordinal);
+  out->assign(kChecksumBytes, '\0');
+  const bool last = ordinal + 1 == entry.effects.size();
+  out->push_back(static_cast<char>(static_cast<std::uint8_t>(effect.type) | (last ? kLastBit : 0)));
+  put_varint(out, entry.term);
+  put_varint(out, static_cast<std::uint64_t>(entry.revision));
+  put_varint(out, entry.index - durable);
+  switch (effect.type) {
+    case EffectType::kPut:
+      put_varint(out, effect.key.size());
+      out->append(effect.key);
+      put_previous(row, effect.previous_row, out);
+      put_varint(out, static_cast<std::uint64_t>(entry.revision - effect.create_revision));
+      put_varint(out, static_cast<std::uint64_t>(effect.version));
+      put_varint(out, zigzag(effect.lease));
+      if (effect.value) out->append(*effect.value);
+      break;
+    case EffectType::kDelete:
+      put_varint(out, effect.key.size());
+      out->append(effect.key);
+      put_previous(row, effect.previous_row, out);
+      break;
+    case EffectType::kCompact:
+      put_varint(out, static_cast<std::uint64_t>(effect.floor));
+      put_previous(row, effect.previous_row, out);
+      break;
+    case EffectType::kNoop:
+      break;
+  }
+  seal(row, out);
+}
+
+Result<RowView> decode_row(RowId row, std::string_view bytes) {
+  if (row < kFirstLogRow) return Error(Code::kCorrupt, "a row id below the log");
+  if (!sealed(row, bytes)) return Error(Code::kCorrupt, "a row's checksum does not match its bytes");
+  Reader in{bytes.substr(kChecksumBytes)};
+  RowView view;
+  read_head(row, in, &view);
+  switch (view.type) {
+    case EffectType::kPut:
+      read_key(row, in, &view);
+      view.create_revision = view.revision - in.number(0, view.revision);
+      view.version = in.number(1, INT64_MAX);
+      view.lease = unzigzag(in.varint());
+      view.value = in.left;
+      break;
+    case EffectType::kDelete:
+      read_key(row, in, &view);
+      if (!in.left.empty()) in.good = false;
+      break;
+    case EffectType::kCompact: {
+      view.floor = in.number(0, kMaxRevision);
+      const std::int64_t back = in.number(0, row);
+      view.previous_row = back == 0 ? 0 : row - back;
+      if (!in.left.empty()) in.good = false;
+      break;
+    }
+    case EffectType::kNoop:
+      if (!in.left.empty()) in.good = false;
+      break;
+  }
+  if (!in.good) return Error(Code::kCorrupt, "a row whose checksum matches does not decode");
+  return view;
+}
+
+Result<LogIndex> decode_durable(RowId row, std::string_view beginning) {
+  if (row < kFirstLogRow || beginning.size() <= kChecksumBytes) return Error(Code::kCorrupt, "not the head of a row");
+  Reader in{beginning.substr(kChecksumBytes)};
+  RowView view;
+  read_head(row, in, &view);
+  if (!in.good) return Error(Code::kCorrupt, "not the head of a row");
+  return view.durable;
+}
+
+std::string encode_identity(const Identity& identity) {
+  std::string out(kChecksumBytes, '\0');
+  out.push_back(static_cast<char>(kIdentityType));
+  put_varint(&out, identity.format);
+  put_varint(&out, identity.store_id.size());
+  out += identity.store_id;
+  seal(static_cast<RowId>(MetaRow::kIdentity), &out);
+  return out;
+}
+
+Result<Identity> decode_identity(std::string_view bytes) {
+  if (!sealed(static_cast<RowId>(MetaRow::kIdentity), bytes)) {
+    return Error(Code::kCorrupt, "the identity row's checksum does not match its bytes");
+  }
+  Reader in{bytes.substr(kChecksumBytes)};
+  Identity identity;
+  if (in.byte() != kIdentityType) in.good = false;
+  identity.format = in.varint();
+  // What follows belongs to the format, so a newer one is told by its number alone.
+  if (in.good && identity.format != 1) return identity;
+  identity.store_id = std::string(in.bytes(static_cast<std::size_t>(in.number(16, 16))));
+  if (!in.good || !in.left.empty()) return Error(Code::kCorrupt, "the identity row does not decode");
+  return identity;
+}
+
+std::string encode_progress(const Progress& progress) {
+  std::string out(kChecksumBytes, '\0');
+  out.push_back(static_cast<char>(kProgressType));
+  put_varint(&out, static_cast<std::uint64_t>(progress.swept_row));
+  put_varint(&out, progress.kept_rows);
+  put_varint(&out, progress.durable);
+  seal(static_cast<RowId>(MetaRow::kProgress), &out);
+  return out;
+}
+
+Result<Progress> decode_progress(std::string_view bytes) {
+  if (!sealed(static_cast<RowId>(MetaRow::kProgress), bytes)) {
+    return Error(Code::kCorrupt, "the progress row's checksum does not match its bytes");
+  }
+  Reader in{bytes.substr(kChecksumBytes)};
+  Progress progress;
+  if (in.byte() != kProgressType) in.good = false;
+  progress.swept_row = in.number(0, INT64_MAX);
+  progress.kept_rows = in.varint();
+  progress.durable = in.varint();
+  if (!in.good || !in.left.empty()) return Error(Code::kCorrupt, "the progress row does not decode");
+  return progress;
+}
+
+}  // namespace kayak::store

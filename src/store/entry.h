@@ -1,0 +1,102 @@
+// entry.h: log entries, and the bytes of their rows in the database.
+// An entry is the outcome of one transaction: effects only, nothing is evaluated again when it is applied. Each effect
+// is one row, so that compaction drops dead effects one by one and every value lies on disk once.
+// Pure: values in, values out. Reading checks everything, as the bytes come from a disk.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "store/store.h"
+
+namespace kayak::store {
+
+using LogIndex = std::uint64_t;  // of an entry; the first is 1
+using Term = std::uint64_t;
+using RowId = std::int64_t;  // the row's key: log index << 20 | place of the effect in its entry
+
+constexpr int kOrdinalBits = 20;
+constexpr std::size_t kMaxEffects = std::size_t{1} << kOrdinalBits;
+constexpr LogIndex kMaxLogIndex = LogIndex{1} << (62 - kOrdinalBits);
+// Row ids below the first entry's hold what is not log: see MetaRow.
+constexpr RowId kFirstLogRow = RowId{1} << kOrdinalBits;
+
+constexpr RowId row_id(LogIndex index, std::size_t ordinal) {
+  return static_cast<RowId>(index << kOrdinalBits | static_cast<LogIndex>(ordinal));
+}
+constexpr LogIndex row_index(RowId row) { return static_cast<LogIndex>(row) >> kOrdinalBits; }
+constexpr std::size_t row_ordinal(RowId row) { return static_cast<std::size_t>(row) & (kMaxEffects - 1); }
+
+// On disk: never renumber.
+enum class EffectType : std::uint8_t {
+  kPut = 1,
+  kDelete = 2,
+  kCompact = 3,  // history below `floor` may go
+  kNoop = 4,     // holds only its place in the log
+};
+
+struct Effect {
+  EffectType type = EffectType::kNoop;
+  std::string key;               // kPut, kDelete
+  Bytes value;                   // kPut
+  Revision create_revision = 0;  // kPut
+  std::int64_t version = 0;      // kPut
+  std::int64_t lease = 0;        // kPut
+  RowId previous_row = 0;        // what this one supersedes (a tombstone too); 0: nothing
+  Revision floor = 0;            // kCompact
+};
+
+struct Entry {
+  LogIndex index = 0;
+  Term term = 0;
+  Revision revision = 0;        // of the transaction; for kCompact and kNoop the store's at that place of the log
+  std::vector<Effect> effects;  // at least one
+  std::size_t bytes() const;    // of keys and values, for budgets
+};
+
+// One row as read; the views point into the bytes that were read.
+struct RowView {
+  EffectType type = EffectType::kNoop;
+  bool last = false;  // effect of its entry
+  Term term = 0;
+  Revision revision = 0;
+  LogIndex durable = 0;  // every entry up to here was on this disk before this row was written
+  std::string_view key, value;
+  Revision create_revision = 0;
+  std::int64_t version = 0;
+  std::int64_t lease = 0;
+  RowId previous_row = 0;
+  Revision floor = 0;
+};
+
+// Replaces `out` by the row of `entry.effects[ordinal]`; `durable` as in RowView, below entry.index.
+void encode_row(const Entry& entry, std::size_t ordinal, LogIndex durable, std::string* out);
+// Errors: Corrupt, with what is wrong (the caller knows the file).
+Result<RowView> decode_row(RowId row, std::string_view bytes);
+// The same without the checksum, of a row of which only the beginning is there: RowView::durable alone is set.
+// Used where something else vouches for the bytes. Errors: Corrupt.
+Result<LogIndex> decode_durable(RowId row, std::string_view beginning);
+
+// What is not log. On disk: never renumber.
+enum class MetaRow : RowId {
+  kIdentity = 0,  // written once, when the database is made
+  kProgress = 1,  // rewritten by every slice of a sweep
+};
+struct Identity {
+  std::uint64_t format = 1;
+  std::string store_id;  // 16 random bytes
+};
+struct Progress {
+  RowId swept_row = 0;          // rows up to here have been looked at by compaction: only live ones are left
+  std::uint64_t kept_rows = 0;  // so many
+  LogIndex durable = 0;         // as in RowView
+};
+std::string encode_identity(const Identity& identity);
+Result<Identity> decode_identity(std::string_view bytes);
+std::string encode_progress(const Progress& progress);
+Result<Progress> decode_progress(std::string_view bytes);
+
+}  // namespace kayak::store

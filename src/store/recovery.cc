@@ -1,0 +1,299 @@
+// recovery.cc: opening a database: making it, or proving that what is there is all that was ever acknowledged.
+// The order matters: everything is read and judged first; only a store found whole is written to (its torn tail is cut
+// and its write-ahead log moved into the database).
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/strings.h"
+#include "store/database.h"
+
+namespace kayak::store {
+
+namespace {
+
+constexpr char kMagic[16] = {'S', 'Q', 'L', 'i', 't', 'e', ' ', 'f', 'o', 'r', 'm', 'a', 't', ' ', '3', '\0'};
+constexpr const char* kSchema =
+    "CREATE TABLE log(id INTEGER PRIMARY KEY, entry BLOB NOT NULL);"
+    "PRAGMA application_id=0x4b41594b;"  // KAYK
+    "PRAGMA user_version=1;";
+
+Result<bool> exists(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0) return true;
+  if (errno == ENOENT) return false;
+  return error_from_errno(errno, cat("looking at ", path));
+}
+
+Result<void> sync_folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return error_from_errno(errno, cat("syncing the folder ", folder));
+  return Result<void>();
+}
+
+std::uint32_t big32(const char* at) {
+  std::uint32_t value = 0;
+  for (int i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(at[i]);
+  return value;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options, const RowSink& sink) {
+  Result<LockFile> lock = LockFile::acquire(options.path + "-lock");
+  if (!lock) return lock.error();
+  std::unique_ptr<Database> database(new Database(options, std::move(*lock)));
+  Result<std::unique_ptr<PageVfs>> vfs = PageVfs::create(options.vfs);
+  if (!vfs) return vfs.error();
+  database->vfs_ = std::move(*vfs);
+  Result<bool> there = exists(options.path);
+  if (!there) return there.error();
+  if (!*there) {
+    const auto mark = database->lock_.mark();
+    if ((mark && mark->index > 0) || exists(database->wal_path()).value_or(true)) {
+      return damaged(options.path, 0, "the file is missing, but the files beside it belong to a store that was used");
+    }
+    if (auto made = database->create(); !made) return made.error();
+  }
+  if (auto good = database->check_file_header(); !good) return good.error();
+  Result<WalReport> wal = database->walk_wal();
+  if (!wal) return wal.error();
+  if (auto done = database->connect(); !done) return done.error();
+  if (auto done = database->check_rows(sink); !done) return done.error();
+  if (auto done = database->check_nothing_lost(*wal); !done) return done.error();
+  // From here on the store is known to be whole.
+  if (auto done = database->cut_wal_tail(*wal); !done) return done.error();
+  const int rc =
+      sqlite3_wal_checkpoint_v2(database->connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (rc == SQLITE_OK) {
+    if (auto done = database->check_free_list(); !done) return done.error();
+  } else {
+    // On a full disk the log simply stays as long as it is: what is there can be read.
+    Error error = database->failure(rc, "moving the write-ahead log into the database");
+    if (error.code() != Code::kNoSpace) return error;
+  }
+  database->lock_.set_mark(LockFile::Mark{database->durable_, database->revision_});
+  return database;
+}
+
+// Under another name first: a database is there whole or not at all.
+Result<void> Database::create() const {
+  const std::string path = options_.path + ".new";
+  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
+  sqlite3* raw = nullptr;
+  int rc = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                           vfs_->name());
+  std::unique_ptr<sqlite3, Closer> connection(raw);
+  int reserved = static_cast<int>(kPageReserved);
+  const std::string page_size = cat("PRAGMA page_size=", kPageBytes);
+  if (rc == SQLITE_OK) rc = sqlite3_file_control(raw, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+  for (const char* sql :
+       {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", page_size.c_str(), "BEGIN", kSchema}) {
+    if (rc == SQLITE_OK) rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
+  }
+  if (rc == SQLITE_OK) {
+    sqlite3_stmt* insert = nullptr;
+    const std::string identity = encode_identity(Identity{1, options_.store_id});
+    rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(0, ?1)", -1, &insert, nullptr);
+    Statement owner(insert);
+    if (rc == SQLITE_OK) {
+      sqlite3_bind_blob64(insert, 1, identity.data(), identity.size(), SQLITE_STATIC);
+      if (sqlite3_step(insert) != SQLITE_DONE) rc = sqlite3_errcode(raw);
+    }
+  }
+  for (const char* sql : {"COMMIT", "PRAGMA journal_mode=WAL"}) {
+    if (rc == SQLITE_OK) rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
+  }
+  Result<void> done;
+  if (rc != SQLITE_OK) done = failure(rc, "making the database");
+  connection.reset();
+  if (done && ::rename(path.c_str(), options_.path.c_str()) != 0) {
+    done = error_from_errno(errno, cat("renaming ", path));
+  }
+  if (done) return sync_folder_of(options_.path);
+  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
+  return done;
+}
+
+// What SQLite would otherwise read without a checksum.
+Result<void> Database::check_file_header() const {
+  Fd fd(::open(options_.path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return error_from_errno(errno, cat("opening ", options_.path));
+  char page[kPageBytes];
+  const ssize_t size = ::pread(fd.get(), page, sizeof page, 0);
+  if (size < 0) return error_from_errno(errno, cat("reading ", options_.path));
+  if (size != static_cast<ssize_t>(sizeof page)) return damaged(options_.path, 0, "the file is cut short");
+  if (std::memcmp(page, kMagic, sizeof kMagic) != 0) return damaged(options_.path, 0, "not a SQLite database");
+  const bool ours = page[16] == static_cast<char>(kPageBytes >> 8) && page[17] == 0 && page[18] == 2 && page[19] == 2 &&
+                    page[20] == static_cast<char>(kPageReserved);
+  if (!ours) return damaged(options_.path, 16, "the header is not one that Kayak writes");
+  // Its checksum is not looked at yet: a crash while the log was moved may have torn it, and the log then holds it.
+  return Result<void>();
+}
+
+Result<WalReport> Database::walk_wal() const {
+  WalWalker walker(kPageBytes, kPageReserved);
+  Fd fd(::open(wal_path().c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) {
+    if (errno == ENOENT) return walker.report();
+    return error_from_errno(errno, cat("opening ", wal_path()));
+  }
+  std::string bytes(kWalFrameHeaderBytes + kPageBytes, '\0');
+  // How much of `size` bytes at `at` there is.
+  auto read_at = [&](std::uint64_t at, std::size_t size) -> ssize_t {
+    ssize_t got = 0;
+    do {
+      got = ::pread(fd.get(), bytes.data(), size, static_cast<off_t>(at));
+    } while (got < 0 && errno == EINTR);
+    return got;
+  };
+  std::uint64_t at = kWalHeaderBytes;
+  ssize_t got = read_at(0, kWalHeaderBytes);
+  if (got == static_cast<ssize_t>(kWalHeaderBytes)) {
+    walker.header(std::string_view(bytes).substr(0, kWalHeaderBytes));
+    while ((got = read_at(at, bytes.size())) == static_cast<ssize_t>(bytes.size())) {
+      walker.frame(bytes);
+      at += bytes.size();
+    }
+  }
+  if (got < 0) return error_from_errno(errno, cat("reading ", wal_path()));
+  return walker.report();
+}
+
+Result<void> Database::check_rows(const RowSink& sink) {
+  Statement all;
+  sqlite3_stmt* made = nullptr;
+  int rc = sqlite3_prepare_v2(connection_.get(), "SELECT id, entry FROM log ORDER BY id", -1, &made, nullptr);
+  all.reset(made);
+  if (rc != SQLITE_OK) return failure(rc, "reading the log");
+  bool last_before = true, identified = false;
+  std::uint64_t kept = 0;
+  while ((rc = sqlite3_step(all.get())) == SQLITE_ROW) {
+    const RowId row = sqlite3_column_int64(all.get(), 0);
+    const void* blob = sqlite3_column_blob(all.get(), 1);
+    const std::string_view bytes(static_cast<const char*>(blob),
+                                 blob == nullptr ? 0 : sqlite3_column_bytes(all.get(), 1));
+    if (row == static_cast<RowId>(MetaRow::kIdentity)) {
+      Result<Identity> identity = decode_identity(bytes);
+      if (!identity) return damaged(options_.path, 0, identity.error().message());
+      if (identity->format != 1) {
+        return Error(Code::kInvalid, cat(options_.path, " has format ", identity->format,
+                                         ", which a newer version of Kayak made; this one reads format 1"));
+      }
+      identified = true;
+      continue;
+    }
+    if (row == static_cast<RowId>(MetaRow::kProgress)) {
+      Result<Progress> progress = decode_progress(bytes);
+      if (!progress) return damaged(options_.path, 0, progress.error().message());
+      progress_ = *progress;
+      continue;
+    }
+    Result<RowView> view = decode_row(row, bytes);
+    if (!view) return damaged(options_.path, 0, cat("log entry ", row_index(row), ": ", view.error().message()));
+    const bool complete = row > progress_.swept_row;
+    if (complete) {
+      if (auto done = check_row_order(row, *view, last_before); !done) return done;
+    } else {
+      ++kept;
+    }
+    if (auto done = sink(row, *view, complete); !done) return damaged(options_.path, 0, done.error().message());
+    last_before = view->last;
+    last_row_ = row;
+    durable_ = row_index(row);
+    revision_ = view->revision;
+  }
+  if (rc != SQLITE_DONE) return failure(rc, "reading the log");
+  if (!identified) return damaged(options_.path, 0, "the identity row is missing");
+  if (kept != progress_.kept_rows) {
+    return damaged(options_.path, 0, cat(kept, " rows are left of the compacted log instead of ", progress_.kept_rows));
+  }
+  if (!last_before && last_row_ > progress_.swept_row) {
+    return damaged(options_.path, 0, cat("log entry ", row_index(last_row_), " ends in its middle"));
+  }
+  return Result<void>();
+}
+
+// Above the swept part every row follows the one before it without a gap.
+Result<void> Database::check_row_order(RowId row, const RowView&, bool last_before) const {
+  // Rows that compaction left before the swept mark say nothing about the order behind it.
+  const bool behind_mark = last_row_ <= progress_.swept_row;
+  const RowId before = behind_mark ? progress_.swept_row : last_row_;
+  const RowId next_effect = before + 1;
+  const RowId next_entry = row_id(row_index(before) + 1, 0);
+  const bool follows = behind_mark && before != 0 ? row == next_effect || row == next_entry
+                                                  : row == (last_before ? next_entry : next_effect);
+  if (follows) return Result<void>();
+  return damaged(options_.path, 0,
+                 cat("log entries between ", row_index(before), " and ", row_index(row), " are missing"));
+}
+
+Result<void> Database::check_nothing_lost(const WalReport& wal) const {
+  if (wal.commits_after_bad >= 2) {
+    return damaged(wal_path(), wal.bad_offset, "good transactions follow a bad frame");
+  }
+  if (wal.durable_claim > durable_ || progress_.durable > durable_) {
+    return damaged(wal_path(), wal.bad_offset,
+                   cat("log entry ", std::max(wal.durable_claim, progress_.durable),
+                       " was on disk, but the log now ends with ", durable_));
+  }
+  const auto mark = lock_.mark();
+  if (mark && (mark->index > durable_ || mark->revision > revision_)) {
+    return damaged(wal_path(), wal.bad_offset,
+                   cat("log entry ", mark->index, " was acknowledged, but the log now ends with ", durable_));
+  }
+  return Result<void>();
+}
+
+// A later commit must not be followed by remains of the torn one, or they would look like damage.
+Result<void> Database::cut_wal_tail(const WalReport& wal) const {
+  const std::uint64_t good =
+      wal.header_good ? kWalHeaderBytes + wal.frames * (kWalFrameHeaderBytes + kPageBytes) : std::uint64_t{0};
+  struct stat info {};
+  if (::stat(wal_path().c_str(), &info) != 0 || static_cast<std::uint64_t>(info.st_size) <= good) return Result<void>();
+  Fd fd(::open(wal_path().c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(good)) != 0 || ::fdatasync(fd.get()) != 0) {
+    return error_from_errno(errno, cat("cutting ", wal_path()));
+  }
+  return Result<void>();
+}
+
+// Pages on the free list hold nothing, but a broken list would stop a later write: better now than then.
+Result<void> Database::check_free_list() {
+  sqlite3_file* file = nullptr;
+  sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  char page[kPageBytes];
+  auto read_page = [&](std::uint32_t number) {
+    return file->pMethods->xRead(file, page, kPageBytes, static_cast<sqlite3_int64>(number - 1) * kPageBytes);
+  };
+  int rc = read_page(1);
+  if (rc != SQLITE_OK) return failure(rc, "reading the free list");
+  const std::uint32_t pages = big32(page + 28);
+  std::uint32_t trunk = big32(page + 32), left = big32(page + 36);
+  const Error broken = damaged(options_.path, 32, "the list of free pages is broken");
+  while (trunk != 0) {
+    if (trunk > pages || left == 0) return broken;
+    const std::uint64_t offset = static_cast<std::uint64_t>(trunk - 1) * kPageBytes;
+    if (rc = read_page(trunk); rc != SQLITE_OK) return failure(rc, "reading the free list");
+    const std::uint32_t leaves = big32(page + 4);
+    if (leaves > (kPageBytes - kPageReserved) / 4 - 2 || leaves >= left) {
+      return damaged(options_.path, offset, "the list of free pages is broken");
+    }
+    for (std::uint32_t i = 0; i < leaves; ++i) {
+      const std::uint32_t leaf = big32(page + 8 + 4 * i);
+      if (leaf == 0 || leaf > pages) return damaged(options_.path, offset, "the list of free pages is broken");
+    }
+    left -= leaves + 1;
+    trunk = big32(page);
+  }
+  if (left != 0) return broken;
+  return Result<void>();
+}
+
+}  // namespace kayak::store

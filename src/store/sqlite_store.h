@@ -1,0 +1,114 @@
+// sqlite_store.h: the embedded engine of one node, private to src/store.
+// The shell around the pure parts: it evaluates on the loop, gives entries to the log, applies what is committed and
+// answers. A group of one commits what is on its disk; with more servers Raft decides that between
+// on_appended and commit_to.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "store/evaluator.h"
+#include "store/reads.h"
+#include "store/storage.h"
+#include "store/watch_hub.h"
+
+namespace kayak::store {
+
+class SqliteStore final : public Store, private WatchSource {
+ public:
+  static Task<Result<std::unique_ptr<Store>>> open(Context context, SqliteStoreOptions options);
+  ~SqliteStore() override;
+
+  Task<Result<RangeResponse>> range(RangeRequest request, StopToken stop) override;
+  Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop) override;
+  Result<std::unique_ptr<Watch>> watch(WatchRequest request) override;
+  Task<Result<void>> compact(Revision revision, StopToken stop) override;
+  Revision revision() const override { return state_.revision(); }
+  Revision compacted() const override { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
+  Stats stats() const override;
+  Task<void> close() override;
+
+ private:
+  // Told when its entry is committed, or why it never will be.
+  struct Waiter {
+    io::Event done;
+    std::optional<Error> error;
+  };
+  using WaiterRef = std::shared_ptr<Waiter>;
+  struct InFlight {
+    EntryRef entry;
+    std::vector<WaiterRef> waiters;
+  };
+  // As long as one lives, no row that is needed at the floor of its making is dropped.
+  class Pin;
+  // Counts the calls that use the storage; close() waits for the last.
+  class Active;
+  struct RangeRun;
+
+  SqliteStore(Context context, SqliteStoreOptions options);
+  Result<void> usable() const;
+
+  // The write path, in its order.
+  Result<Evaluation> evaluate_now(const TxnRequest& request, const std::map<RowId, Bytes>& fetched) const;
+  Task<Result<void>> fetch_wanted(std::vector<Evaluation::Wanted> wanted, std::map<RowId, Bytes>* fetched);
+  LogIndex next_index() const;
+  static Entry entry_of(Evaluation* evaluation);
+  WaiterRef propose(Entry entry);
+  void on_appended(Appended appended);
+  void commit_to(LogIndex index, const Appended& appended);
+  void apply(const EntryRef& entry, const Appended& appended);
+  void on_append_failed(const Error& error);
+  void on_fatal(const Error& error);
+  void fail_in_flight(const Error& error);
+  Task<Result<void>> wait_for(WaiterRef waiter, StopToken stop);
+  Revision pending_revision() const {
+    return in_flight_.empty() ? state_.revision() : in_flight_.back().entry->revision;
+  }
+  std::vector<RowId> rows_to_fetch(const Entry& entry) const;
+
+  // The read path.
+  Task<Result<void>> fill_missing(Evaluation* evaluation);
+  Task<Result<void>> fill_past_ranges(const TxnRequest* request, Evaluation* evaluation, StopToken stop);
+  Task<Result<RangeResponse>> range_at(RangeRequest request, Revision at, StopToken stop);
+  Task<Result<void>> range_slice(RangeRun* run);
+  Task<Result<void>> settle_past(Revision at, bool values, std::vector<PastVersion>* versions);
+  History& history() override { return history_; }
+  Task<Result<Slice>> read_events(std::string key, std::string range_end, Revision from, Revision to,
+                                  bool previous) override;
+  Task<Result<std::vector<Bytes>>> read_values(std::vector<RowId> rows) override;
+
+  // Compaction.
+  Revision sweep_floor() const;
+  Task<void> sweep_forever();
+  Task<void> compact_forever();
+
+  Context context_;
+  const SqliteStoreOptions options_;
+  KvState state_;
+  History history_;
+  PendingKeys pending_;
+  std::deque<InFlight> in_flight_;
+  std::size_t in_flight_bytes_ = 0;
+  Revision pending_floor_ = 0;
+  RowId pending_compact_row_ = 0;
+  std::uint64_t bytes_since_compact_ = 0;
+  WatchHub hub_;
+  std::multiset<Revision> pins_;
+  std::size_t active_ = 0;
+  bool closing_ = false;
+  bool sweeping_ = false;
+  std::optional<Error> failed_;
+  io::Event idle_;  // active_ is 0
+  io::Event room_;  // set when in-flight entries have gone
+  io::Event sweep_wanted_;
+  io::TaskScope scope_;
+  Histogram& commit_seconds_;
+  Histogram& group_entries_;
+  std::unique_ptr<Storage> storage_;
+};
+
+}  // namespace kayak::store

@@ -1,0 +1,79 @@
+// state.cc: applying rows.
+#include "store/state.h"
+
+#include "base/strings.h"
+
+namespace kayak::store {
+
+namespace {
+Error contradiction(RowId row, std::string_view what) {
+  return Error(Code::kCorrupt, cat("log entry ", row_index(row), " ", what));
+}
+}  // namespace
+
+RowView KvState::view_of(const Entry& entry, std::size_t ordinal) {
+  const Effect& effect = entry.effects[ordinal];
+  RowView view;
+  view.type = effect.type;
+  view.last = ordinal + 1 == entry.effects.size();
+  view.term = entry.term;
+  view.revision = entry.revision;
+  view.key = effect.key;
+  if (effect.value) view.value = *effect.value;
+  view.create_revision = effect.create_revision;
+  view.version = effect.version;
+  view.lease = effect.lease;
+  view.previous_row = effect.previous_row;
+  view.floor = effect.floor;
+  return view;
+}
+
+Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
+  if (row_index(row) < applied_) return contradiction(row, "comes after a later one");
+  if (view.revision < revision_) return contradiction(row, "takes the revision back");
+  if (view.term < term_) return contradiction(row, "takes the term back");
+  switch (view.type) {
+    case EffectType::kPut:
+    case EffectType::kDelete: {
+      const bool put = view.type == EffectType::kPut;
+      const KeyRecord* known = keys_.find(view.key);
+      if (known != nullptr && known->row != view.previous_row) {
+        return contradiction(row, "does not follow the version before it");
+      }
+      const bool lived = known != nullptr && !known->deleted;
+      if (put && lived && view.version != known->version + 1) return contradiction(row, "skips a version");
+      const bool needs_older = !put || view.version > 1;
+      if (complete && needs_older && !lived) return contradiction(row, "lacks the version before it");
+      KeyMeta meta;
+      meta.mod_revision = view.revision;
+      meta.row = row;
+      meta.deleted = put ? 0 : 1;
+      if (put) {
+        meta.create_revision = view.create_revision;
+        meta.version = view.version;
+        meta.lease = view.lease;
+        meta.value_bytes = static_cast<std::uint32_t>(view.value.size()) & 0x7fffffffU;
+      }
+      keys_.put(view.key, meta);
+      break;
+    }
+    case EffectType::kCompact:
+      if (view.floor < floor_ || view.floor > view.revision) return contradiction(row, "compacts out of order");
+      floor_ = view.floor;
+      compact_row_ = row;
+      break;
+    case EffectType::kNoop:
+      break;
+  }
+  applied_ = row_index(row);
+  revision_ = view.revision;
+  term_ = view.term;
+  return Result<void>();
+}
+
+void KvState::forget_tombstone(std::string_view key, RowId row) {
+  const KeyRecord* record = keys_.find(key);
+  if (record != nullptr && record->row == row) keys_.erase(key);
+}
+
+}  // namespace kayak::store

@@ -1,0 +1,266 @@
+// storage.cc: the thread's loop.
+#include "store/storage.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/strings.h"
+
+namespace kayak::store {
+
+namespace {
+
+using namespace std::chrono_literals;
+// The disk's own time, so not the injected clock: it decides nothing that a simulation could see.
+using DiskClock = std::chrono::steady_clock;
+
+constexpr std::size_t kMaxGroupBytes = 4 * 1024 * 1024;
+constexpr std::uint64_t kMinWalFrames = 64;
+constexpr auto kCheckpointTarget = 40ms;  // of at most 50 that nobody may wait
+constexpr auto kIdleBeforeCheckpoint = 5ms;
+
+std::int64_t microseconds_since(DiskClock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(DiskClock::now() - start).count();
+}
+
+}  // namespace
+
+Storage::Storage(Loop& loop, Options options, Events events)
+    : loop_(loop),
+      options_(std::move(options)),
+      events_(std::move(events)),
+      wal_limit_frames_(std::max<std::uint64_t>(options_.wal_bytes / kPageBytes, kMinWalFrames)) {}
+
+Task<Result<std::unique_ptr<Storage>>> Storage::open(Loop& loop, Options options, Database::RowSink sink,
+                                                     Events events) {
+  struct Opened {
+    io::Event done;
+    Result<void> result;
+  };
+  auto opened = std::make_shared<Opened>();
+  std::unique_ptr<Storage> storage(new Storage(loop, std::move(options), std::move(events)));
+  Loop* to = &loop;
+  auto report = [opened, to](Result<void> result) {
+    to->post([opened, result = std::move(result)] {
+      opened->result = result;
+      opened->done.set();
+    });
+  };
+  storage->thread_ = std::thread(&Storage::main, storage.get(), std::move(sink), std::move(report));
+  co_await opened->done.wait();
+  if (!opened->result) co_return opened->result.error();
+  co_return std::move(storage);
+}
+
+Storage::~Storage() {
+  *alive_ = false;
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Storage::main(Database::RowSink sink, std::function<void(Result<void>)> opened) {
+  pthread_setname_np(pthread_self(), "kayak-storage");
+  Result<std::unique_ptr<Database>> database = Database::open(options_.database, sink);
+  sink = nullptr;
+  if (!database) {
+    opened(database.error());
+    return;
+  }
+  database_ = std::move(*database);
+  opened(Result<void>());
+  opened = nullptr;
+  for (;;) {
+    Work work = take();
+    for (Job& job : work.jobs) {
+      const auto start = DiskClock::now();
+      std::optional<Error> failure = job(*database_, broken_);
+      note_stall(microseconds_since(start));
+      if (failure && (failure->code() == Code::kIo || failure->code() == Code::kCorrupt)) break_down(*failure);
+    }
+    if (!work.appends.empty() || work.sweep) write_group(work);
+    if (work.stop) return;
+    maintain(work.idle);
+  }
+}
+
+Storage::Work Storage::take() {
+  Work work;
+  std::unique_lock lock(mutex_);
+  auto ready = [this] { return stop_ || !jobs_.empty() || !appends_.empty() || !sweeps_.empty(); };
+  const bool worth_moving = database_->wal_frames() >= std::max(wal_limit_frames_ / 2, checkpoint_after_) && !broken_;
+  if (worth_moving) {
+    work.idle = !wake_.wait_for(lock, kIdleBeforeCheckpoint, ready);
+  } else {
+    wake_.wait(lock, ready);
+  }
+  work.jobs.swap(jobs_);
+  for (std::size_t bytes = 0; !appends_.empty() && bytes < kMaxGroupBytes; appends_.pop_front()) {
+    bytes += appends_.front().entry->bytes();
+    work.appends.push_back(std::move(appends_.front()));
+  }
+  if (!sweeps_.empty()) {
+    work.sweep = std::move(sweeps_.front());
+    sweeps_.pop_front();
+  }
+  // What is queued when the thread is told to stop is still done.
+  work.stop = stop_ && appends_.empty() && sweeps_.empty();
+  return work;
+}
+
+void Storage::write_group(Work& work) {
+  std::erase_if(work.appends, [this](const PendingAppend& append) { return append.epoch == failed_epoch_; });
+  SweepJob* sweep = work.sweep ? &*work.sweep : nullptr;
+  Result<SweepResult> swept = SweepResult();
+  Result<void> done;
+  if (broken_) {
+    swept = *broken_;
+  } else if (!work.appends.empty() || sweep != nullptr) {
+    done = commit(work.appends, sweep, &swept);
+    if (!done && done.error().code() == Code::kNoSpace) {
+      if (!work.appends.empty()) {
+        failed_epoch_ = work.appends.back().epoch;
+        post([this, error = done.error()] { events_.append_failed(error); });
+        work.appends.clear();
+        // What a sweep frees may be what is missing: it is tried alone.
+        if (sweep != nullptr) done = commit(work.appends, sweep, &swept);
+      }
+    }
+    if (!done && done.error().code() != Code::kNoSpace) break_down(done.error());
+  }
+  if (sweep != nullptr) sweep->done(done ? swept : Result<SweepResult>(done.error()));
+}
+
+Result<void> Storage::commit(std::vector<PendingAppend>& appends, const SweepJob* sweep, Result<SweepResult>* swept) {
+  const auto start = DiskClock::now();
+  Appended appended;
+  fetch_values(appends, &appended);
+  std::vector<EntryRef> entries;
+  entries.reserve(appends.size());
+  for (PendingAppend& append : appends) entries.push_back(append.entry);
+  Result<void> done = database_->write(entries, sweep == nullptr ? nullptr : &sweep->limits, &**swept);
+  const std::int64_t took = microseconds_since(start);
+  note_stall(took);
+  (*swept)->took = std::chrono::microseconds(took);
+  if (!done || entries.empty()) return done;
+  counters_.commits.fetch_add(1, std::memory_order_relaxed);
+  counters_.entries.fetch_add(entries.size(), std::memory_order_relaxed);
+  appended.index = entries.back()->index;
+  appended.term = entries.back()->term;
+  appended.entries = entries.size();
+  appended.commit_time = std::chrono::microseconds(took);
+  post([this, appended = std::move(appended)]() mutable { events_.appended(std::move(appended)); });
+  return done;
+}
+
+// A row that cannot be read only lacks here: whoever needs it asks again and gets the error.
+void Storage::fetch_values(const std::vector<PendingAppend>& appends, Appended* appended) {
+  for (const PendingAppend& append : appends) {
+    for (RowId row : append.fetch) {
+      auto keep = [&](const RowView& view) {
+        appended->fetched.emplace_back(row, std::make_shared<const std::string>(view.value));
+      };
+      (void)database_->read(row, keep);
+    }
+  }
+}
+
+void Storage::maintain(bool idle) {
+  const std::uint64_t frames = database_->wal_frames();
+  if (broken_ || frames < checkpoint_after_) return;
+  if (frames < wal_limit_frames_ && !(idle && frames >= wal_limit_frames_ / 2)) return;
+  const auto start = DiskClock::now();
+  Result<void> done = database_->checkpoint();
+  const std::int64_t took = std::max<std::int64_t>(microseconds_since(start), 1);
+  note_stall(took);
+  counters_.checkpoints.fetch_add(1, std::memory_order_relaxed);
+  checkpoint_after_ = 0;
+  if (!done) {
+    if (done.error().code() != Code::kNoSpace) return break_down(done.error());
+    checkpoint_after_ = frames + wal_limit_frames_;
+    return;
+  }
+  const std::int64_t target = std::chrono::duration_cast<std::chrono::microseconds>(kCheckpointTarget).count();
+  const std::uint64_t fits = frames * static_cast<std::uint64_t>(target) / static_cast<std::uint64_t>(took);
+  wal_limit_frames_ =
+      std::clamp<std::uint64_t>((wal_limit_frames_ + fits) / 2, kMinWalFrames,
+                                std::max<std::uint64_t>(options_.wal_bytes / kPageBytes, kMinWalFrames));
+}
+
+void Storage::break_down(const Error& error) {
+  if (broken_) return;
+  broken_ = error;
+  post([this, error] { events_.fatal(error); });
+}
+
+void Storage::note_stall(std::int64_t microseconds) {
+  const auto us = static_cast<std::uint64_t>(std::max<std::int64_t>(microseconds, 0));
+  if (us > counters_.longest_stall_us.load(std::memory_order_relaxed)) {
+    counters_.longest_stall_us.store(us, std::memory_order_relaxed);
+  }
+}
+
+void Storage::post(std::function<void()> action) {
+  loop_.post([alive = alive_, action = std::move(action)] {
+    if (*alive) action();
+  });
+}
+
+void Storage::push_job(Job job) {
+  {
+    std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+}
+
+void Storage::append(EntryRef entry, std::vector<RowId> fetch) {
+  {
+    std::lock_guard lock(mutex_);
+    appends_.push_back(PendingAppend{std::move(entry), std::move(fetch), epoch_});
+  }
+  wake_.notify_one();
+}
+
+void Storage::restart() { ++epoch_; }
+
+Task<Result<SweepResult>> Storage::sweep(SweepLimits limits) {
+  struct Shared {
+    io::Event done;
+    Result<SweepResult> result = SweepResult();
+  };
+  auto shared = std::make_shared<Shared>();
+  Loop* loop = &loop_;
+  auto done = [shared, loop](Result<SweepResult> result) {
+    loop->post([shared, result = std::move(result)] {
+      shared->result = result;
+      shared->done.set();
+    });
+  };
+  {
+    std::lock_guard lock(mutex_);
+    sweeps_.push_back(SweepJob{limits, std::move(done)});
+  }
+  wake_.notify_one();
+  co_await shared->done.wait();
+  co_return shared->result;
+}
+
+Task<Result<void>> Storage::close() {
+  auto close = [](Database& database) { return database.close(); };
+  auto closed = co_await call(close);
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+  co_return closed;
+}
+
+}  // namespace kayak::store

@@ -1,0 +1,148 @@
+// storage.h: the storage thread: appends in groups, reads between commits, sweeps and checkpoints when they are due.
+// What is asked for while a commit is on its way to the disk shares the next one. The core above only sees messages:
+// append() and later Appended, on the loop, in order. Raft stands between the two; so far a group of one commits what
+// is appended.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "io/loop.h"
+#include "store/database.h"
+
+namespace kayak::store {
+
+// Everything up to here is on disk.
+struct Appended {
+  LogIndex index = 0;
+  Term term = 0;
+  // The rows asked for with the appends, those that there were.
+  std::vector<std::pair<RowId, Bytes>> fetched;
+  std::size_t entries = 0;
+  Duration commit_time{};  // of this group
+};
+
+struct StorageCounters {
+  std::atomic<std::uint64_t> commits{0}, entries{0}, checkpoints{0};
+  std::atomic<std::uint64_t> longest_stall_us{0};  // of a commit, a checkpoint or a read job
+};
+
+class Storage {
+ public:
+  // All run on the loop.
+  struct Events {
+    std::function<void(Appended)> appended;
+    // No space: this append and all after it were dropped; nothing of them is on disk. restart() goes on.
+    std::function<void(Error)> append_failed;
+    std::function<void(Error)> fatal;  // an I/O error or damage: nothing is written any more
+  };
+  struct Options {
+    DatabaseOptions database;
+    std::size_t wal_bytes = 4 * 1024 * 1024;  // the write-ahead log is emptied when it is as long; less on slow disks
+  };
+
+  // Opens the database on the new thread; `sink` runs there, too. Errors: as Database::open.
+  static Task<Result<std::unique_ptr<Storage>>> open(Loop& loop, Options options, Database::RowSink sink,
+                                                     Events events);
+  ~Storage();  // ends the thread; without close() before it, as a crash would
+
+  // `entry` continues what was appended before. `fetch`: rows to read beside it, for their values.
+  void append(EntryRef entry, std::vector<RowId> fetch = {});
+  // After append_failed: the log goes on after the last Appended.
+  void restart();
+  // Runs `work`, a Result<...>(Database&), on the thread, between commits. It must not take long. Not cancellable.
+  template <typename F>
+  Task<std::invoke_result_t<F, Database&>> call(F work);
+  // One slice; in the same transaction as waiting appends. Errors: NoSpace, Io, Corrupt, Unavailable.
+  Task<Result<SweepResult>> sweep(SweepLimits limits);
+  // Finishes what was asked for, moves all into the database file, ends the thread.
+  Task<Result<void>> close();
+
+  const StorageCounters& counters() const { return counters_; }
+  const DiskCounters* disk_counters() const { return database_ ? &database_->counters() : nullptr; }
+  std::uint64_t database_bytes() const { return database_ ? database_->database_bytes() : 0; }
+
+ private:
+  struct PendingAppend {
+    EntryRef entry;
+    std::vector<RowId> fetch;
+    std::uint64_t epoch;
+  };
+  // Its failure, for the thread to judge.
+  using Job = std::function<std::optional<Error>(Database& database, const std::optional<Error>& broken)>;
+  struct SweepJob {
+    SweepLimits limits;
+    std::function<void(Result<SweepResult>)> done;  // on the storage thread
+  };
+  struct Work {
+    std::vector<Job> jobs;
+    std::vector<PendingAppend> appends;
+    std::optional<SweepJob> sweep;
+    bool stop = false, idle = false;
+  };
+
+  Storage(Loop& loop, Options options, Events events);
+  void main(Database::RowSink sink, std::function<void(Result<void>)> opened);
+  Work take();
+  void push_job(Job job);
+  void write_group(Work& work);
+  Result<void> commit(std::vector<PendingAppend>& appends, const SweepJob* sweep, Result<SweepResult>* swept);
+  void fetch_values(const std::vector<PendingAppend>& appends, Appended* appended);
+  void maintain(bool idle);
+  void break_down(const Error& error);
+  void note_stall(std::int64_t microseconds);
+  void post(std::function<void()> action);
+
+  Loop& loop_;
+  const Options options_;
+  const Events events_;
+  // Posted actions find out here whether this still lives.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  StorageCounters counters_;
+  std::uint64_t epoch_ = 0;  // of the loop's appends
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Job> jobs_;
+  std::deque<PendingAppend> appends_;
+  std::deque<SweepJob> sweeps_;
+  bool stop_ = false;
+
+  // The thread's own.
+  std::unique_ptr<Database> database_;
+  std::optional<Error> broken_;
+  std::uint64_t failed_epoch_ = UINT64_MAX;
+  std::uint64_t wal_limit_frames_;      // so many are moved within kCheckpointTarget
+  std::uint64_t checkpoint_after_ = 0;  // a full disk refused it: not before the log has so many
+  std::thread thread_;
+};
+
+template <typename F>
+Task<std::invoke_result_t<F, Database&>> Storage::call(F work) {
+  using R = std::invoke_result_t<F, Database&>;
+  struct Shared {
+    io::Event done;
+    std::optional<R> result;
+  };
+  auto shared = std::make_shared<Shared>();
+  Loop* loop = &loop_;
+  push_job([shared, loop, work = std::move(work)](Database& database, const std::optional<Error>& broken) mutable {
+    shared->result.emplace(broken ? R(*broken) : work(database));
+    std::optional<Error> failure;
+    if (!*shared->result) failure = shared->result->error();
+    loop->post([shared] { shared->done.set(); });
+    return failure;
+  });
+  co_await shared->done.wait();
+  co_return std::move(*shared->result);
+}
+
+}  // namespace kayak::store
