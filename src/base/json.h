@@ -145,7 +145,7 @@ using Document = std::shared_ptr<const Value>;
 struct ReadOptions {
   std::size_t max_depth = 256;
   // Values in the document; bounds the memory of a body like [0,0,0,...], where a value takes 20 times its text.
-  std::size_t max_nodes = 400'000;
+  std::size_t max_nodes = 250'000;
   // Filled with the JSON path of every member that repeats an earlier one (the last one wins in the document);
   // each path once, at most 100 of them, as upstream.
   std::vector<std::string>* duplicates = nullptr;

@@ -13,7 +13,7 @@ namespace kayak::yaml {
 
 struct ReadLimits {
   std::size_t max_bytes = 3 * 1024 * 1024;
-  std::size_t max_nodes = 400'000;  // after alias expansion; aliases have a smaller budget of their own
+  std::size_t max_nodes = 250'000;  // after alias expansion; aliases have a smaller budget of their own
   std::size_t max_depth = 256;
   std::vector<std::string>* duplicates = nullptr;  // as json::ReadOptions
 };
