@@ -27,5 +27,7 @@ kayak_dependency(zstd zstd)
 # The archive reader alone; its writers to disk (which need libacl, not static in Debian) are never referenced.
 kayak_dependency(archive archive nettle xml2 icuuc icudata zstd z bz2 lzma)
 kayak_dependency(netlink nl-route-3 nl-genl-3 nl-3)
+find_path(KAYAK_NETLINK_INCLUDE netlink/netlink.h PATH_SUFFIXES libnl3 REQUIRED)
+target_include_directories(dep_netlink SYSTEM INTERFACE ${KAYAK_NETLINK_INCLUDE})
 
 find_package(Protobuf REQUIRED)
