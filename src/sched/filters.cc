@@ -71,4 +71,14 @@ Verdict filter_resources(const Cycle& cycle, const NodeInfo& node) {
   return verdict;
 }
 
+Verdict filter_volumes(const Cycle& cycle, const NodeInfo& node) {
+  for (const std::vector<NodeTerm>& terms : cycle.pod.volume_nodes) {
+    const bool reachable = std::any_of(terms.begin(), terms.end(), [&](const NodeTerm& term) {
+      return term.matches(node.spec.name, node.spec.labels);
+    });
+    if (!reachable) return refuse("node(s) didn't match PersistentVolume's node affinity", true);
+  }
+  return Verdict();
+}
+
 }  // namespace kayak::sched

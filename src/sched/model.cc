@@ -46,19 +46,6 @@ api::Requirement read_requirement(const json::Value& expression) {
   return requirement;
 }
 
-NodeTerm read_node_term(const json::Value& term) {
-  NodeTerm result;
-  for (const json::Value& expression : array_at(term, {"matchExpressions"})) {
-    result.labels.add(read_requirement(expression));
-    result.empty = false;
-  }
-  for (const json::Value& field : array_at(term, {"matchFields"})) {
-    result.names.push_back(read_requirement(field));
-    result.empty = false;
-  }
-  return result;
-}
-
 NodeAffinity read_node_affinity(const json::Value& spec) {
   NodeAffinity affinity;
   affinity.node_selector = api::LabelSelector::equals(pairs_at(spec, {"nodeSelector"}));
@@ -177,6 +164,19 @@ Resources container_requests(const json::Value& container) {
 }
 
 }  // namespace
+
+NodeTerm read_node_term(const json::Value& term) {
+  NodeTerm result;
+  for (const json::Value& expression : array_at(term, {"matchExpressions"})) {
+    result.labels.add(read_requirement(expression));
+    result.empty = false;
+  }
+  for (const json::Value& field : array_at(term, {"matchFields"})) {
+    result.names.push_back(read_requirement(field));
+    result.empty = false;
+  }
+  return result;
+}
 
 void Resources::add(const Resources& more) {
   milli_cpu += more.milli_cpu;
@@ -317,6 +317,11 @@ PodInfo read_pod(const api::Object& object) {
   pod.node_name = text_at(spec, {"nodeName"});
   pod.scheduler_name = text_at(spec, {"schedulerName"}, "default-scheduler");
   pod.priority = int_at(spec, {"priority"});
+  // Only a pod that waits is compared with itself.
+  if (pod.node_name.empty()) pod.fingerprint = std::hash<std::string>()(json::write(spec));
+  for (const auto& [key, value] : pod.labels) {
+    pod.fingerprint = pod.fingerprint * 31 + std::hash<std::string>()(cat(key, "=", value));
+  }
   pod.may_preempt = text_at(spec, {"preemptionPolicy"}) != "Never";
   pod.gated = !array_at(spec, {"schedulingGates"}).empty();
   pod.requests = pod_requests(*document);

@@ -49,6 +49,7 @@ struct NodeTerm {
   bool empty = true;
   bool matches(std::string_view node_name, const api::LabelPairs& node_labels) const;
 };
+NodeTerm read_node_term(const json::Value& term);  // a core/v1 NodeSelectorTerm
 struct PreferredNodeTerm {
   std::int64_t weight = 0;
   NodeTerm term;
@@ -94,6 +95,7 @@ struct SpreadConstraint {
 struct PodInfo {
   std::string namespace_, name, uid, node_name, scheduler_name, owner_uid;
   std::int64_t priority = 0;
+  std::uint64_t fingerprint = 0;  // another one when spec or labels differ; status does not count
   bool may_preempt = true;
   bool gated = false;  // schedulingGates are left
   api::LabelPairs labels;
@@ -104,8 +106,9 @@ struct PodInfo {
   NodeAffinity affinity;
   PodAffinity pod_affinity;
   std::vector<SpreadConstraint> spread;
-  std::vector<std::string> claims;  // names of PersistentVolumeClaims
-  std::string refused;              // a field that is not built yet and changes where the pod may run; empty: none
+  std::vector<std::string> claims;                  // names of PersistentVolumeClaims
+  std::vector<std::vector<NodeTerm>> volume_nodes;  // of each list a node must match one term; from the claims' volumes
+  std::string refused;  // a field that is not built yet and changes where the pod may run; empty: none
 };
 PodInfo read_pod(const api::Object& pod);
 

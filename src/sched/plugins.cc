@@ -16,6 +16,7 @@ constexpr std::array kFilterPlugins = {
     FilterPlugin{"NodeAffinity", nullptr, filter_node_affinity, kNodeChange},
     FilterPlugin{"NodePorts", nullptr, filter_node_ports, kNodeAdded | kPodGone},
     FilterPlugin{"NodeResourcesFit", nullptr, filter_resources, kNodeAdded | kNodeAllocatable | kPodGone},
+    FilterPlugin{"VolumeBinding", nullptr, filter_volumes, kNodeChange | kVolumes},
     FilterPlugin{"PodTopologySpread", prepare_spread, filter_spread,
                  kNodeChange | kNodeTaints | kPodPlaced | kPodGone | kPodLabels},
     FilterPlugin{"InterPodAffinity", prepare_pod_affinity, filter_pod_affinity,

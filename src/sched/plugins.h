@@ -45,7 +45,8 @@ struct Cycle {
   bool self_affine = false;  // the pod matches its own affinity terms
   // Topology spread.
   std::vector<SpreadState> hard_spread, soft_spread;
-  std::vector<SpreadConstraint> default_spread;
+  bool spread_by_default = false;  // soft_spread is not the pod's own wish: it counts pods of the same owner
+  const Snapshot::Spread* owners_spread = nullptr;
 };
 
 // Why a node does not fit. Unresolvable: removing pods from it would not help.
@@ -95,6 +96,7 @@ Verdict filter_taints(const Cycle& cycle, const NodeInfo& node);
 Verdict filter_node_affinity(const Cycle& cycle, const NodeInfo& node);
 Verdict filter_node_ports(const Cycle& cycle, const NodeInfo& node);
 Verdict filter_resources(const Cycle& cycle, const NodeInfo& node);
+Verdict filter_volumes(const Cycle& cycle, const NodeInfo& node);
 // pod_affinity.cc
 void prepare_pod_affinity(Cycle& cycle);
 Verdict filter_pod_affinity(const Cycle& cycle, const NodeInfo& node);

@@ -7,6 +7,13 @@ namespace kayak::sched {
 
 namespace {
 bool name_before(const NodeInfo* node, const std::string& name) { return node->spec.name < name; }
+
+const std::string* owner_of(const PlacedPod& pod) {
+  for (const api::OwnerReference& owner : pod.pod->header().owners) {
+    if (owner.controller) return &owner.uid;
+  }
+  return nullptr;
+}
 }  // namespace
 
 PlacedPod placed(const PodInfo& info, api::ObjectRef pod) {
@@ -58,6 +65,7 @@ void Snapshot::add_to(NodeInfo& node, PlacedPod pod) {
     if (node.with_affinity++ == 0) ++nodes_with_affinity_;
     if (!pod.affinity->required_anti.empty()) ++node.with_anti_affinity;
   }
+  if (const std::string* owner = owner_of(pod)) ++by_owner_[*owner][&node];
   node.pods.push_back(std::move(pod));
 }
 
@@ -74,7 +82,18 @@ PlacedPod Snapshot::take_from(NodeInfo& node, const std::string& uid) {
     if (--node.with_affinity == 0) --nodes_with_affinity_;
     if (!pod.affinity->required_anti.empty()) --node.with_anti_affinity;
   }
+  if (const std::string* owner = owner_of(pod)) {
+    auto spread = by_owner_.find(*owner);
+    auto count = spread->second.find(&node);
+    if (--count->second == 0) spread->second.erase(count);
+    if (spread->second.empty()) by_owner_.erase(spread);
+  }
   return pod;
+}
+
+const Snapshot::Spread* Snapshot::spread_of(const std::string& owner_uid) const {
+  auto place = by_owner_.find(owner_uid);
+  return place == by_owner_.end() ? nullptr : &place->second;
 }
 
 void Snapshot::place(const std::string& node_name, PlacedPod pod) {

@@ -29,8 +29,12 @@ class Snapshot {
   void remove_node(const std::string& name);
   // Puts a pod on its node, replacing what was known of the same uid.
   void place(const std::string& node_name, PlacedPod pod);
-  bool remove(const std::string& uid);                              // false when it is not placed
-  const std::string* node_of(const std::string& uid) const;         // null when it is not placed
+  bool remove(const std::string& uid);                       // false when it is not placed
+  const std::string* node_of(const std::string& uid) const;  // null when it is not placed
+  // On which nodes the pods of one controlling owner run, and how many on each; null when there are none.
+  using Spread = std::unordered_map<const NodeInfo*, std::int64_t>;
+  const Spread* spread_of(const std::string& owner_uid) const;
+
   const std::vector<NodeInfo*>& nodes() const { return present_; }  // in order of name
   NodeInfo* find(const std::string& name);
   std::size_t placed() const { return placed_.size(); }
@@ -50,6 +54,7 @@ class Snapshot {
   std::vector<NodeInfo*> present_;
   std::unordered_map<std::string, std::string> placed_;  // pod uid to node name
   std::unordered_map<std::string, api::LabelPairs> namespaces_;
+  std::unordered_map<std::string, Spread> by_owner_;
   int nodes_with_affinity_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // topology_spread.cc: keeps a pod's matching pods evenly over zones, nodes or whatever a node label names.
 // Source: kube-scheduler plugin PodTopologySpread.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -38,27 +39,54 @@ Verdict refuse(const char* reason, bool unresolvable) {
   return verdict;
 }
 
-// Pods of one owner are spread a little over nodes and zones even when nobody asks.
-std::vector<SpreadConstraint> default_constraints(const PodInfo& pod) {
-  std::vector<SpreadConstraint> constraints;
-  if (pod.owner_uid.empty() || pod.labels.empty()) return constraints;
-  for (const auto& [key, max_skew] : {std::pair(kHostname, 3), std::pair(kZone, 5)}) {
-    SpreadConstraint constraint;
-    constraint.topology_key = key;
-    constraint.max_skew = max_skew;
-    constraint.hard = false;
-    // Labels of one owner's pods that its selector cannot be made of.
-    api::LabelPairs labels;
-    for (const auto& label : pod.labels) {
-      if (label.first != "statefulset.kubernetes.io/pod-name" && label.first != "apps.kubernetes.io/pod-index" &&
-          label.first != "batch.kubernetes.io/job-completion-index") {
-        labels.push_back(label);
-      }
-    }
-    constraint.pods = api::LabelSelector::equals(labels);
-    constraints.push_back(std::move(constraint));
+// Pods of one owner are spread a little over nodes and zones even when nobody asks. (Upstream selects them by the
+// services and sets that select the pod; the owner says the same without looking at all of them.)
+const std::array<SpreadConstraint, 2>& default_constraints() {
+  static const std::array<SpreadConstraint, 2> kConstraints = [] {
+    std::array<SpreadConstraint, 2> made;
+    made[0].topology_key = kHostname;
+    made[0].max_skew = 3;
+    made[1].topology_key = kZone;
+    made[1].max_skew = 5;
+    for (SpreadConstraint& constraint : made) constraint.hard = false;
+    return made;
+  }();
+  return kConstraints;
+}
+
+std::int64_t counted_pods(const Cycle& cycle, const SpreadConstraint& constraint, const NodeInfo& node) {
+  if (!cycle.spread_by_default) return matching_pods(cycle, constraint, node);
+  if (cycle.owners_spread == nullptr) return 0;
+  auto count = cycle.owners_spread->find(&node);
+  return count == cycle.owners_spread->end() ? 0 : count->second;
+}
+
+void add_soft(Cycle& cycle, std::span<const SpreadConstraint> constraints) {
+  for (const SpreadConstraint& constraint : constraints) {
+    if (constraint.hard) continue;
+    SpreadState state;
+    state.constraint = &constraint;
+    cycle.soft_spread.push_back(std::move(state));
   }
-  return constraints;
+}
+
+void count_domains(const Cycle& cycle, SpreadState& state) {
+  auto count = [&](const NodeInfo& node) {
+    const std::string* value = label_of(node, state.constraint->topology_key);
+    auto domain = value == nullptr ? state.domains.end() : state.domains.find(*value);
+    if (domain != state.domains.end() && counts_as_eligible(cycle, *state.constraint, node)) {
+      domain->second += counted_pods(cycle, *state.constraint, node);
+    }
+  };
+  if (!cycle.spread_by_default) {
+    for (const NodeInfo* node : cycle.snapshot.nodes()) {
+      if (!node->pods.empty()) count(*node);
+    }
+  } else if (cycle.owners_spread != nullptr) {
+    for (const auto& [node, pods] : *cycle.owners_spread) {
+      if (node->present) count(*node);
+    }
+  }
 }
 
 }  // namespace
@@ -102,20 +130,19 @@ Verdict filter_spread(const Cycle& cycle, const NodeInfo& node) {
 }
 
 bool prepare_spread_score(Cycle& cycle, std::span<const NodeInfo* const> nodes) {
-  if (cycle.pod.spread.empty()) cycle.default_spread = default_constraints(cycle.pod);
-  const auto& constraints = cycle.pod.spread.empty() ? cycle.default_spread : cycle.pod.spread;
-  for (const SpreadConstraint& constraint : constraints) {
-    if (constraint.hard) continue;
-    SpreadState state;
-    state.constraint = &constraint;
-    cycle.soft_spread.push_back(std::move(state));
+  if (!cycle.pod.spread.empty()) {
+    add_soft(cycle, cycle.pod.spread);
+  } else if (!cycle.pod.owner_uid.empty()) {
+    cycle.spread_by_default = true;
+    cycle.owners_spread = cycle.snapshot.spread_of(cycle.pod.owner_uid);
+    if (cycle.owners_spread != nullptr) add_soft(cycle, default_constraints());
   }
   if (cycle.soft_spread.empty()) return false;
-  const bool by_default = cycle.pod.spread.empty();
-  // The domains that can be chosen; with defaults a node without a zone still counts by its name.
+  // The domains that can be chosen; by default a node without a zone still counts by its name.
   for (const NodeInfo* node : nodes) {
-    if (!by_default && !has_all_keys(cycle.soft_spread, *node)) continue;
+    if (!cycle.spread_by_default && !has_all_keys(cycle.soft_spread, *node)) continue;
     for (SpreadState& state : cycle.soft_spread) {
+      if (state.constraint->topology_key == kHostname) continue;  // counted at the node itself
       if (const std::string* value = label_of(*node, state.constraint->topology_key)) state.domains[*value] = 0;
     }
   }
@@ -123,27 +150,21 @@ bool prepare_spread_score(Cycle& cycle, std::span<const NodeInfo* const> nodes) 
     const bool per_node = state.constraint->topology_key == kHostname;
     const std::size_t size = per_node ? nodes.size() : state.domains.size();
     state.weight = std::log(static_cast<double>(size + 2));
-    if (per_node || state.domains.empty()) continue;  // counted at the node itself
-    for (const NodeInfo* node : cycle.snapshot.nodes()) {
-      if (node->pods.empty() || !counts_as_eligible(cycle, *state.constraint, *node)) continue;
-      const std::string* value = label_of(*node, state.constraint->topology_key);
-      auto domain = value == nullptr ? state.domains.end() : state.domains.find(*value);
-      if (domain != state.domains.end()) domain->second += matching_pods(cycle, *state.constraint, *node);
-    }
+    if (!state.domains.empty()) count_domains(cycle, state);
   }
   return true;
 }
 
 std::int64_t score_spread(const Cycle& cycle, const NodeInfo& node) {
   // -1: a node that lacks a label cannot be compared; it is told apart when scores are normalized.
-  if (!cycle.pod.spread.empty() && !has_all_keys(cycle.soft_spread, node)) return -1;
+  if (!cycle.spread_by_default && !has_all_keys(cycle.soft_spread, node)) return -1;
   double score = 0;
   for (const SpreadState& state : cycle.soft_spread) {
     const std::string* value = label_of(node, state.constraint->topology_key);
     if (value == nullptr) continue;
     const bool per_node = state.constraint->topology_key == kHostname;
     const std::int64_t there =
-        per_node ? matching_pods(cycle, *state.constraint, node) : state.domains.find(*value)->second;
+        per_node ? counted_pods(cycle, *state.constraint, node) : state.domains.find(*value)->second;
     score += static_cast<double>(there) * state.weight + static_cast<double>(state.constraint->max_skew - 1);
   }
   return std::llround(score);

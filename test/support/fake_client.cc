@@ -304,6 +304,7 @@ void FakeClient::drop_watches() {
 }
 
 Task<Result<ObjectRef>> FakeClient::get(const Kind& kind, std::string namespace_, std::string name, StopToken) {
+  co_await context_.loop.yield();
   if (auto error = check("get", kind, namespace_, name)) co_return *error;
   ObjectRef object = find(kind, namespace_, name);
   if (!object) co_return not_found(kind, name);
@@ -311,6 +312,7 @@ Task<Result<ObjectRef>> FakeClient::get(const Kind& kind, std::string namespace_
 }
 
 Task<Result<client::ObjectList>> FakeClient::list(const Kind& kind, client::ListOptions options, StopToken) {
+  co_await context_.loop.yield();
   if (auto error = check("list", kind, options.namespace_, "")) co_return *error;
   client::ObjectList answer;
   for (const ObjectRef& object : all(kind)) {
@@ -322,6 +324,7 @@ Task<Result<client::ObjectList>> FakeClient::list(const Kind& kind, client::List
 
 Task<Result<std::unique_ptr<client::WatchStream>>> FakeClient::watch(const Kind& kind, client::ListOptions options,
                                                                      store::Revision revision, StopToken) {
+  co_await context_.loop.yield();
   if (auto error = check("watch", kind, options.namespace_, "")) co_return *error;
   if (revision < compacted_) co_return Error(Code::kExpired, "too old resource version");
   std::unique_ptr<client::WatchStream> stream = std::make_unique<FakeWatch>(*this, kind, options, revision);
@@ -336,6 +339,7 @@ Task<Result<ObjectRef>> FakeClient::create(const Kind& kind, std::string namespa
     metadata["name"] = text_at(object, "metadata.generateName") + context_.random.name_suffix();
   }
   const std::string name = text_at(object, "metadata.name");
+  co_await context_.loop.yield();
   if (auto error = check("create", kind, namespace_, name)) co_return *error;
   if (find(kind, namespace_, name)) {
     co_return Error(Code::kAlreadyExists, cat(kind.group_resource(), " \"", name, "\" already exists"));
@@ -401,6 +405,7 @@ Result<ObjectRef> FakeClient::write_over(const Kind& kind, const ObjectRef& old_
 Task<Result<ObjectRef>> FakeClient::update(const Kind& kind, std::string namespace_, std::string name,
                                            json::Value object, client::WriteOptions options, StopToken) {
   const std::string verb = options.subresource.empty() ? "update" : cat("update/", options.subresource);
+  co_await context_.loop.yield();
   if (auto error = check(verb, kind, namespace_, name)) co_return *error;
   const ObjectRef old_object = find(kind, namespace_, name);
   if (!old_object) co_return not_found(kind, name);
@@ -411,6 +416,7 @@ Task<Result<ObjectRef>> FakeClient::patch(const Kind& kind, std::string namespac
                                           client::PatchType type, json::Value patch, client::WriteOptions options,
                                           StopToken) {
   const std::string verb = options.subresource.empty() ? "patch" : cat("patch/", options.subresource);
+  co_await context_.loop.yield();
   if (auto error = check(verb, kind, namespace_, name)) co_return *error;
   const ObjectRef old_object = find(kind, namespace_, name);
   if (!old_object) co_return not_found(kind, name);
@@ -484,12 +490,14 @@ Result<void> FakeClient::delete_object(const Kind& kind, const std::string& name
 
 Task<Result<void>> FakeClient::remove(const Kind& kind, std::string namespace_, std::string name,
                                       client::DeleteOptions options, StopToken) {
+  co_await context_.loop.yield();
   if (auto error = check("delete", kind, namespace_, name)) co_return *error;
   co_return delete_object(kind, namespace_, name, options);
 }
 
 Task<Result<json::Value>> FakeClient::create_subresource(const Kind& kind, std::string namespace_, std::string name,
                                                          std::string subresource, json::Value body, StopToken) {
+  co_await context_.loop.yield();
   if (auto error = check(cat("create/", subresource), kind, namespace_, name)) co_return *error;
   const ObjectRef object = find(kind, namespace_, name);
   if (!object) co_return not_found(kind, name);
