@@ -10,6 +10,8 @@ namespace kayak::controllers {
 
 std::span<const ControllerRow> controller_table() {
   static constexpr std::array kRows = {
+      ControllerRow{"generic-garbage-collector", make_garbage_collector},
+      ControllerRow{"namespace-controller", make_namespace_controller},
       ControllerRow{"node-controller", make_node_ipam},
   };
   return kRows;

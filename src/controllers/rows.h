@@ -5,6 +5,8 @@
 
 namespace kayak::controllers {
 
-std::unique_ptr<Controller> make_node_ipam(const ControllerDeps& deps);  // node_ipam.cc
+std::unique_ptr<Controller> make_garbage_collector(const ControllerDeps& deps);     // garbage_collector.cc
+std::unique_ptr<Controller> make_namespace_controller(const ControllerDeps& deps);  // namespace.cc
+std::unique_ptr<Controller> make_node_ipam(const ControllerDeps& deps);             // node_ipam.cc
 
 }  // namespace kayak::controllers
