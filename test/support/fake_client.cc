@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "api/schema.h"
-
 namespace kayak::test {
 
 using api::Kind;
@@ -80,15 +78,43 @@ class TableObject final : public api::Object {
   store::Revision revision_;
 };
 
-json::Value merge(const json::Value& original, const json::Value& patch) {
+json::Value merge(const json::Value& original, const json::Value& patch, bool strategic = false);
+
+// The lists that our components patch strategically, with their merge keys.
+std::string_view merge_key(std::string_view field) {
+  if (field == "conditions") return "type";
+  if (field == "ownerReferences") return "uid";
+  return "";
+}
+
+json::Value merge_list(const json::Value* original, const json::Value& patch, std::string_view key) {
+  json::Array result;
+  if (original != nullptr && original->is_array()) result = original->as_array();
+  for (const json::Value& item : patch.as_array()) {
+    auto place = std::find_if(result.begin(), result.end(),
+                              [&](const json::Value& other) { return text_at(other, key) == text_at(item, key); });
+    if (text_at(item, "$patch") == "delete") {
+      if (place != result.end()) result.erase(place);
+    } else if (place == result.end()) {
+      result.push_back(item);
+    } else {
+      *place = merge(*place, item, true);
+    }
+  }
+  return result;
+}
+
+json::Value merge(const json::Value& original, const json::Value& patch, bool strategic) {
   if (!patch.is_object()) return patch;
   json::Value result = original.is_object() ? original : json::Value(json::Object());
   for (const auto& [key, value] : patch.as_object()) {
+    const json::Value* old_value = result.find(key);
     if (value.is_null()) {
       result.as_object().erase(key);
+    } else if (strategic && value.is_array() && !merge_key(key).empty()) {
+      result[key] = merge_list(old_value, value, merge_key(key));
     } else {
-      const json::Value* old_value = result.find(key);
-      result[key] = merge(old_value == nullptr ? json::Value() : *old_value, value);
+      result[key] = merge(old_value == nullptr ? json::Value() : *old_value, value, strategic);
     }
   }
   return result;
@@ -366,6 +392,8 @@ Result<ObjectRef> FakeClient::write_over(const Kind& kind, const ObjectRef& old_
   if (subresource == "status") {
     const json::Value* status = document.find("status");
     if (status != nullptr) next["status"] = *status;
+    const json::Value* annotations = document.at({"metadata", "annotations"});
+    if (annotations != nullptr) next["metadata"]["annotations"] = *annotations;
   } else if (subresource == "finalize") {
     const json::Value* spec = document.find("spec");
     next["spec"] = spec == nullptr ? json::Value(json::Object()) : *spec;
@@ -435,7 +463,7 @@ Task<Result<ObjectRef>> FakeClient::patch(const Kind& kind, std::string namespac
       patched = merge(before, patch);
       break;
     case client::PatchType::kStrategicMerge:
-      patched = api::strategic_merge(*kind.message, before, patch);
+      patched = merge(before, patch, true);
       break;
   }
   if (!patched) co_return patched.error();
