@@ -1,262 +1,287 @@
-// selector.cc: see selector.h. The query grammar by a small lexer, as upstream's error texts name tokens.
+// selector.cc: see selector.h.
+// The query grammar as upstream's: tokens first, then requirements, so that errors name the token that is wrong.
 #include "api/selector.h"
 
 #include <algorithm>
 #include <cstdint>
 
+#include "api/validation/field.h"
+#include "api/validation/names.h"
 #include "base/strings.h"
 
 namespace kayak::api {
 
 namespace {
 
+// No selector of a real client comes near; it bounds what a hostile one costs.
 constexpr std::size_t kMaxSelectorBytes = 64 * 1024;
 
-bool is_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+Error bad_request(std::string message) { return Error(Code::kBadRequest, std::move(message)); }
 
-// Letters, digits, '-', '_', '.'; first and last a letter or digit; at most 63.
-bool name_part(std::string_view text) {
-  if (text.empty() || text.size() > 63 || !is_alnum(text.front()) || !is_alnum(text.back())) return false;
-  return std::all_of(text.begin(), text.end(), [](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.'; });
+void sort_by_key(std::vector<Requirement>& requirements) {
+  std::stable_sort(requirements.begin(), requirements.end(),
+                   [](const Requirement& a, const Requirement& b) { return a.key < b.key; });
 }
 
-bool dns_subdomain(std::string_view text) {
-  if (text.empty() || text.size() > 253) return false;
-  for (std::string_view label : split(text, '.')) {
-    if (label.empty() || label.front() == '-' || label.back() == '-') return false;
-    const bool ok = std::all_of(label.begin(), label.end(),
-                                [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
-    if (!ok) return false;
-  }
-  return true;
+void add_joined(field::ErrorList& errors, const field::Path& path, std::string_view value,
+                const validation::Messages& messages) {
+  if (!messages.empty()) errors.push_back(field::invalid(path, value, join(messages, "; ")));
 }
 
-constexpr std::string_view kNameRule =
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-constexpr std::string_view kValueRule =
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-
-// "" or why `key` is no label key.
-std::string key_problem(std::string_view key) {
-  const std::size_t slash = key.find('/');
-  const std::string_view prefix = slash == std::string_view::npos ? std::string_view() : key.substr(0, slash);
-  const std::string_view name = slash == std::string_view::npos ? key : key.substr(slash + 1);
-  if (slash != std::string_view::npos && prefix.empty()) return "prefix part must be non-empty";
-  if (slash != std::string_view::npos && !dns_subdomain(prefix)) {
-    return "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
-           "and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-           "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-  }
-  if (name.empty()) return cat("name part must be non-empty; ", kNameRule);
-  if (name.size() > 63) return "name part must be no more than 63 characters";
-  return name_part(name) ? "" : std::string(kNameRule);
-}
-
-std::string value_problem(std::string_view value) {
-  if (value.empty()) return "";
-  if (value.size() > 63) return "must be no more than 63 characters";
-  return name_part(value) ? "" : std::string(kValueRule);
-}
-
-struct Token {
-  enum class Type : std::uint8_t {
-    kEnd,
-    kText,
-    kComma,
-    kOpen,
-    kClose,
-    kEquals,
-    kDoubleEquals,
-    kNotEquals,
-    kNot,
-    kIn,
-    kNotIn,
-    kGreater,
-    kLess
+// What is wrong with a requirement, as one text; empty when nothing is.
+std::string requirement_problem(const Requirement& requirement) {
+  field::ErrorList errors;
+  const field::Path values("values");
+  add_joined(errors, field::Path("key"), requirement.key, validation::qualified_name(requirement.key));
+  const auto shown = [&] {
+    json::Array array(requirement.values.begin(), requirement.values.end());
+    return json::Value(std::move(array));
   };
-  Type type = Type::kEnd;
+  switch (requirement.op) {
+    case Requirement::Op::kIn:
+    case Requirement::Op::kNotIn:
+      if (requirement.values.empty()) {
+        errors.push_back(field::invalid(values, shown(), "for 'in', 'notin' operators, values set can't be empty"));
+      }
+      break;
+    case Requirement::Op::kExists:
+    case Requirement::Op::kNotExists:
+      if (!requirement.values.empty()) {
+        errors.push_back(field::invalid(values, shown(), "values set must be empty for exists and does not exist"));
+      }
+      break;
+    case Requirement::Op::kGreater:
+    case Requirement::Op::kLess:
+      for (std::size_t i = 0; i < requirement.values.size(); ++i) {
+        std::int64_t number = 0;
+        if (parse_int64(requirement.values[i], &number)) continue;
+        errors.push_back(field::invalid(values.index(i), requirement.values[i],
+                                        "for 'Gt', 'Lt' operators, the value must be an integer"));
+      }
+      break;
+  }
+  for (std::size_t i = 0; i < requirement.values.size(); ++i) {
+    add_joined(errors, values.index(i).key(requirement.key), requirement.values[i],
+               validation::label_value(requirement.values[i]));
+  }
+  return errors.empty() ? "" : field::aggregate(errors);
+}
+
+// --- the query form ---
+
+enum class TokenType : std::uint8_t {
+  kEnd,
+  kError,
+  kWord,
+  kIn,
+  kNotIn,
+  kOpen,
+  kClose,
+  kComma,
+  kNot,
+  kEquals,
+  kDoubleEquals,
+  kNotEquals,
+  kGreater,
+  kLess,
+};
+struct Token {
+  TokenType type;
+  std::string text;  // as errors show it
+};
+
+struct Symbol {
   std::string_view text;
+  TokenType type;
+};
+constexpr Symbol kSymbols[] = {
+    {")", TokenType::kClose},         {",", TokenType::kComma},      {"!", TokenType::kNot},
+    {"==", TokenType::kDoubleEquals}, {"=", TokenType::kEquals},     {">", TokenType::kGreater},
+    {"<", TokenType::kLess},          {"!=", TokenType::kNotEquals}, {"(", TokenType::kOpen},
 };
 
-class Lexer {
- public:
-  explicit Lexer(std::string_view text) : text_(text) {}
-  const Token& peek() {
-    if (!ahead_) next_ = read(), ahead_ = true;
-    return next_;
-  }
-  Token take() {
-    const Token token = peek();
-    ahead_ = false;
-    return token;
-  }
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+bool is_symbol(char c) { return std::string_view("=!(),><").find(c) != std::string_view::npos; }
 
- private:
-  Token read() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\r' || text_[at_] == '\n'))
-      ++at_;
-    if (at_ >= text_.size()) return Token{};
-    const std::size_t start = at_;
-    auto made = [&](Token::Type type, std::size_t length) {
-      at_ = start + length;
-      return Token{type, text_.substr(start, length)};
-    };
-    const std::string_view rest = text_.substr(at_);
-    if (rest.substr(0, 2) == "==") return made(Token::Type::kDoubleEquals, 2);
-    if (rest.substr(0, 2) == "!=") return made(Token::Type::kNotEquals, 2);
-    switch (rest.front()) {
-      case ',':
-        return made(Token::Type::kComma, 1);
-      case '(':
-        return made(Token::Type::kOpen, 1);
-      case ')':
-        return made(Token::Type::kClose, 1);
-      case '=':
-        return made(Token::Type::kEquals, 1);
-      case '!':
-        return made(Token::Type::kNot, 1);
-      case '>':
-        return made(Token::Type::kGreater, 1);
-      case '<':
-        return made(Token::Type::kLess, 1);
-      default:
-        break;
+// A NUL ends the text, as it does for upstream.
+std::vector<Token> tokens_of(std::string_view text) {
+  text = text.substr(0, text.find('\0'));
+  std::vector<Token> tokens;
+  while (!text.empty()) {
+    if (is_space(text.front())) {
+      text.remove_prefix(1);
+      continue;
     }
-    std::size_t end = rest.find_first_of(" \t\r\n,()=!><");
-    if (end == std::string_view::npos) end = rest.size();
-    const std::string_view word = rest.substr(0, end);
-    return made(word == "in" ? Token::Type::kIn : word == "notin" ? Token::Type::kNotIn : Token::Type::kText, end);
+    const Symbol* longest = nullptr;
+    for (const Symbol& symbol : kSymbols) {
+      if (text.starts_with(symbol.text) && (longest == nullptr || symbol.text.size() > longest->text.size())) {
+        longest = &symbol;
+      }
+    }
+    if (longest != nullptr) {
+      tokens.push_back(Token{longest->type, std::string(longest->text)});
+      text.remove_prefix(longest->text.size());
+      continue;
+    }
+    std::size_t size = 0;
+    while (size < text.size() && !is_space(text[size]) && !is_symbol(text[size])) ++size;
+    const std::string_view word = text.substr(0, size);
+    const TokenType type = word == "in" ? TokenType::kIn : word == "notin" ? TokenType::kNotIn : TokenType::kWord;
+    tokens.push_back(Token{type, std::string(word)});
+    text.remove_prefix(size);
   }
-
-  std::string_view text_;
-  std::size_t at_ = 0;
-  Token next_;
-  bool ahead_ = false;
-};
+  tokens.push_back(Token{TokenType::kEnd, ""});
+  return tokens;
+}
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : lexer_(text) {}
+  explicit Parser(std::string_view text) : tokens_(tokens_of(text)) {}
 
   Result<std::vector<Requirement>> parse() {
     std::vector<Requirement> requirements;
-    if (lexer_.peek().type == Token::Type::kEnd) return requirements;
     for (;;) {
-      Result<Requirement> one = requirement();
-      if (!one) return one.error();
-      requirements.push_back(std::move(*one));
-      const Token token = lexer_.take();
-      if (token.type == Token::Type::kEnd) return requirements;
-      if (token.type != Token::Type::kComma)
-        return fail(cat("found '", token.text, "', expected: ',' or 'end of string'"));
-      if (lexer_.peek().type == Token::Type::kEnd) return fail("found '', expected: identifier after ','");
+      if (peek().type == TokenType::kEnd) return requirements;
+      if (!at_word() && peek().type != TokenType::kNot) {
+        return bad_request(cat("found '", peek().text, "', expected: !, identifier, or 'end of string'"));
+      }
+      Result<Requirement> requirement = read_requirement();
+      if (!requirement) return requirement.error().while_doing("unable to parse requirement");
+      requirements.push_back(std::move(*requirement));
+      const Token next = take();
+      if (next.type == TokenType::kEnd) return requirements;
+      if (next.type != TokenType::kComma) {
+        return bad_request(cat("found '", next.text, "', expected: ',' or 'end of string'"));
+      }
+      if (!at_word() && peek().type != TokenType::kNot) {
+        return bad_request(cat("found '", peek().text, "', expected: identifier after ','"));
+      }
     }
   }
 
  private:
-  static Error fail(std::string why) { return Error(Code::kBadRequest, std::move(why)); }
-  static bool is_word(const Token& token) {
-    return token.type == Token::Type::kText || token.type == Token::Type::kIn || token.type == Token::Type::kNotIn;
+  const Token& peek() const { return tokens_[position_]; }
+  // The end is never left.
+  Token take() { return peek().type == TokenType::kEnd ? peek() : tokens_[position_++]; }
+  // "in" and "notin" are words where no operator can be.
+  bool at_word() const {
+    return peek().type == TokenType::kWord || peek().type == TokenType::kIn || peek().type == TokenType::kNotIn;
+  }
+  bool at_requirement_end() const { return peek().type == TokenType::kEnd || peek().type == TokenType::kComma; }
+
+  Result<Requirement> read_requirement() {
+    Requirement requirement;
+    const bool negated = peek().type == TokenType::kNot;
+    if (negated) take();
+    if (!at_word()) return bad_request(cat("found '", peek().text, "', expected: identifier"));
+    requirement.key = take().text;
+    const validation::Messages messages = validation::qualified_name(requirement.key);
+    if (!messages.empty()) {
+      return bad_request(field::invalid(field::Path(), requirement.key, join(messages, "; ")).message());
+    }
+    if (negated) {
+      requirement.op = Requirement::Op::kNotExists;
+      return requirement;
+    }
+    if (at_requirement_end()) {
+      requirement.op = Requirement::Op::kExists;
+      return requirement;
+    }
+    const Result<void> read = read_operator_and_values(&requirement);
+    if (!read) return read.error();
+    std::string problem = requirement_problem(requirement);
+    if (!problem.empty()) return bad_request(std::move(problem));
+    return requirement;
   }
 
-  Result<Requirement> requirement() {
-    Requirement made;
-    Token token = lexer_.take();
-    if (token.type == Token::Type::kNot) {
-      made.op = Requirement::Op::kNotExists;
-      token = lexer_.take();
-    }
-    if (!is_word(token)) return fail(cat("found '", token.text, "', expected: identifier"));
-    made.key = std::string(token.text);
-    if (std::string problem = key_problem(made.key); !problem.empty()) {
-      return fail(cat("key: Invalid value: ", quote(made.key), ": ", problem));
-    }
-    if (made.op == Requirement::Op::kNotExists) return made;
-    const Token op = lexer_.peek();
-    if (op.type == Token::Type::kEnd || op.type == Token::Type::kComma) {
-      made.op = Requirement::Op::kExists;
-      return made;
-    }
-    lexer_.take();
-    switch (op.type) {
-      case Token::Type::kEquals:
-      case Token::Type::kDoubleEquals:
-        made.op = Requirement::Op::kIn;
-        return exact(std::move(made));
-      case Token::Type::kNotEquals:
-        made.op = Requirement::Op::kNotIn;
-        return exact(std::move(made));
-      case Token::Type::kGreater:
-        made.op = Requirement::Op::kGreater;
-        return number(std::move(made));
-      case Token::Type::kLess:
-        made.op = Requirement::Op::kLess;
-        return number(std::move(made));
-      case Token::Type::kIn:
-        made.op = Requirement::Op::kIn;
-        return set(std::move(made));
-      case Token::Type::kNotIn:
-        made.op = Requirement::Op::kNotIn;
-        return set(std::move(made));
+  Result<void> read_operator_and_values(Requirement* requirement) {
+    const Token token = take();
+    switch (token.type) {
+      case TokenType::kEquals:
+      case TokenType::kDoubleEquals:
+      case TokenType::kNotEquals:
+        requirement->op = token.type == TokenType::kNotEquals ? Requirement::Op::kNotIn : Requirement::Op::kIn;
+        requirement->equality = true;
+        return read_exact_value(requirement);
+      case TokenType::kGreater:
+      case TokenType::kLess:
+        requirement->op = token.type == TokenType::kGreater ? Requirement::Op::kGreater : Requirement::Op::kLess;
+        return read_exact_value(requirement);
+      case TokenType::kIn:
+      case TokenType::kNotIn:
+        requirement->op = token.type == TokenType::kIn ? Requirement::Op::kIn : Requirement::Op::kNotIn;
+        return read_values(requirement);
       default:
-        return fail(cat("found '", op.text, "', expected: in, notin, =, ==, !=, gt, lt"));
+        return bad_request(cat("found '", token.text, "', expected: in, notin, =, ==, !=, gt, lt"));
     }
   }
 
-  Result<Requirement> add_value(Requirement made, std::string_view value) {
-    if (std::string problem = value_problem(value); !problem.empty()) {
-      return fail(
-          cat("values[", made.values.size(), "][", made.key, "]: Invalid value: ", quote(value), ": ", problem));
+  Result<void> read_exact_value(Requirement* requirement) {
+    if (at_requirement_end()) {
+      requirement->values = {""};
+    } else if (at_word()) {
+      requirement->values = {take().text};
+    } else {
+      return bad_request(cat("found '", peek().text, "', expected: identifier"));
     }
-    made.values.emplace_back(value);
-    return made;
+    return {};
   }
 
-  Result<Requirement> exact(Requirement made) {
-    if (!is_word(lexer_.peek())) {
-      // "a=" and "a=,b": the empty value.
-      const Token::Type next = lexer_.peek().type;
-      if (next == Token::Type::kEnd || next == Token::Type::kComma) return add_value(std::move(made), "");
-      return fail(cat("found '", lexer_.peek().text, "', expected: identifier"));
+  // "(a,,b)": an empty place is the empty value.
+  Result<void> read_values(Requirement* requirement) {
+    if (peek().type != TokenType::kOpen) return bad_request(cat("found '", peek().text, "' expected: '('"));
+    take();
+    if (!at_word() && peek().type != TokenType::kComma && peek().type != TokenType::kClose) {
+      return bad_request(cat("found '", peek().text, "', expected: ',', ')' or identifier"));
     }
-    return add_value(std::move(made), lexer_.take().text);
+    std::vector<std::string>& values = requirement->values;
+    for (bool over = false; !over;) {
+      values.push_back(at_word() ? take().text : "");
+      const Token token = peek();
+      over = token.type == TokenType::kClose;
+      if (!over && token.type != TokenType::kComma) {
+        const bool after_word = !values.back().empty();
+        return bad_request(
+            cat("found '", token.text, after_word ? "', expected: ',' or ')'" : "', expected: ',', or identifier"));
+      }
+      take();
+    }
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
+    return {};
   }
 
-  Result<Requirement> number(Requirement made) {
-    const Token token = lexer_.take();
-    std::int64_t value = 0;
-    if (!is_word(token) || !parse_int64(token.text, &value)) {
-      return fail(cat("values[0]: Invalid value: ", quote(token.text),
-                      ": for 'Gt', 'Lt' operators, the value must be an integer"));
-    }
-    made.values.emplace_back(token.text);
-    return made;
-  }
-
-  Result<Requirement> set(Requirement made) {
-    Token token = lexer_.take();
-    if (token.type != Token::Type::kOpen) return fail(cat("found '", token.text, "' expected: '('"));
-    for (;;) {
-      std::string_view value;
-      if (is_word(lexer_.peek())) value = lexer_.take().text;
-      Result<Requirement> added = add_value(std::move(made), value);
-      if (!added) return added;
-      made = std::move(*added);
-      token = lexer_.take();
-      if (token.type == Token::Type::kClose) break;
-      if (token.type != Token::Type::kComma) return fail(cat("found '", token.text, "', expected: ',' or ')'"));
-    }
-    std::sort(made.values.begin(), made.values.end());
-    made.values.erase(std::unique(made.values.begin(), made.values.end()), made.values.end());
-    return made;
-  }
-
-  Lexer lexer_;
+  std::vector<Token> tokens_;
+  std::size_t position_ = 0;
 };
+
+// --- metav1.LabelSelector ---
+
+Result<Requirement> expression_requirement(const json::Value& expression) {
+  Requirement requirement;
+  const json::Value* key = expression.find("key");
+  const json::Value* op = expression.find("operator");
+  const json::Value* values = expression.find("values");
+  requirement.key = key == nullptr ? "" : key->string_or();
+  const std::string_view name = op == nullptr ? "" : op->string_or();
+  if (name == "In") {
+    requirement.op = Requirement::Op::kIn;
+  } else if (name == "NotIn") {
+    requirement.op = Requirement::Op::kNotIn;
+  } else if (name == "Exists") {
+    requirement.op = Requirement::Op::kExists;
+  } else if (name == "DoesNotExist") {
+    requirement.op = Requirement::Op::kNotExists;
+  } else {
+    return Error(Code::kInvalid, cat(quote(name), " is not a valid label selector operator"));
+  }
+  if (values != nullptr && values->is_array()) {
+    for (const json::Value& value : values->as_array()) requirement.values.emplace_back(value.string_or());
+  }
+  return requirement;
+}
+
+// --- matching and printing ---
 
 const std::string* find_label(const LabelPairs& labels, const std::string& key) {
   const auto at = std::lower_bound(labels.begin(), labels.end(), key,
@@ -264,14 +289,16 @@ const std::string* find_label(const LabelPairs& labels, const std::string& key) 
   return at != labels.end() && at->first == key ? &at->second : nullptr;
 }
 
-bool holds(const Requirement& r, const LabelPairs& labels) {
-  const std::string* value = find_label(labels, r.key);
-  auto listed = [&] { return std::find(r.values.begin(), r.values.end(), *value) != r.values.end(); };
-  switch (r.op) {
+bool holds(const Requirement& requirement, const LabelPairs& labels) {
+  const std::string* value = find_label(labels, requirement.key);
+  const auto listed = [&] {
+    return std::find(requirement.values.begin(), requirement.values.end(), *value) != requirement.values.end();
+  };
+  switch (requirement.op) {
     case Requirement::Op::kIn:
-      return value && listed();
+      return value != nullptr && listed();
     case Requirement::Op::kNotIn:
-      return !value || !listed();
+      return value == nullptr || !listed();
     case Requirement::Op::kExists:
       return value != nullptr;
     case Requirement::Op::kNotExists:
@@ -279,63 +306,42 @@ bool holds(const Requirement& r, const LabelPairs& labels) {
     case Requirement::Op::kGreater:
     case Requirement::Op::kLess: {
       std::int64_t have = 0, limit = 0;
-      if (!value || !parse_int64(*value, &have) || r.values.empty() || !parse_int64(r.values.front(), &limit))
-        return false;
-      return r.op == Requirement::Op::kGreater ? have > limit : have < limit;
+      if (value == nullptr || !parse_int64(*value, &have)) return false;
+      if (requirement.values.size() != 1 || !parse_int64(requirement.values.front(), &limit)) return false;
+      return requirement.op == Requirement::Op::kGreater ? have > limit : have < limit;
     }
   }
   return false;
 }
 
-Error invalid(std::string message) { return Error(Code::kInvalid, std::move(message)); }
-
-Result<Requirement> expression(const json::Value& value) {
-  Requirement made;
-  const json::Value* key = value.find("key");
-  const json::Value* op = value.find("operator");
-  made.key = std::string(key ? key->string_or() : "");
-  if (std::string problem = key_problem(made.key); !problem.empty()) {
-    return invalid(cat("key: Invalid value: ", quote(made.key), ": ", problem));
+std::string printed(const Requirement& requirement) {
+  const std::string& key = requirement.key;
+  std::vector<std::string> values = requirement.values;
+  std::sort(values.begin(), values.end());
+  const std::string list = join(values, ",");
+  switch (requirement.op) {
+    case Requirement::Op::kIn:
+      return requirement.equality ? cat(key, "=", list) : cat(key, " in (", list, ")");
+    case Requirement::Op::kNotIn:
+      return requirement.equality ? cat(key, "!=", list) : cat(key, " notin (", list, ")");
+    case Requirement::Op::kExists:
+      return key;
+    case Requirement::Op::kNotExists:
+      return cat("!", key);
+    case Requirement::Op::kGreater:
+      return cat(key, ">", list);
+    case Requirement::Op::kLess:
+      return cat(key, "<", list);
   }
-  const std::string_view name = op ? op->string_or() : "";
-  const json::Value* values = value.find("values");
-  for (const json::Value& item : values && values->is_array() ? values->as_array() : json::Array()) {
-    made.values.emplace_back(item.string_or());
-    if (std::string problem = value_problem(made.values.back()); !problem.empty()) {
-      return invalid(cat("values[", made.values.size() - 1, "][", made.key,
-                         "]: Invalid value: ", quote(made.values.back()), ": ", problem));
-    }
-  }
-  if (name == "In" || name == "NotIn") {
-    if (made.values.empty())
-      return invalid("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty");
-    made.op = name == "In" ? Requirement::Op::kIn : Requirement::Op::kNotIn;
-    std::sort(made.values.begin(), made.values.end());
-  } else if (name == "Exists" || name == "DoesNotExist") {
-    if (!made.values.empty())
-      return invalid("values: Invalid value: values set must be empty for exists and does not exist");
-    made.op = name == "Exists" ? Requirement::Op::kExists : Requirement::Op::kNotExists;
-  } else {
-    return invalid(cat(quote(name), " is not a valid label selector operator"));
-  }
-  return made;
+  return "";
 }
 
-std::string requirement_text(const Requirement& r) {
-  switch (r.op) {
-    case Requirement::Op::kExists:
-      return r.key;
-    case Requirement::Op::kNotExists:
-      return cat("!", r.key);
-    case Requirement::Op::kGreater:
-      return cat(r.key, ">", r.values.empty() ? "" : r.values.front());
-    case Requirement::Op::kLess:
-      return cat(r.key, "<", r.values.empty() ? "" : r.values.front());
-    case Requirement::Op::kIn:
-    case Requirement::Op::kNotIn:
-      break;
-  }
-  return cat(r.key, r.op == Requirement::Op::kIn ? " in (" : " notin (", join(r.values, ","), ")");
+Requirement equality(std::string_view key, std::string_view value) {
+  Requirement requirement;
+  requirement.key = key;
+  requirement.values.emplace_back(value);
+  requirement.equality = true;
+  return requirement;
 }
 
 }  // namespace
@@ -347,125 +353,127 @@ LabelSelector LabelSelector::nothing() {
 }
 
 Result<LabelSelector> LabelSelector::parse(std::string_view text) {
-  LabelSelector selector;
-  if (text.size() > kMaxSelectorBytes)
-    return Error(Code::kBadRequest, "unable to parse requirement: the selector is longer than 64 KiB");
+  if (text.size() > kMaxSelectorBytes) return bad_request("the label selector is longer than 64 KiB");
   Result<std::vector<Requirement>> requirements = Parser(text).parse();
-  if (!requirements) return requirements.error().while_doing("unable to parse requirement");
-  // `a=b` and `a in (b)` mean the same and print differently: one value printed as `a=b`.
-  std::stable_sort(requirements->begin(), requirements->end(),
-                   [](const Requirement& a, const Requirement& b) { return a.key < b.key; });
+  if (!requirements) return requirements.error();
+  LabelSelector selector;
   selector.requirements_ = std::move(*requirements);
+  sort_by_key(selector.requirements_);
   return selector;
 }
 
 Result<LabelSelector> LabelSelector::from_object(const json::Value* object) {
-  if (!object || !object->is_object()) return nothing();
+  if (object == nullptr || !object->is_object()) return nothing();
   LabelSelector selector;
   const json::Value* labels = object->find("matchLabels");
-  if (labels && labels->is_object()) {
-    for (const auto& [key, value] : labels->as_object()) {
-      Requirement made;
-      made.key = key;
-      made.values = {std::string(value.string_or())};
-      if (std::string problem = key_problem(key); !problem.empty())
-        return invalid(cat("key: Invalid value: ", quote(key), ": ", problem));
-      if (std::string problem = value_problem(made.values.front()); !problem.empty()) {
-        return invalid(cat("values[0][", key, "]: Invalid value: ", quote(made.values.front()), ": ", problem));
-      }
-      selector.requirements_.push_back(std::move(made));
-    }
+  if (labels != nullptr && labels->is_object()) {
+    for (const auto& [key, value] : labels->as_object()) selector.add(equality(key, value.string_or()));
   }
   const json::Value* expressions = object->find("matchExpressions");
-  for (const json::Value& item : expressions && expressions->is_array() ? expressions->as_array() : json::Array()) {
-    Result<Requirement> made = expression(item);
-    if (!made) return made.error();
-    selector.requirements_.push_back(std::move(*made));
+  if (expressions != nullptr && expressions->is_array()) {
+    for (const json::Value& item : expressions->as_array()) {
+      Result<Requirement> requirement = expression_requirement(item);
+      if (!requirement) return requirement.error();
+      selector.add(std::move(*requirement));
+    }
   }
-  std::stable_sort(selector.requirements_.begin(), selector.requirements_.end(),
-                   [](const Requirement& a, const Requirement& b) { return a.key < b.key; });
+  for (const Requirement& requirement : selector.requirements_) {
+    std::string problem = requirement_problem(requirement);
+    if (!problem.empty()) return Error(Code::kInvalid, std::move(problem));
+  }
+  sort_by_key(selector.requirements_);
   return selector;
 }
 
 LabelSelector LabelSelector::equals(const LabelPairs& labels) {
   LabelSelector selector;
-  for (const auto& [key, value] : labels) {
-    Requirement made;
-    made.key = key;
-    made.values = {value};
-    selector.requirements_.push_back(std::move(made));
-  }
+  for (const auto& [key, value] : labels) selector.add(equality(key, value));
   return selector;
 }
 
 bool LabelSelector::matches(const LabelPairs& labels) const {
-  if (nothing_) return false;
-  return std::all_of(requirements_.begin(), requirements_.end(),
-                     [&](const Requirement& r) { return holds(r, labels); });
+  return !nothing_ && std::all_of(requirements_.begin(), requirements_.end(),
+                                  [&](const Requirement& requirement) { return holds(requirement, labels); });
 }
 
 std::string LabelSelector::to_string() const {
   std::vector<std::string> parts;
-  for (const Requirement& r : requirements_) {
-    const bool one = r.values.size() == 1;
-    if (one && r.op == Requirement::Op::kIn) {
-      parts.push_back(cat(r.key, "=", r.values.front()));
-    } else if (one && r.op == Requirement::Op::kNotIn) {
-      parts.push_back(cat(r.key, "!=", r.values.front()));
-    } else {
-      parts.push_back(requirement_text(r));
-    }
-  }
+  for (const Requirement& requirement : requirements_) parts.push_back(printed(requirement));
   return join(parts, ",");
 }
 
-// ---- fields. Source: apimachinery fields.ParseSelector: terms by ',', operators =, ==, !=, backslash escapes.
+// --- fields ---
 
-Result<FieldSelector> FieldSelector::parse(std::string_view text) {
-  FieldSelector selector;
-  if (text.size() > kMaxSelectorBytes) return Error(Code::kBadRequest, "invalid field selector: longer than 64 KiB");
-  std::string field, value;
-  bool in_value = false, equal = true, any = false;
-  auto finish = [&]() -> bool {
-    if (!any) return true;  // an empty term
-    if (!in_value) return false;
-    selector.terms_.push_back(Term{std::string(trim(field)), value, equal});
-    field.clear();
-    value.clear();
-    in_value = any = false;
-    return true;
-  };
+namespace {
+
+// The parts between commas that no backslash escapes.
+std::vector<std::string_view> field_terms(std::string_view text) {
+  std::vector<std::string_view> terms;
+  std::size_t begin = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == ',') {
-      if (!finish())
-        return Error(Code::kBadRequest, cat("invalid selector: '", text, "'; can't understand '", field, "'"));
-      continue;
-    }
-    any = true;
-    if (!in_value) {
-      if (c == '!' && text.substr(i, 2) == "!=") {
-        equal = false, in_value = true, ++i;
-      } else if (c == '=') {
-        equal = true, in_value = true;
-        if (text.substr(i, 2) == "==") ++i;
-      } else {
-        field += c;
-      }
-      continue;
-    }
-    if (c == '\\') {
-      if (i + 1 >= text.size() || (text[i + 1] != '\\' && text[i + 1] != ',' && text[i + 1] != '=')) {
-        return Error(Code::kBadRequest, "invalid field selector: invalid escape sequence");
-      }
-      value += text[++i];
-    } else if (c == '=') {
-      return Error(Code::kBadRequest, cat("invalid field selector: unescaped character in value: '='"));
-    } else {
-      value += c;
+    if (text[i] == '\\') {
+      ++i;
+    } else if (text[i] == ',') {
+      terms.push_back(text.substr(begin, i - begin));
+      begin = i + 1;
     }
   }
-  if (!finish()) return Error(Code::kBadRequest, cat("invalid selector: '", text, "'; can't understand '", field, "'"));
+  terms.push_back(text.substr(begin));
+  return terms;
+}
+
+Result<std::string> unescaped(std::string_view text) {
+  std::string value;
+  while (!text.empty()) {
+    const char c = text.front();
+    if (c == ',' || c == '=') {
+      // Upstream prints the character's number.
+      return bad_request(cat("invalid field selector: unescaped character in value: ", static_cast<int>(c)));
+    }
+    if (c != '\\') {
+      value += c;
+      text.remove_prefix(1);
+      continue;
+    }
+    text.remove_prefix(1);
+    const bool known = !text.empty() && std::string_view("\\,=").find(text.front()) != std::string_view::npos;
+    if (!known) {
+      const std::string_view sequence = text.substr(0, next_code_point(text).size);
+      return bad_request(cat("invalid field selector: invalid escape sequence: \\", sequence));
+    }
+    value += text.front();
+    text.remove_prefix(1);
+  }
+  return value;
+}
+
+}  // namespace
+
+Result<FieldSelector> FieldSelector::parse(std::string_view text) {
+  if (text.size() > kMaxSelectorBytes) return bad_request("the field selector is longer than 64 KiB");
+  FieldSelector selector;
+  std::vector<std::string_view> parts = field_terms(text);
+  std::sort(parts.begin(), parts.end());
+  for (const std::string_view part : parts) {
+    if (part.empty()) continue;
+    std::size_t place = part.find('=');
+    if (place == std::string_view::npos) {
+      return bad_request(cat("invalid selector: '", text, "'; can't understand '", part, "'"));
+    }
+    Term term;
+    std::size_t value_begin = place + 1;
+    if (place > 0 && part[place - 1] == '!') {
+      term.equal = false;
+      --place;
+    } else if (part.substr(value_begin).starts_with('=')) {
+      ++value_begin;
+    }
+    term.field = part.substr(0, place);
+    Result<std::string> value = unescaped(part.substr(value_begin));
+    if (!value) return value.error();
+    term.value = std::move(*value);
+    selector.terms_.push_back(std::move(term));
+  }
   return selector;
 }
 
@@ -479,7 +487,7 @@ bool FieldSelector::matches(const std::vector<std::pair<std::string, std::string
   for (const Term& term : terms_) {
     const auto at =
         std::find_if(values.begin(), values.end(), [&](const auto& pair) { return pair.first == term.field; });
-    const bool same = (at == values.end() ? std::string() : at->second) == term.value;
+    const bool same = at == values.end() ? term.value.empty() : at->second == term.value;
     if (same != term.equal) return false;
   }
   return true;

@@ -19,6 +19,7 @@ struct Requirement {
   std::string key;
   Op op = Op::kIn;
   std::vector<std::string> values;
+  bool equality = false;  // kIn or kNotIn of one value that was written as = or !=, and prints so
 };
 
 class LabelSelector {
@@ -27,7 +28,8 @@ class LabelSelector {
   static LabelSelector nothing();
   // The query form: "a=b,c!=d,e in (f,g),!h". Errors: BadRequest with upstream's wording.
   static Result<LabelSelector> parse(std::string_view text);
-  // metav1.LabelSelector {matchLabels, matchExpressions}; null matches nothing, {} everything. Errors: Invalid.
+  // metav1.LabelSelector {matchLabels, matchExpressions}; null matches nothing, {} everything. Errors: Invalid with
+  // upstream's wording.
   static Result<LabelSelector> from_object(const json::Value* selector);
   static LabelSelector equals(const LabelPairs& labels);
   void add(Requirement requirement) { requirements_.push_back(std::move(requirement)); }
@@ -44,7 +46,7 @@ class LabelSelector {
 class FieldSelector {
  public:
   FieldSelector() = default;
-  // "metadata.name=x,status.phase!=Running". Errors: BadRequest.
+  // "metadata.name=x,status.phase!=Running". Errors: BadRequest with upstream's wording.
   static Result<FieldSelector> parse(std::string_view text);
   static FieldSelector equals(std::string field, std::string value);
   // `values` must hold every field the selector names (check with fields()).
