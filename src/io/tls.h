@@ -1,6 +1,6 @@
 // tls.h: TLS on mbedTLS, the keys and certificates we make, and the rules by which a peer is accepted.
-// tls.cc and x509.cc are the only files that see mbedTLS. mbedTLS 2.28 neither writes SANs nor matches iPAddress SANs:
-// both are done here (RFC 5280 4.2.1.6, RFC 6125; 4 or 16 bytes, no common-name fallback).
+// The tls and x509 files of this folder are the only ones that see mbedTLS. mbedTLS 2.28 neither writes SANs nor
+// matches iPAddress SANs: both are done here (RFC 5280 4.2.1.6, RFC 6125; 4 or 16 bytes, no common-name fallback).
 #pragma once
 
 #include <memory>
@@ -46,7 +46,11 @@ struct CertificateRequest {
 // A certificate over the public half of `key_pem`, signed by the issuer; self-signed when the issuer is empty.
 Result<std::string> issue_certificate_pem(Random& random, const CertificateRequest& request, std::string_view key_pem,
                                           std::string_view issuer_certificate_pem, std::string_view issuer_key_pem);
+// The first certificate of `pem`. Errors: Invalid, TooLarge.
 Result<CertificateInfo> parse_certificate_pem(std::string_view pem);
+// Whether a server that shows `certificate` is `name`: an IP address against iPAddress SANs, a DNS name against
+// dNSName SANs (left-most-label wildcards alone), never the common name. Errors: Unauthorized, in Go's words.
+Result<void> check_server_name(const CertificateInfo& certificate, std::string_view dns_name_or_ip);
 
 std::string sha256(std::string_view bytes);  // 32 raw bytes
 // Streaming SHA-256.
