@@ -103,17 +103,6 @@ Once find_once(const Headers& headers, std::string_view name, std::string_view* 
   return found;
 }
 
-// Digits only, at most 18 of them: "+5", "5, 5", "0x5" and " 5" are read differently by different servers.
-bool parse_length(std::string_view text, std::uint64_t* length) {
-  if (text.empty() || text.size() > 18) return false;
-  *length = 0;
-  for (const char c : text) {
-    if (c < '0' || c > '9') return false;
-    *length = *length * 10 + static_cast<std::uint64_t>(c - '0');
-  }
-  return true;
-}
-
 struct Framing {
   BodyFraming kind = BodyFraming::kNone;
   std::uint64_t length = 0;
@@ -132,7 +121,7 @@ HeadRefusal parse_framing(const Headers& headers, bool http11, Framing* framing)
     if (!iequals(coding, "chunked")) return HeadRefusal{501, "a Transfer-Encoding other than chunked"};
     framing->kind = BodyFraming::kChunked;
   } else if (has_length == Once::kOne) {
-    if (!parse_length(length, &framing->length)) return HeadRefusal{400, "malformed Content-Length"};
+    if (!parse_content_length(length, &framing->length)) return HeadRefusal{400, "malformed Content-Length"};
     framing->has_length = true;
     framing->kind = framing->length > 0 ? BodyFraming::kLength : BodyFraming::kNone;
   }
@@ -144,7 +133,19 @@ bool keeps_alive(const Headers& headers, bool http11) {
   return http11 || headers.has_token("connection", "keep-alive");
 }
 
-// RFC 3986 reg-name, IPv4 or [IPv6], with an optional port.
+}  // namespace
+
+// Digits only, at most 18 of them: "+5", "5, 5", "0x5" and " 5" are read differently by different servers.
+bool parse_content_length(std::string_view text, std::uint64_t* length) {
+  if (text.empty() || text.size() > 18) return false;
+  *length = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return false;
+    *length = *length * 10 + static_cast<std::uint64_t>(c - '0');
+  }
+  return true;
+}
+
 bool is_host_value(std::string_view host) {
   return std::all_of(host.begin(), host.end(), [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -153,7 +154,7 @@ bool is_host_value(std::string_view host) {
 }
 
 // Splits origin-form ("/path?query") and absolute-form ("http://host/path?query", whose host wins over the field).
-HeadRefusal parse_target(std::string_view target, HttpRequest* request) {
+HeadRefusal parse_request_target(std::string_view target, bool strict, HttpRequest* request) {
   for (const char c : target) {
     if (static_cast<unsigned char>(c) >= 0x80 || c == '#') return HeadRefusal{400, "malformed request target"};
   }
@@ -162,6 +163,7 @@ HeadRefusal parse_target(std::string_view target, HttpRequest* request) {
     return HeadRefusal();
   }
   if (!target.starts_with('/')) {
+    if (strict) return HeadRefusal{400, "malformed request target"};
     const std::size_t scheme_end = target.find("://");
     const std::string_view scheme = target.substr(0, std::min(scheme_end, target.size()));
     if (scheme_end == target.npos || (!iequals(scheme, "http") && !iequals(scheme, "https"))) {
@@ -178,8 +180,6 @@ HeadRefusal parse_target(std::string_view target, HttpRequest* request) {
   request->query = question < target.size() ? target.substr(question + 1) : std::string_view();
   return HeadRefusal();
 }
-
-}  // namespace
 
 HeadRefusal parse_request_head(std::string_view bytes, HttpRequest* request, RequestHead* head) {
   request->headers.clear();
@@ -206,7 +206,8 @@ HeadRefusal parse_request_head(std::string_view bytes, HttpRequest* request, Req
   if (has_host == Once::kAbsent && head->http11) return HeadRefusal{400, "missing Host"};
   if (!is_host_value(host)) return HeadRefusal{400, "malformed Host"};
   request->host = host;
-  if (const HeadRefusal refused = parse_target(parser.target(), request); refused.status != 0) return refused;
+  if (const HeadRefusal refused = parse_request_target(parser.target(), false, request); refused.status != 0)
+    return refused;
 
   Framing framing;
   if (const HeadRefusal refused = parse_framing(request->headers, head->http11, &framing); refused.status != 0) {

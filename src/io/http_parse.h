@@ -47,6 +47,13 @@ struct HeadRefusal {
 // `bytes` is a head that HeadScanner found, blank line included. Fills method, path, query, host and headers.
 HeadRefusal parse_request_head(std::string_view bytes, HttpRequest* request, RequestHead* head);
 
+// Fills path, query and, from the absolute form, host. In `strict` form (HTTP/2) only "/path?query" is one.
+HeadRefusal parse_request_target(std::string_view target, bool strict, HttpRequest* request);
+// RFC 3986 reg-name, IPv4 or [IPv6], with an optional port; may be empty.
+bool is_host_value(std::string_view host);
+// Content-Length's digits, at most 18.
+bool parse_content_length(std::string_view text, std::uint64_t* length);
+
 struct ResponseHead {
   int status = 0;
   bool keep_alive = true;
