@@ -191,7 +191,8 @@ std::vector<WatchBatch> WatchImpl::finish(std::vector<WatchBatch> batches, Revis
   const Revision seen = std::min(next - 1, newest);
   const bool current = next > newest;
   const Revision said = batches.empty() ? told_ : batches.back().revision;
-  if (progress_wanted_ || (current && said < seen)) batches.push_back(WatchBatch{seen, {}});
+  const bool news = said < seen && (current || progress_wanted_);
+  if (news || (progress_wanted_ && batches.empty())) batches.push_back(WatchBatch{seen, {}});
   progress_wanted_ = false;
   if (!batches.empty()) told_ = std::max(told_, batches.back().revision);
   return batches;

@@ -1,0 +1,66 @@
+#include "store/support_model.h"
+
+#include "base/strings.h"
+#include "store/key_range.h"
+
+namespace kayak::store::test {
+
+void Model::apply(const TxnRequest& request) {
+  ModelState next = states_.back();
+  const Revision revision = this->revision() + 1;
+  bool changed = false;
+  for (const Op& op : request.success) {
+    if (op.type == Op::Type::kPut) {
+      ModelValue& value = next[op.key];
+      value.value = *op.value;
+      if (value.version == 0) value.create_revision = revision;
+      value.mod_revision = revision;
+      ++value.version;
+      changed = true;
+    } else if (op.type == Op::Type::kDelete) {
+      const KeyRange range{op.key, op.range_end};
+      changed = std::erase_if(next, [&](const auto& pair) { return range.contains(pair.first); }) > 0 || changed;
+    }
+  }
+  if (changed) states_.push_back(std::move(next));
+}
+
+TxnRequest Model::random_txn(Random& random, int keys, std::size_t max_value) {
+  TxnRequest request;
+  const int first = static_cast<int>(random.below(static_cast<std::uint64_t>(keys)));
+  const int count = random.below(4) == 0 ? 3 : 1;
+  for (int i = 0; i < count; ++i) {
+    const std::string key = cat("key-", 100 + (first + i) % keys);
+    if (random.below(5) == 0) {
+      const bool range = count == 1 && random.below(4) == 0;
+      request.success.push_back(delete_op(key, range ? cat("key-", 103 + first) : std::string()));
+    } else {
+      const std::size_t size = random.below(8) == 0 ? random.below(max_value) : random.below(200);
+      std::string value = cat(random.next(), "-");
+      value.resize(std::max(value.size(), size), static_cast<char>('a' + random.below(26)));
+      request.success.push_back(put_op(key, value));
+    }
+  }
+  return request;
+}
+
+Result<ModelState> state_of(Driver& driver, Revision revision) {
+  auto found = driver.range(std::string(1, '\0'), std::string(1, '\0'), revision);
+  if (!found) return found.error();
+  ModelState state;
+  for (const KeyValue& kv : found->kvs) {
+    state[kv.key] = ModelValue{*kv.value, kv.create_revision, kv.mod_revision, kv.version};
+  }
+  return state;
+}
+
+std::string text(const ModelState& state) {
+  std::string out;
+  for (const auto& [key, value] : state) {
+    out += cat(key, "=", value.value.substr(0, 12), "(", value.value.size(), ") c", value.create_revision, " m",
+               value.mod_revision, " v", value.version, "\n");
+  }
+  return out;
+}
+
+}  // namespace kayak::store::test

@@ -1,0 +1,45 @@
+// support_vfs.h: a disk that tests can fill, break, slow down and cut the power of: a SQLite VFS over real files that
+// records what is written and synced.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+
+namespace kayak::store::test {
+
+class TestDisk {
+ public:
+  TestDisk();
+  ~TestDisk();
+  TestDisk(const TestDisk&) = delete;
+  TestDisk& operator=(const TestDisk&) = delete;
+  const char* vfs() const;
+
+  // All files together may grow to so many bytes; beyond, writes that extend a file fail with "disk full".
+  std::atomic<std::int64_t> capacity{INT64_MAX};
+  std::atomic<int> fail_syncs{0};   // so many of the next syncs fail
+  std::atomic<int> fail_writes{0};  // so many of the next writes fail with an I/O error
+  std::atomic<int> sync_delay_us{0};
+  std::atomic<bool> recording{false};
+
+  // How many operations are recorded so far.
+  std::size_t operations() const;
+  // The files as they may be found when the power goes after `count` operations: what was synced is there; of what was
+  // written since, each 512-byte sector is there or not, as `random` likes. Paths as opened.
+  std::map<std::string, std::string> after_power_loss(std::size_t count, Random& random) const;
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace kayak::store::test
