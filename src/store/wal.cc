@@ -2,6 +2,8 @@
 #include "store/wal.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 
 namespace kayak::store {
 
@@ -14,11 +16,6 @@ constexpr std::uint32_t kVersion = 3007000;
 std::uint32_t big32(std::string_view bytes, std::size_t at) {
   std::uint32_t value = 0;
   for (std::size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
-  return value;
-}
-std::uint32_t little32(std::string_view bytes, std::size_t at) {
-  std::uint32_t value = 0;
-  for (std::size_t i = 4; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
   return value;
 }
 std::uint32_t big16(std::string_view bytes, std::size_t at) {
@@ -98,14 +95,17 @@ LogIndex durable_claim_of_page(std::string_view page, std::uint32_t reserved, bo
 }
 
 WalWalker::Checksum WalWalker::sum(Checksum seed, std::string_view bytes) const {
-  Checksum s = seed;
-  for (std::size_t i = 0; i + 8 <= bytes.size(); i += 8) {
-    const std::uint32_t x = big_endian_ ? big32(bytes, i) : little32(bytes, i);
-    const std::uint32_t y = big_endian_ ? big32(bytes, i + 4) : little32(bytes, i + 4);
-    s.a += x + s.b;
-    s.b += y + s.a;
+  // Words in the order of the machine that wrote them, nearly always ours.
+  const bool swap = big_endian_ != (std::endian::native == std::endian::big);
+  std::uint32_t a = seed.a, b = seed.b;
+  const char* at = bytes.data();
+  for (const char* end = at + bytes.size() / 8 * 8; at != end; at += 8) {
+    std::uint32_t words[2];
+    std::memcpy(words, at, sizeof words);
+    a += (swap ? __builtin_bswap32(words[0]) : words[0]) + b;
+    b += (swap ? __builtin_bswap32(words[1]) : words[1]) + a;
   }
-  return s;
+  return Checksum{a, b};
 }
 
 void WalWalker::header(std::string_view bytes) {
