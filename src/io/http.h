@@ -147,7 +147,9 @@ struct HttpClientRequest {
   std::string path = "/";  // with the query
   Headers headers;         // Host, Content-Length and Connection are ours
   Slices body;
-  Duration header_timeout = std::chrono::seconds(30);
+  Duration header_timeout = std::chrono::seconds(30);  // for connecting, sending and the response's head together
+  // For each piece of the response's body; zero waits for ever. A watch sets it beyond the server's bookmarks.
+  Duration body_timeout = std::chrono::minutes(2);
 };
 struct HttpClientResponse {
   int status = 0;
