@@ -105,6 +105,8 @@ class Informer {
   virtual std::vector<ObjectRef> list(const std::string& namespace_ = std::string()) const = 0;
   // Objects whose controlling owner has this uid.
   virtual std::vector<ObjectRef> owned_by(const std::string& owner_uid) const = 0;
+  // Objects of the namespace that no owner controls.
+  virtual std::vector<ObjectRef> orphans(const std::string& namespace_) const = 0;
   // Objects with this field value; the field must be one of the kind's field selectors (e.g. spec.nodeName).
   virtual std::vector<ObjectRef> by_field(const std::string& field, const std::string& value) const = 0;
 };

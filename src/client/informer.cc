@@ -46,6 +46,7 @@ class TableInformer final : public Informer {
   }
   std::vector<ObjectRef> list(const std::string& namespace_) const override { return table_.list(namespace_); }
   std::vector<ObjectRef> owned_by(const std::string& owner_uid) const override { return table_.owned_by(owner_uid); }
+  std::vector<ObjectRef> orphans(const std::string& namespace_) const override { return table_.orphans(namespace_); }
   std::vector<ObjectRef> by_field(const std::string& field, const std::string& value) const override {
     return table_.by_field(field, value);
   }

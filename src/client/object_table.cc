@@ -18,10 +18,7 @@ std::string_view ObjectTable::field_of(const api::Object& object, std::string_vi
 }
 
 void ObjectTable::index(const ObjectRef& object) {
-  if (by_owner_) {
-    const std::string_view owner = owner_of(*object);
-    if (!owner.empty()) by_owner_->insert(Entry{owner, &object});
-  }
+  if (by_owner_) by_owner_->insert(Entry{owner_of(*object), &object});
   for (auto& [field, index] : by_field_) index.insert(Entry{field_of(*object, field), &object});
 }
 
@@ -66,15 +63,22 @@ std::vector<ObjectRef> ObjectTable::find(const Index& index, std::string_view va
   return found;
 }
 
-std::vector<ObjectRef> ObjectTable::owned_by(std::string_view owner_uid) const {
+const ObjectTable::Index& ObjectTable::owners() const {
   if (!by_owner_) {
     by_owner_ = std::make_unique<Index>();
-    for (const ObjectRef& object : objects_) {
-      const std::string_view owner = owner_of(*object);
-      if (!owner.empty()) by_owner_->insert(Entry{owner, &object});
-    }
+    for (const ObjectRef& object : objects_) by_owner_->insert(Entry{owner_of(*object), &object});
   }
-  return find(*by_owner_, owner_uid);
+  return *by_owner_;
+}
+
+std::vector<ObjectRef> ObjectTable::owned_by(std::string_view owner_uid) const { return find(owners(), owner_uid); }
+
+std::vector<ObjectRef> ObjectTable::orphans(std::string_view namespace_) const {
+  std::vector<ObjectRef> found;
+  for (auto [place, end] = owners().equal_range(NoValueIn{namespace_}); place != end; ++place) {
+    found.push_back(*place->object);
+  }
+  return found;
 }
 
 std::vector<ObjectRef> ObjectTable::by_field(const std::string& field, std::string_view value) const {

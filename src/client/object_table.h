@@ -21,6 +21,7 @@ class ObjectTable {
   ObjectRef get(std::string_view namespace_, std::string_view name) const;
   std::vector<ObjectRef> list(std::string_view namespace_) const;  // "": all
   std::vector<ObjectRef> owned_by(std::string_view owner_uid) const;
+  std::vector<ObjectRef> orphans(std::string_view namespace_) const;
   std::vector<ObjectRef> by_field(const std::string& field, std::string_view value) const;
   std::size_t size() const { return objects_.size(); }
   auto begin() const { return objects_.begin(); }
@@ -44,6 +45,9 @@ class ObjectTable {
     std::string_view value;
     const ObjectRef* object;
   };
+  struct NoValueIn {
+    std::string_view namespace_;
+  };
   struct ByValue {
     using is_transparent = void;
     bool operator()(const Entry& a, const Entry& b) const {
@@ -52,11 +56,19 @@ class ObjectTable {
     }
     bool operator()(const Entry& a, std::string_view b) const { return a.value < b; }
     bool operator()(std::string_view a, const Entry& b) const { return a < b.value; }
+    // Entries without a value, by namespace.
+    bool operator()(const Entry& a, const NoValueIn& b) const {
+      return a.value.empty() && std::string_view((*a.object)->namespace_()) < b.namespace_;
+    }
+    bool operator()(const NoValueIn& a, const Entry& b) const {
+      return !b.value.empty() || a.namespace_ < std::string_view((*b.object)->namespace_());
+    }
   };
   using Index = std::set<Entry, ByValue>;
 
   static std::string_view owner_of(const api::Object& object);
   static std::string_view field_of(const api::Object& object, std::string_view field);
+  const Index& owners() const;  // made on first use
   void index(const ObjectRef& object);
   void unindex(const ObjectRef& object);
   static std::vector<ObjectRef> find(const Index& index, std::string_view value);

@@ -12,6 +12,9 @@ std::span<const ControllerRow> controller_table() {
   static constexpr std::array kRows = {
       ControllerRow{"generic-garbage-collector", make_garbage_collector},
       ControllerRow{"namespace-controller", make_namespace_controller},
+      ControllerRow{"deployment-controller", make_deployment_controller},
+      ControllerRow{"replicaset-controller", make_replica_set_controller},
+      ControllerRow{"replication-controller", make_replication_controller},
       ControllerRow{"node-controller", make_node_ipam},
   };
   return kRows;

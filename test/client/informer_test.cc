@@ -128,6 +128,8 @@ TEST_CASE("look-ups by key, namespace, owner and field follow every change") {
       CHECK(informer.get("ab", "p1")->namespace_() == "ab");
       CHECK(informer.get("a", "p3") == nullptr);
       CHECK(names(informer.owned_by("uid-1")) == Lines{"a/p1", "a/p2"});
+      CHECK(names(informer.orphans("b")) == Lines{"b/p1"});
+      CHECK(names(informer.orphans("a")).empty());
       CHECK(names(informer.by_field("spec.nodeName", "n1")) == Lines{"a/p1", "ab/p1"});
       CHECK(names(informer.by_field("spec.nodeName", "")) == Lines{"b/p1"});
       // Change each indexed thing after the indexes were made.
@@ -135,6 +137,9 @@ TEST_CASE("look-ups by key, namespace, owner and field follow every change") {
       client.put(pods(), pod("a", "p1", "n1"));
       client.erase(pods(), "a", "p2");
       co_await r.settled(informer);
+      CHECK(names(informer.orphans("b")).empty());
+      CHECK(names(informer.orphans("a")) == Lines{"a/p1"});
+      CHECK(names(informer.orphans("")).empty());
       CHECK(names(informer.owned_by("uid-1")).empty());
       CHECK(names(informer.owned_by("uid-2")) == Lines{"ab/p1", "b/p1"});
       CHECK(names(informer.by_field("spec.nodeName", "n1")) == Lines{"a/p1", "ab/p1", "b/p1"});
