@@ -77,20 +77,37 @@ int set_sysctl(const char* assignment, bool lenient) {
   return written < 0 && !lenient ? complain("sysctl", assignment, written) : 0;
 }
 
+// An empty root of its own: what shares a process namespace with pid 1 must not find the host behind /proc/1/root.
+int leave_host_files(const Plan& plan) {
+  constexpr unsigned kMsRec = 16384, kMsPrivate = 1 << 18, kMsReadOnly = 1;
+  if (const long result = call(__NR_unshare, CLONE_NEWNS); result < 0) return (int)result;
+  if (const long result = call(__NR_mount, "", "/", 0, kMsRec | kMsPrivate, 0); result < 0) return (int)result;
+  if (const long result = call(__NR_mount, "none", plan.directory, "tmpfs", kMsReadOnly, "size=4k"); result < 0)
+    return (int)result;
+  if (const long result = call(__NR_chdir, plan.directory); result < 0) return (int)result;
+  if (const long result = call(__NR_pivot_root, ".", "."); result < 0) return (int)result;
+  if (const long result = call(__NR_umount2, ".", kMntDetach); result < 0) return (int)result;
+  return (int)call(__NR_chdir, "/");
+}
+
 // Pid 1 of a pod that shares its process namespace: takes in orphans, ends by SIGTERM, never wakes up otherwise.
-[[noreturn]] void be_init(const char* cgroup) {
+// `ready` hears one byte when it stands alone.
+[[noreturn]] void be_init(const Plan& plan, int argc, char** argv, int ready) {
   call(__NR_prctl, 15 /* PR_SET_NAME */, "kayak-init");
   call(__NR_setsid);
   uint64_t mask = (1ULL << (kSigChld - 1)) | (1ULL << (kSigTerm - 1));
   call(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &mask, 0, sizeof mask);
-  if (cgroup != nullptr) {
-    const int fd = open(cgroup, O_WRONLY);
-    if (fd >= 0) {
-      write(fd, "0", 1);
-      close(fd);
-    }
+  for (int i = 0; i < argc; ++i) {
+    const char* file = after(argv[i], "cgroup=");
+    if (file == nullptr) continue;
+    const int fd = open(file, O_WRONLY);
+    const long joined = fd < 0 ? fd : write(fd, "0", 1);
+    if (joined < 0) exit_now(complain("cgroup", file, joined));
+    close(fd);
   }
   const int null = open("/dev/null", O_RDWR);
+  if (const int result = leave_host_files(plan); result < 0) exit_now(complain("leaving the host's files", "", result));
+  write(ready, "+", 1);
   for (int fd = 0; fd < 3; ++fd) call(__NR_dup3, null, fd, 0);
   if (call(__NR_close_range, 3, ~0U, 0) < 0) {
     for (int fd = 3; fd < 1024; ++fd) close(fd);
@@ -107,11 +124,18 @@ int set_sysctl(const char* assignment, bool lenient) {
   }
 }
 
-int make_init(const Plan& plan, const char* cgroup, long* init) {
+int make_init(const Plan& plan, int argc, char** argv, long* init) {
+  int ready[2];
+  if (const long result = call(__NR_pipe2, ready, O_CLOEXEC); result < 0) return complain("pipe", "", result);
   const long pid = fork();
   if (pid < 0) return complain("fork", "", pid);
-  if (pid == 0) be_init(cgroup);
+  if (pid == 0) be_init(plan, argc, argv, ready[1]);
   *init = pid;
+  close(ready[1]);
+  char byte = 0;
+  const long told = read(ready[0], &byte, 1);
+  close(ready[0]);
+  if (told != 1) return 1;
   Path source;
   source.add("/proc/").add_number(pid).add("/ns/pid");
   if (pin(plan, "pid", source.get()) != 0) return 1;
@@ -133,7 +157,7 @@ int mount_shm(const Plan& plan) {
   return mounted < 0 ? complain("mounting", target.get(), mounted) : 0;
 }
 
-int set_up(const Plan& plan, int argc, char** argv, const char* cgroup, long* init) {
+int set_up(const Plan& plan, int argc, char** argv, long* init) {
   const unsigned flags = (plan.net ? CLONE_NEWNET : 0) | (plan.ipc ? CLONE_NEWIPC : 0) | (plan.uts ? CLONE_NEWUTS : 0) |
                          (plan.pid ? CLONE_NEWPID : 0);
   if (const long result = call(__NR_unshare, flags); result < 0) return complain("new namespaces", "", result);
@@ -154,7 +178,7 @@ int set_up(const Plan& plan, int argc, char** argv, const char* cgroup, long* in
     if (const char* assignment = after(argv[i], "default-sysctl=")) set_sysctl(assignment, true);
   }
   if (plan.shm_bytes != nullptr && mount_shm(plan) != 0) return 1;
-  if (plan.pid && make_init(plan, cgroup, init) != 0) return 1;
+  if (plan.pid && make_init(plan, argc, argv, init) != 0) return 1;
   if (plan.net && pin(plan, "net", "/proc/self/ns/net") != 0) return 1;
   if (plan.ipc && pin(plan, "ipc", "/proc/self/ns/ipc") != 0) return 1;
   if (plan.uts && pin(plan, "uts", "/proc/self/ns/uts") != 0) return 1;
@@ -167,7 +191,6 @@ int run_sandbox(int argc, char** argv) {
   if (argc < 1) return complain("usage", "sandbox DIRECTORY WHAT...", -EINVAL);
   Plan plan;
   plan.directory = argv[0];
-  const char* cgroup = nullptr;
   for (int i = 1; i < argc; ++i) {
     const char* word = argv[i];
     if (same(word, "net"))
@@ -182,13 +205,12 @@ int run_sandbox(int argc, char** argv) {
       plan.hostname = hostname;
     else if (const char* bytes = after(word, "shm="))
       plan.shm_bytes = bytes;
-    else if (const char* file = after(word, "cgroup="))
-      cgroup = file;
-    else if (after(word, "sysctl=") == nullptr && after(word, "default-sysctl=") == nullptr)
+    else if (after(word, "sysctl=") == nullptr && after(word, "default-sysctl=") == nullptr &&
+             after(word, "cgroup=") == nullptr)
       return complain("unknown word", word, -EINVAL);
   }
   long init = 0;
-  const int failed = set_up(plan, argc - 1, argv + 1, cgroup, &init);
+  const int failed = set_up(plan, argc - 1, argv + 1, &init);
   if (failed != 0) {
     for (const char* name : {"net", "ipc", "uts", "pid", "shm"}) unpin(plan, name);
     rmdir(pin_path(plan, "shm").get());
