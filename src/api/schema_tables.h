@@ -13,5 +13,6 @@ struct GroupVersionPackage {
   std::string_view group_version, package;
 };
 extern const std::span<const GroupVersionPackage> kGroupVersionPackages;
+extern const std::uint64_t kSchemaFingerprint;  // a hash of all tables
 
 }  // namespace kayak::api::detail

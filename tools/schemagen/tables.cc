@@ -1,4 +1,5 @@
 // tables.cc: writes schema_tables.cc: every message and field as constant data without a constructor to run.
+#include <cstdint>
 #include <map>
 #include <sstream>
 
@@ -120,6 +121,13 @@ class StringLists {
 // core_v1_Pod
 std::string symbol(const MessageModel& message) { return message.file + "_" + message.short_name; }
 
+// FNV-1a of everything in the tables, so that a document made from them can be named without making it.
+std::uint64_t fingerprint(const std::string& text) {
+  std::uint64_t state = 0xcbf29ce484222325;
+  for (const char c : text) state = (state ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return state;
+}
+
 std::string flags(const FieldModel& f) {
   std::string out;
   const auto add = [&out](bool set, const char* name) {
@@ -214,6 +222,9 @@ std::string tables_source(const Model& model) {
          "namespace detail {\n"
          "constinit const std::span<const Message* const> kSortedMessages = kSorted;\n"
          "constinit const std::span<const GroupVersionPackage> kGroupVersionPackages = kPackages;\n"
+         "const std::uint64_t kSchemaFingerprint = "
+      << fingerprint(fields.str() + messages.str() + enums.str() + lists.definitions())
+      << "u;\n"
          "}  // namespace detail\n"
          "}  // namespace kayak::api\n";
   return out.str();
