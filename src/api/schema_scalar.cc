@@ -204,16 +204,19 @@ constexpr Unit kUnits[] = {{"ns", 1},
 bool add_one_unit(std::string_view* rest, unsigned __int128* total) {
   constexpr unsigned __int128 kLimit = static_cast<unsigned __int128>(1) << 63;
   unsigned __int128 whole = 0;
-  double fraction = 0, place = 1;
+  std::uint64_t fraction = 0;
+  double scale = 1;
   std::size_t i = 0, digits = 0;
   for (; digit(*rest, i); ++i, ++digits) {
     whole = whole * 10 + static_cast<unsigned>((*rest)[i] - '0');
     if (whole > kLimit) return false;
   }
   if (i < rest->size() && (*rest)[i] == '.') {
+    // Digits beyond what an integer holds are worth less than a nanosecond.
     for (++i; digit(*rest, i); ++i, ++digits) {
-      place /= 10;
-      fraction += ((*rest)[i] - '0') * place;
+      if (fraction > (std::uint64_t{1} << 63) / 10 - 1) continue;
+      fraction = fraction * 10 + static_cast<unsigned>((*rest)[i] - '0');
+      scale *= 10;
     }
   }
   if (digits == 0) return false;
@@ -222,8 +225,9 @@ bool add_one_unit(std::string_view* rest, unsigned __int128* total) {
   const std::string_view name = rest->substr(i, end - i);
   for (const Unit& unit : kUnits) {
     if (unit.name != name) continue;
-    *total += whole * static_cast<unsigned __int128>(unit.nanoseconds) +
-              static_cast<unsigned __int128>(fraction * static_cast<double>(unit.nanoseconds));
+    *total +=
+        whole * static_cast<unsigned __int128>(unit.nanoseconds) +
+        static_cast<unsigned __int128>(static_cast<double>(fraction) * (static_cast<double>(unit.nanoseconds) / scale));
     rest->remove_prefix(end);
     return *total <= kLimit;
   }

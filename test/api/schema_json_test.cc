@@ -187,3 +187,33 @@ TEST_CASE("scalars become canonical") {
     CHECK(decoded(row.message, row.input) == row.canonical);
   }
 }
+
+TEST_CASE("durations keep every nanosecond") {
+  struct Row {
+    std::string_view input, canonical;
+  };
+  for (const Row& row : {
+           Row{"1654865h59m8.589517654s", "1654865h59m8.589517654s"},
+           Row{"1.5h", "1h30m0s"},
+           Row{"90s", "1m30s"},
+           Row{"0", "0s"},
+           Row{"-1.5ms", "-1.5ms"},
+           Row{"1us", "1\u00b5s"},
+           Row{"100ns", "100ns"},
+           Row{".5s", "500ms"},
+           Row{"9223372036854775807ns", "2562047h47m16.854775807s"},
+       }) {
+    json::Value value = json::Object();
+    value["window"] = row.input;
+    CAPTURE(row.input);
+    const Result<json::Value> decoded = api::decode_json(api::messages::metrics_v1beta1_NodeMetrics, value);
+    REQUIRE(decoded);
+    CHECK(decoded->find("window")->as_string() == row.canonical);
+  }
+  for (const std::string_view bad : {"", "1", "s", "1x", "1s-", ".s", "9223372036854775808ns"}) {
+    json::Value value = json::Object();
+    value["window"] = bad;
+    CAPTURE(bad);
+    CHECK(!api::decode_json(api::messages::metrics_v1beta1_NodeMetrics, value));
+  }
+}
