@@ -10,19 +10,12 @@
 #include <vector>
 
 #include "agent/images/reference.h"
+#include "agent/runtime/image_config.h"
 #include "base/json.h"
 #include "base/result.h"
 #include "io/loop.h"
 
 namespace kayak::agent {
-
-// What an image's configuration says, as far as containers need it. Labels are never interpreted.
-// Source: OCI image-spec, config.md.
-struct ImageConfig {
-  std::vector<std::string> entrypoint, command, env;
-  std::string working_directory, user, stop_signal;
-  std::vector<std::string> volumes;
-};
 
 struct Image {
   std::string id;                    // digest of the configuration, "sha256:..."

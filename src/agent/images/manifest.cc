@@ -157,9 +157,9 @@ Result<ParsedConfig> parse_image_config(std::string_view text) {
   const json::Value* config = document->find("config");
   if (!config || !config->is_object()) return parsed;
   parsed.config.entrypoint = strings_of(config->find("Entrypoint"));
-  parsed.config.command = strings_of(config->find("Cmd"));
+  parsed.config.cmd = strings_of(config->find("Cmd"));
   parsed.config.env = strings_of(config->find("Env"));
-  parsed.config.working_directory = text_of(*config, "WorkingDir");
+  parsed.config.working_dir = text_of(*config, "WorkingDir");
   parsed.config.user = text_of(*config, "User");
   parsed.config.stop_signal = text_of(*config, "StopSignal");
   if (const json::Value* volumes = config->find("Volumes"); volumes && volumes->is_object()) {
