@@ -1,2 +1,4 @@
 // main.cc: the program's entry; everything is in src/cli.
-int main() { return 0; }
+#include "cli/main.h"
+
+int main(int argc, char** argv) { return kayak::cli::run(argc, argv); }

@@ -1,0 +1,304 @@
+// server.cc: the wiring of one server process, in the order in which things start; they stop in the opposite order.
+#include "cli/server.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+
+#include "agent/agent.h"
+#include "api/api.h"
+#include "base/files.h"
+#include "base/strings.h"
+#include "base/version.h"
+#include "cli/host.h"
+#include "cli/pki.h"
+#include "client/inprocess.h"
+#include "controllers/controllers.h"
+#include "io/http.h"
+#include "io/signals.h"
+#include "io/tls.h"
+#include "io/watchdog.h"
+#include "sched/sched.h"
+#include "store/store.h"
+
+namespace kayak::cli {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Addresses {
+  std::string node;       // this node's
+  std::string advertise;  // told to the cluster
+  std::string local;      // where a kubeconfig on this machine connects
+};
+
+Addresses choose_addresses(const ServerOptions& options) {
+  Addresses addresses;
+  const bool any = options.bind_address == "0.0.0.0" || options.bind_address == "::";
+  addresses.node = !options.node_ip.empty() ? options.node_ip : default_address();
+  addresses.advertise = !options.advertise_address.empty() ? options.advertise_address
+                        : any                              ? addresses.node
+                                                           : options.bind_address;
+  addresses.local = any ? "127.0.0.1" : options.bind_address;
+  return addresses;
+}
+
+// The service of the API itself: the first address of the service range.
+std::string first_service_address(const std::string& cidr) {
+  std::string ip = cidr.substr(0, cidr.find('/'));
+  const std::size_t dot = ip.rfind('.');
+  std::int64_t last = 0;
+  parse_int64(ip.substr(dot + 1), &last);
+  return cat(ip.substr(0, dot + 1), last + 1);
+}
+
+Result<void> prepare_folders(const ServerOptions& options) {
+  struct Folder {
+    std::string path;
+    unsigned mode;
+  };
+  for (const Folder& folder :
+       {Folder{options.data_dir, 0711}, Folder{options.data_dir + "/server", 0700},
+        Folder{options.data_dir + "/server/db", 0700}, Folder{options.data_dir + "/server/cred", 0700},
+        Folder{options.data_dir + "/agent", 0711}, Folder{options.data_dir + "/agent/images", 0700}}) {
+    if (auto made = make_directories(folder.path, folder.mode); !made) return made;
+  }
+  return Result<void>();
+}
+
+// The kubeconfig where the user wants it, and the recovery one beside the keys.
+Result<void> write_kubeconfigs(const ServerOptions& options, const Addresses& addresses, const ServerKeys& keys) {
+  const bool v6 = addresses.local.find(':') != std::string::npos;
+  const std::string url =
+      cat("https://", v6 ? "[" : "", addresses.local, v6 ? "]" : "", ":", options.https_listen_port);
+  const std::string folder = options.write_kubeconfig.substr(0, options.write_kubeconfig.rfind('/'));
+  if (!folder.empty()) {
+    if (auto made = make_directories(folder, 0755); !made) return made;
+  }
+  const std::string admin = make_kubeconfig(url, keys.server_ca.certificate_pem, "kayak-admin", keys.admin);
+  if (auto written = write_file_atomic(options.write_kubeconfig, admin, 0600); !written) return written;
+  const std::string recovery = make_kubeconfig(url, keys.server_ca.certificate_pem, "kayak-recovery", keys.recovery);
+  return write_file_atomic(options.data_dir + "/server/cred/recovery.kubeconfig", recovery, 0600);
+}
+
+class Server {
+ public:
+  Server(Context context, const ServerOptions& options)
+      : context_(std::move(context)), options_(options), addresses_(choose_addresses(options)) {
+    if (options_.node_name.empty()) options_.node_name = host_name();
+  }
+
+  Task<Result<void>> run() {
+    io::StopSource stop;
+    io::TaskScope signals;
+    signals.spawn(watch_signals(&stop, signals.token()));
+    Result<void> result = co_await serve(stop.token());
+    signals.stop();
+    Result<void> joined = co_await signals.join();
+    if (!result && result.error().code() == Code::kCancelled) result = Result<void>();
+    co_return result ? joined : result;
+  }
+
+ private:
+  Task<Result<void>> watch_signals(io::StopSource* stop, StopToken end) {
+    Result<int> signal = co_await io::wait_for_signal(context_, end);
+    if (signal) {
+      context_.log.info("stopping", {{"signal", *signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+      stop->stop();
+    }
+    co_return Result<void>();
+  }
+
+  Task<Result<void>> serve(StopToken stop) {
+    const Instant start = context_.clock.now();
+    Result<void> keys = co_await load_keys();
+    if (!keys) co_return keys;
+    store::SqliteStoreOptions store_options;
+    store_options.path = options_.data_dir + "/server/db/state.db";
+    Result<std::unique_ptr<store::Store>> store =
+        co_await store::open_sqlite_store(context_.named("store"), store_options);
+    if (!store) co_return store.error().while_doing("opening the store");
+    store_ = std::move(*store);
+    Result<void> served = co_await serve_api(start, stop);
+    co_await store_->close();
+    co_return served;
+  }
+
+  Task<Result<void>> load_keys() {
+    ServerKeyOptions key_options;
+    key_options.tls_dir = options_.data_dir + "/server/tls";
+    key_options.dns_names = {options_.node_name};
+    key_options.ip_addresses = {first_service_address(options_.service_cidr), addresses_.node, addresses_.advertise};
+    for (const std::string& san : options_.tls_sans) {
+      const bool ip = san.find_first_not_of("0123456789.") == std::string::npos || san.find(':') != std::string::npos;
+      (ip ? key_options.ip_addresses : key_options.dns_names).push_back(san);
+    }
+    if (addresses_.local != "127.0.0.1") key_options.ip_addresses.push_back(addresses_.local);
+    const ServerOptions options = options_;
+    Random& random = context_.random;
+    const WallTime now = context_.clock.wall();
+    auto work = [options, key_options, now, &random]() -> Result<ServerKeys> {
+      if (auto made = prepare_folders(options); !made) return made.error();
+      return load_or_make_server_keys(random, now, key_options);
+    };
+    Result<ServerKeys> keys = co_await context_.loop.offload(std::move(work));
+    if (!keys) co_return keys.error();
+    keys_ = std::move(*keys);
+    co_return write_kubeconfigs(options_, addresses_, keys_);
+  }
+
+  Task<Result<void>> serve_api(Instant start, StopToken stop) {
+    api::ApiServerOptions api_options;
+    api_options.service_cidr = options_.service_cidr;
+    api_options.advertise_address = addresses_.advertise;
+    api_options.advertise_port = options_.https_listen_port;
+    api_ = api::ApiServer::create(context_.named("api"), *store_, api_options);
+
+    io::TlsServerOptions tls_options;
+    tls_options.certificate_pem = keys_.serving.certificate_pem;
+    tls_options.key_pem = keys_.serving.key_pem;
+    tls_options.client_ca_pem = keys_.client_ca.certificate_pem;
+    tls_options.alpn = {"h2", "http/1.1"};
+    Result<std::unique_ptr<io::TlsServer>> tls = io::TlsServer::create(context_.named("tls"), std::move(tls_options));
+    if (!tls) co_return tls.error().while_doing("preparing TLS");
+    io::Endpoint endpoint;
+    endpoint.ip = options_.bind_address;
+    endpoint.port = options_.https_listen_port;
+    Result<std::unique_ptr<io::Listener>> listener = io::listen_tcp(context_, endpoint);
+    if (!listener) co_return listener.error();
+    std::unique_ptr<io::HttpServer> http = io::HttpServer::create(context_.named("http"), std::move(*listener),
+                                                                  tls->get(), io::HttpLimits(), api_->http_handler());
+
+    // The API ends last: what stops before it still has to say so.
+    io::TaskScope api_scope;
+    api_scope.spawn(api_->run(api_scope.token()));
+    api_scope.spawn(http->run(api_scope.token()));
+    io::TaskScope parts(stop);
+    io::StopCallback on_failure(api_scope.token(), [&parts] { parts.stop(); });
+    const bool ready = co_await api_->wait_ready(parts.token());
+    Result<void> worked;
+    if (ready) {
+      const std::int64_t ms = (context_.clock.now() - start).count() / 1'000'000;
+      context_.log.info("the API is ready", {{"address", cat(addresses_.advertise, ":", options_.https_listen_port)},
+                                             {"kubeconfig", options_.write_kubeconfig},
+                                             {"ms", ms}});
+      worked = co_await run_parts(parts);
+    }
+    api_scope.stop();
+    Result<void> ended = co_await api_scope.join();
+    co_return ended ? worked : ended;
+  }
+
+  // Scheduler, controllers and the node agent, until `parts` stops.
+  Task<Result<void>> run_parts(io::TaskScope& parts) {
+    // The agent ends its pods through the API and the controllers' informers: it goes first, they follow.
+    io::TaskScope control;
+    io::StopCallback on_failure(control.token(), [&parts] { parts.stop(); });
+    auto informer_client =
+        client::make_inprocess_client(context_.named("informers"), *api_, client::controller_identity("informers"));
+    auto informers = client::make_informer_factory(context_.named("informers"), *informer_client);
+    auto scheduler_client =
+        client::make_inprocess_client(context_.named("scheduler"), *api_, client::scheduler_identity());
+    sched::Scheduler scheduler(context_.named("scheduler"), *scheduler_client, *informers, sched::Scheduler::Options());
+    controllers::Options controller_options;
+    controller_options.cluster_cidr = options_.cluster_cidr;
+    auto client_for = [this](std::string_view name) {
+      return client::make_inprocess_client(context_.named("controllers"), *api_, client::controller_identity(name));
+    };
+    auto all = controllers::make_controllers(context_.named("controllers"), client_for, *informers, controller_options);
+
+    auto node_client =
+        client::make_inprocess_client(context_.named("agent"), *api_, client::node_identity(options_.node_name));
+    std::unique_ptr<agent::Agent> node;
+    if (!options_.disable_agent) {
+      node = agent::Agent::create(context_.named("agent"), *node_client, *informers, agent_options());
+      agent::Agent* agent = node.get();
+      api_->set_log_hook([agent](api::ObjectRef pod, api::LogOptions options, StopToken stop) {
+        return agent->logs(log_request(pod, options), stop);
+      });
+      parts.spawn(node->run(parts.token()));
+    }
+    control.spawn(informers->run(control.token()));
+    control.spawn(scheduler.run(control.token()));
+    control.spawn(all->run(control.token()));
+    io::Event never;
+    co_await never.wait(parts.token());
+    Result<void> parted = co_await parts.join();
+    api_->set_log_hook(nullptr);
+    control.stop();
+    Result<void> controlled = co_await control.join();
+    co_return parted ? controlled : parted;
+  }
+
+  static agent::Agent::LogRequest log_request(const api::ObjectRef& pod, const api::LogOptions& options) {
+    agent::Agent::LogRequest request;
+    request.namespace_ = pod->namespace_();
+    request.name = pod->name();
+    request.uid = pod->uid();
+    request.container = options.container;
+    request.follow = options.follow;
+    request.previous = options.previous;
+    request.timestamps = options.timestamps;
+    request.since_seconds = options.since_seconds;
+    request.tail_lines = options.tail_lines;
+    request.limit_bytes = options.limit_bytes;
+    request.since_time = options.since_time;
+    request.stream = options.stream;
+    return request;
+  }
+
+  agent::AgentOptions agent_options() const {
+    agent::AgentOptions agent;
+    agent.node_name = options_.node_name;
+    agent.node_ips = {addresses_.node};
+    agent.data_dir = options_.data_dir + "/agent";
+    agent.run_dir = options_.run_dir();
+    agent.instance = options_.instance();
+    agent.node_labels = options_.node_labels;
+    agent.node_taints = options_.node_taints;
+    agent.registries = options_.private_registry;
+    agent.runtime = options_.runtime;
+    agent.cluster_cidr = options_.cluster_cidr;
+    agent.control_plane = true;
+    agent.stop_pods_on_exit = options_.stop_pods_on_exit;
+    return agent;
+  }
+
+  Context context_;
+  ServerOptions options_;
+  Addresses addresses_;
+  ServerKeys keys_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<api::ApiServer> api_;
+};
+
+}  // namespace
+
+int run_server(const ServerOptions& options) {
+  if (!options.disable_agent && ::geteuid() != 0) {
+    std::fputs(
+        "kayak: running containers needs root: run as root, or with --disable-agent for a server without a node\n",
+        stderr);
+    return 2;
+  }
+  ::umask(0022);
+  const Log log = Log::to_fd(2, options.log_level);
+  SystemClock clock;
+  SystemRandom random;
+  Metrics metrics;
+  Loop loop;
+  const Context context{loop, clock, random, log.named("server"), metrics};
+  io::Watchdog watchdog(context.named("watchdog"));
+  log.named("server").info("starting", {{"version", kVersion}, {"data_dir", options.data_dir}});
+  Server server(context, options);
+  const Result<void> result = loop.run(server.run());
+  if (result) return 0;
+  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
+  return 1;
+}
+
+}  // namespace kayak::cli
