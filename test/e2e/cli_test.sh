@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# cli_test.sh: flags and configuration that make no sense: one line that says which and why, exit 2, nothing touched; the
+# door: who gets in and who does not.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+refused() {  # refused WANTED ARGS...: exit status 2 and one line that matches
+  local wanted="$1" out status
+  shift
+  out="$("$kayak" "$@" --data-dir "$work/untouched" 2>&1)"
+  status=$?
+  [ "$status" = 2 ] && [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] && printf '%s' "$out" | grep -qE -- "$wanted" && [ ! -e "$work/untouched" ] && return 0
+  echo "status $status: $out"
+  return 1
+}
+check "a bad address" refused '--bind-address "nonsense"' server --bind-address nonsense
+check "a bad port" refused 'https-listen-port' server --https-listen-port 70000
+check "a bad node name" refused '--node-name "UPPER"' server --node-name UPPER
+check "overlapping ranges" refused 'overlap' server --cluster-cidr 10.43.0.0/16
+check "a DNS address outside the services" refused 'cluster-dns' server --cluster-dns 1.2.3.4
+check "an unknown flag" refused 'nonsense' server --nonsense
+check "an unknown log level" refused 'log-level' server --log-level loud
+printf 'nodename: x\n' >"$work/bad.yaml"
+check "an unknown key of the config file" refused 'nodename' server --config "$work/bad.yaml"
+printf '[1,2\n' >"$work/bad.yaml"
+check "a config file that is no YAML" refused 'config file' server --config "$work/bad.yaml"
+check "a config file that is not there" refused 'config file' server --config "$work/none.yaml"
+check_output "version" '^kayak version v1\.36\.0\+kayak1$' "$kayak" version
+for verb in "" server image "image pull" version; do
+  # shellcheck disable=SC2086
+  check_output "help of kayak $verb" 'Usage' "$kayak" $verb --help
+done
+
+start_registry
+printf 'node-name: from-file\nlog-level: debug\n' >"$work/config.yaml"
+start_server --disable-agent --config "$work/config.yaml"
+wait_ready 30
+url="https://127.0.0.1:$port"
+check_output "anonymous may ask for health" '^ok$' curl -sk "$url/healthz"
+check_output "anonymous may ask for the version" 'v1.36.0\+kayak1' curl -sk "$url/version"
+check_output "anonymous gets nothing else" '"code": ?401' curl -sk "$url/api/v1/pods"
+check_output "readyz?verbose names its checks" '^\[\+\]' curl -sk "$url/readyz?verbose"
+check_output "the admin kubeconfig works" 'kube-system' kubectl get namespaces
+check_output "the recovery kubeconfig works" 'kube-system' kubectl --kubeconfig "$work/data/server/cred/recovery.kubeconfig" get namespaces
+check_output "kubeconfigs are for their owner alone" '^600 600$' bash -c "echo \$(stat -c %a '$KUBECONFIG' '$work/data/server/cred/recovery.kubeconfig')"
+tls="$work/data/server/tls"
+check_output "the daily certificate is not system:masters" 'O ?= ?kayak:cluster-admins' openssl x509 -in "$tls/client-admin.crt" -noout -subject
+openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/evil.key" -out "$work/evil.crt" -days 1 -subj "/O=system:masters/CN=evil" 2>/dev/null
+check_output "a certificate of another CA is refused" 'alert|error|401|SSL|reset' curl -sSk --cert "$work/evil.crt" --key "$work/evil.key" "$url/api/v1/pods"
+openssl req -newkey rsa:2048 -nodes -keyout "$work/user.key" -out "$work/user.csr" -subj "/O=people/CN=jane" 2>/dev/null
+printf 'extendedKeyUsage=clientAuth\n' >"$work/ext"
+openssl x509 -req -in "$work/user.csr" -CA "$tls/client-ca.crt" -CAkey "$tls/client-ca.key" -CAcreateserial -days 1 -extfile "$work/ext" -out "$work/user.crt" 2>/dev/null
+check_output "a valid certificate without a role gets 403" 'pods is forbidden: User \\?"jane\\?" cannot list resource' \
+  curl -sk --cert "$work/user.crt" --key "$work/user.key" "$url/api/v1/namespaces/default/pods"
+check_output "the serving certificate is no client certificate" 'alert|error|401|SSL|reset' \
+  curl -sSk --cert "$tls/serving-api.crt" --key "$tls/serving-api.key" "$url/api/v1/pods"
+check_output "only the API port listens" '^1$' bash -c "ss -ltnpH | grep -c 'pid=$server_pid,'"
+finish
