@@ -43,7 +43,7 @@ std::function<void(std::uint64_t, std::uint64_t)> progress_line(const std::strin
   };
 }
 
-Task<Result<void>> run(Context context, agent::ImageStore& store, ImageOptions options) {
+Task<Result<void>> run(agent::ImageStore& store, ImageOptions options) {
   if (options.verb == "ls") {
     print_images(store.list());
     co_return Result<void>();
@@ -89,7 +89,7 @@ int run_image(const ImageOptions& options) {
   store_options.folder = options.data_dir + "/agent/image-store";
   store_options.registries = options.private_registry;
   Result<std::unique_ptr<agent::ImageStore>> store = agent::ImageStore::open(context, store_options);
-  Result<void> result = store ? loop.run(run(context, **store, options)) : Result<void>(store.error());
+  Result<void> result = store ? loop.run(run(**store, options)) : Result<void>(store.error());
   if (result) return 0;
   std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
   return 1;

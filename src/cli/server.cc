@@ -20,7 +20,6 @@
 #include "io/http.h"
 #include "io/signals.h"
 #include "io/tls.h"
-#include "io/watchdog.h"
 #include "sched/sched.h"
 #include "store/store.h"
 
@@ -292,7 +291,6 @@ int run_server(const ServerOptions& options) {
   Metrics metrics;
   Loop loop;
   const Context context{loop, clock, random, log.named("server"), metrics};
-  io::Watchdog watchdog(context.named("watchdog"));
   log.named("server").info("starting", {{"version", kVersion}, {"data_dir", options.data_dir}});
   Server server(context, options);
   const Result<void> result = loop.run(server.run());
