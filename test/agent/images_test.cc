@@ -35,7 +35,8 @@ TEST_CASE("image references") {
                          Row{"x:1@" + digest, "docker.io/library/x:1@" + digest},
                          Row{"index.docker.io/library/x", "docker.io/library/x:latest"},
                          Row{"", ""},
-                         Row{"Upper/case", ""},
+                         Row{"Upper/case", "Upper/case:latest"},
+                         Row{"a/Upper", ""},
                          Row{"a//b", ""},
                          Row{"a/../b", ""},
                          Row{"a:b:c", ""},
@@ -119,7 +120,7 @@ struct Scratch {
     std::string name = "/tmp/kayak-images-test-XXXXXX";
     path = ::mkdtemp(name.data());
   }
-  ~Scratch() { remove_tree(path); }
+  ~Scratch() { sweep(path); }
 };
 
 void write_tar(const std::string& path, const std::vector<Entry>& entries, bool gzip) {
@@ -230,7 +231,7 @@ TEST_CASE("digest, compression and limits of a layer are checked") {
   std::atomic<bool> cancelled{false};
   auto run = [&](Compression compression, const std::string& diff_id, UnpackLimits limits) {
     const std::string folder = scratch.path + "/out";
-    remove_tree(folder);
+    sweep(folder);
     ::mkdir(folder.c_str(), 0755);
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     return unpack_layer(fd.get(), compression, folder, diff_id, {}, limits, cancelled);

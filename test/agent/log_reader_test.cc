@@ -27,7 +27,7 @@ struct World {
     std::string name = "/tmp/kayak-logs-test-XXXXXX";
     folder = ::mkdtemp(name.data());
   }
-  ~World() { remove_tree(folder); }
+  ~World() { sweep(folder); }
   std::string path() const { return folder + "/0.log"; }
   void append(const std::string& text) {
     FILE* file = std::fopen(path().c_str(), "a");

@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include <cstdlib>
 #include <set>
 
+#include "agent/runtime/mounts.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "io/tls.h"
@@ -79,8 +79,6 @@ void add_once(std::vector<std::string>& list, const std::string& text) {
   if (!text.empty() && std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
 }
 
-int remove_entry(const char* path, const struct stat*, int, FTW*) { return ::remove(path); }
-
 }  // namespace
 
 Result<FileLock> FileLock::shared(const std::string& path) {
@@ -105,7 +103,7 @@ Result<FileLock> FileLock::try_exclusive(const std::string& path) {
   return lock;
 }
 
-void remove_tree(const std::string& path) { ::nftw(path.c_str(), remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT); }
+void sweep(const std::string& folder) { static_cast<void>(remove_tree(folder).ok()); }
 
 std::vector<std::string> chain_names(const std::vector<std::string>& diff_ids) {
   std::vector<std::string> names;
@@ -124,7 +122,7 @@ Result<void> ImageFiles::prepare() {
   // Nobody pulls: what is in ingest/ belongs to a killed process, and unused layers can go.
   Result<FileLock> alone = FileLock::try_exclusive(folder_ + "/pulls");
   if (!alone) return alone.error().code() == Code::kConflict ? Result<void>() : Result<void>(alone.error());
-  for (const std::string& name : names_in(folder_ + "/ingest")) remove_tree(cat(folder_, "/ingest/", name));
+  for (const std::string& name : names_in(folder_ + "/ingest")) sweep(cat(folder_, "/ingest/", name));
   Result<FileLock> lock = FileLock::exclusive(folder_ + "/lock");
   if (!lock) return lock.error();
   return collect_unused();
@@ -205,7 +203,7 @@ Result<void> ImageFiles::commit_layer(const std::string& unpacked, const std::st
   Result<FileLock> lock = FileLock::exclusive(folder_ + "/lock");
   if (!lock) return lock.error();
   if (has_layer(chain)) {
-    remove_tree(unpacked);
+    sweep(unpacked);
     return Result<void>();
   }
   if (::rename(unpacked.c_str(), layer_folder(chain).c_str()) != 0)
@@ -226,7 +224,7 @@ Result<void> ImageFiles::collect_unused() const {
     if (used.count(chain) != 0) continue;
     if (mounts && mounts->find(chain) != std::string::npos) continue;  // a container's rootfs stands on it
     const std::string trash = cat(folder_, "/ingest/unused-", chain);
-    if (::rename(layer_folder(chain).c_str(), trash.c_str()) == 0) remove_tree(trash);
+    if (::rename(layer_folder(chain).c_str(), trash.c_str()) == 0) sweep(trash);
   }
   return Result<void>();
 }

@@ -61,7 +61,9 @@ class ImageFiles {
 
 // OCI chain id: the name of a layer with everything below it. Source: OCI image-spec config.md, "Layer ChainID".
 std::vector<std::string> chain_names(const std::vector<std::string>& diff_ids);
-// rm -rf that never follows a link and stays on the path given.
-void remove_tree(const std::string& path);
+
+// Removes a folder of ours at the end of a failed or finished work; what cannot be removed now is swept at the next
+// start.
+void sweep(const std::string& folder);
 
 }  // namespace kayak::agent

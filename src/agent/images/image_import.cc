@@ -208,7 +208,7 @@ Task<Result<std::vector<ImageRef>>> ImageStoreImpl::import(std::string path, Sto
       images.push_back(std::move(*one));
     }
   }
-  auto clean = [spread] { remove_tree(spread); };
+  auto clean = [spread] { sweep(spread); };
   co_await context_.loop.offload(std::move(clean));
   if (failure) co_return failure->while_doing(cat("importing ", path));
   co_return images;

@@ -114,7 +114,7 @@ Task<Result<void>> ImageStoreImpl::unpack(int layer_fd, Compression compression,
     if (!folder) return folder.error();
     Result<void> done = unpack_layer(layer_fd, compression, *folder, diff_id, below, UnpackLimits(), *cancelled);
     if (done) done = files.commit_layer(*folder, chain);
-    if (!done) remove_tree(*folder);
+    if (!done) sweep(*folder);
     return done;
   };
   co_return co_await context_.loop.offload(std::move(work));

@@ -153,6 +153,9 @@ class Unpacker {
   Result<Fd> parent_folder(const std::string& path) {
     Fd fd = open_beneath(root_, path, O_PATH | O_DIRECTORY);
     if (fd) return fd;
+    if (errno == ENOTDIR || errno == ELOOP) {
+      return corrupt(cat("the layer puts files below ", quote(path), ", which is no folder"));
+    }
     if (errno != ENOENT) return error_from_errno(errno, cat("opening ", path, " in the layer"));
     std::string made;
     for (std::string_view part : split(path, '/')) {
