@@ -239,7 +239,9 @@ json::Value status_document(const Error& raw) {
   status["status"] = "Failure";
   if (!error.message().empty()) status["message"] = error.message();
   status["reason"] = status_reason(error.code());
-  if (const StatusDetails* details = error.details()) {
+  if (const StatusDetails* details = error.details(); details != nullptr && !details->continue_token.empty()) {
+    status["metadata"]["continue"] = details->continue_token;
+  } else if (details != nullptr) {
     json::Value& out = status["details"];
     out = json::Object();
     if (!details->name.empty()) out["name"] = details->name;
