@@ -94,8 +94,8 @@ class Server final : public ApiServer {
  private:
   void add_checks();
   void add_paths();
-  Task<Result<ApiResponse>> route(const ApiRequest& request, StopToken stop);
-  Task<Result<ApiResponse>> route_stored(const ApiRequest& request, StopToken stop);
+  Task<Result<ApiResponse>> route(ApiRequest& request, StopToken stop);
+  Task<Result<ApiResponse>> route_stored(ApiRequest& request, StopToken stop);
 
   Context context_;
   store::Store& store_;
@@ -199,7 +199,7 @@ Task<Result<ApiResponse>> Server::handle(ApiRequest request, StopToken stop) {
   co_return response;
 }
 
-Task<Result<ApiResponse>> Server::route(const ApiRequest& request, StopToken stop) {
+Task<Result<ApiResponse>> Server::route(ApiRequest& request, StopToken stop) {
   if (request.kind->storage_prefix.empty()) {
     if (request.kind->plural == "bindings") co_return co_await serve_binding(parts_, request, stop);
     co_return serve_unstored(parts_, request);
@@ -210,7 +210,7 @@ Task<Result<ApiResponse>> Server::route(const ApiRequest& request, StopToken sto
   co_return co_await route_stored(request, stop);
 }
 
-Task<Result<ApiResponse>> Server::route_stored(const ApiRequest& request, StopToken stop) {
+Task<Result<ApiResponse>> Server::route_stored(ApiRequest& request, StopToken stop) {
   switch (request.verb) {
     case Verb::kGet:
       return serve_get(parts_, request, std::move(stop));

@@ -201,7 +201,9 @@ Task<Result<ApiResponse>> delete_one(ServerParts& parts, const ApiRequest& reque
       if (!revision) co_return revision.error();
       if (*revision == 0) continue;
       const ObjectRef last = Object::at_revision(object, *revision);
-      co_return removed_answer(*request.kind, strategy, last);
+      ApiResponse removed = removed_answer(*request.kind, strategy, last);
+      removed.revision = *revision;
+      co_return removed;
     }
     store::Revision revision = object->revision();
     if (!options.dry_run) {
@@ -209,6 +211,7 @@ Task<Result<ApiResponse>> delete_one(ServerParts& parts, const ApiRequest& reque
       if (!swapped) co_return swapped.error();
       if (*swapped == 0) continue;
       revision = *swapped;
+      response.revision = revision;
     }
     auto changed = Object::from_stored(stored, text, revision);
     if (!changed) co_return changed.error();

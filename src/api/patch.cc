@@ -12,7 +12,7 @@ namespace kayak::api {
 
 namespace {
 
-Result<json::Value> patched(const ApiRequest& request, const Expected& expected, const json::Value& current) {
+Result<json::Value> patched(const ApiRequest& request, const Expected&, const json::Value& current) {
   switch (request.patch_type) {
     case PatchType::kJson:
       return apply_json_patch(current, request.body);

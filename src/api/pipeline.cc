@@ -324,7 +324,9 @@ Task<Result<Written>> create_named(ServerParts& parts, const ApiRequest& request
   if (!revision || *revision == 0) give_back(taken);
   if (!revision) co_return revision.error();
   if (*revision == 0) co_return already_exists(target.served, name);
-  co_return written_of(target.stored, std::move(text), *revision, true);
+  auto written = written_of(target.stored, std::move(text), *revision, true);
+  if (written) written->revision = *revision;
+  co_return written;
 }
 
 }  // namespace
@@ -409,15 +411,18 @@ Task<Result<Written>> update_object(ServerParts& parts, const ApiRequest& reques
     if (!revision) co_return revision.error();
     if (*revision == 0) continue;  // someone was faster: again, from what is there now
     auto written = written_of(target.stored, std::move(text), *revision, false);
-    if (written) written->removed = remove;
+    if (written) {
+      written->removed = remove;
+      written->revision = *revision;
+    }
     co_return written;
   }
   co_return modified_conflict(target.served, request.name);
 }
 
-Task<Result<ApiResponse>> serve_create(ServerParts& parts, const ApiRequest& request, StopToken stop) {
+Task<Result<ApiResponse>> serve_create(ServerParts& parts, ApiRequest& request, StopToken stop) {
   ApiResponse response;
-  auto document = decode_document(expected_of(*request.kind), request.body, request.duplicate_fields,
+  auto document = decode_document(expected_of(*request.kind), std::move(request.body), request.duplicate_fields,
                                   request.write.field_validation, response.warnings);
   if (!document) co_return document.error();
   default_document(*request.kind, *document);
@@ -425,6 +430,7 @@ Task<Result<ApiResponse>> serve_create(ServerParts& parts, const ApiRequest& req
   if (!written) co_return written.error();
   response.status = 201;
   response.object = std::move(written->object);
+  response.revision = written->revision;
   co_return response;
 }
 
@@ -472,6 +478,7 @@ Task<Result<ApiResponse>> serve_update(ServerParts& parts, const ApiRequest& req
   if (!written) co_return written.error();
   response.status = written->created ? 201 : 200;
   response.object = std::move(written->object);
+  response.revision = written->revision;
   co_return response;
 }
 

@@ -28,7 +28,8 @@ struct UpdatePlan {
 struct Written {
   ObjectRef object;
   bool created = false;
-  bool removed = false;  // its last finalizer went with this write
+  bool removed = false;          // its last finalizer went with this write
+  store::Revision revision = 0;  // of this write; 0: nothing was written
 };
 
 // Errors: NotFound, Conflict (the client named another revision or uid), Invalid, Forbidden, those of the store.
@@ -39,7 +40,8 @@ Task<Result<Written>> create_object(ServerParts& parts, const ApiRequest& reques
                                     std::vector<std::string>& warnings, StopToken stop);
 
 // POST of an object, PUT and PATCH of an object or of a view of it (status, finalize).
-Task<Result<ApiResponse>> serve_create(ServerParts& parts, const ApiRequest& request, StopToken stop);
+// Takes the body out of the request.
+Task<Result<ApiResponse>> serve_create(ServerParts& parts, ApiRequest& request, StopToken stop);
 Task<Result<ApiResponse>> serve_update(ServerParts& parts, const ApiRequest& request, StopToken stop);
 
 // The change that a PATCH asks for, on documents of `expected`.

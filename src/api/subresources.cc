@@ -234,6 +234,7 @@ Task<Result<ApiResponse>> serve_scale(ServerParts& parts, const ApiRequest& requ
   auto written = co_await update_object(parts, request, plan, warnings, stop);
   if (!written) co_return written.error();
   ApiResponse response = scale_answer(written->object);
+  response.revision = written->revision;
   response.warnings = std::move(warnings);
   co_return response;
 }
@@ -262,6 +263,7 @@ Task<Result<ApiResponse>> serve_binding(ServerParts& parts, const ApiRequest& re
   auto written = co_await update_object(parts, of_pod, plan, response.warnings, stop);
   if (!written) co_return written.error();
   response.status = 201;
+  response.revision = written->revision;
   DocumentAnswer answer;
   answer.document = created_document();
   answer.message = find_message("v1", "Status");
