@@ -1,8 +1,9 @@
 // patch.cc: PATCH as a change: the patch on the current document, decoded again as strictly as any body.
 #include "api/convert.h"
 #include "api/decode.h"
+#include "api/defaults.h"
 #include "api/document.h"
-#include "api/patch_seam.h"
+#include "api/json_patch.h"
 #include "api/pipeline.h"
 #include "api/status.h"
 #include "api/validate.h"
@@ -12,7 +13,7 @@ namespace kayak::api {
 
 namespace {
 
-Result<json::Value> patched(const ApiRequest& request, const Expected&, const json::Value& current) {
+Result<json::Value> patched(const ApiRequest& request, const Expected& expected, const json::Value& current) {
   switch (request.patch_type) {
     case PatchType::kJson:
       return apply_json_patch(current, request.body);
@@ -21,7 +22,7 @@ Result<json::Value> patched(const ApiRequest& request, const Expected&, const js
       return apply_merge_patch(current, request.body);
     case PatchType::kStrategicMerge:
       if (!request.body.is_object()) return bad_request("a strategic merge patch must be an object");
-      return apply_merge_patch(current, request.body);
+      return strategic_merge(*expected.message, current, request.body);
   }
   return bad_request("unknown patch type");
 }
@@ -36,7 +37,7 @@ Change patch_change(const ApiRequest& request, const Expected& expected, const K
     Result<json::Value> document = decode_patched(expected, std::move(*result), request.body, request.duplicate_fields,
                                                   request.write.field_validation, warnings);
     if (!document) return document.error();
-    if (defaults_of != nullptr) default_document(*defaults_of, *document);
+    if (defaults_of != nullptr) apply_defaults(*defaults_of, *document);
     return document;
   };
 }

@@ -4,6 +4,7 @@
 #include "api/admission/admission.h"
 #include "api/convert.h"
 #include "api/decode.h"
+#include "api/defaults.h"
 #include "api/document.h"
 #include "api/managed_fields.h"
 #include "api/status.h"
@@ -300,6 +301,8 @@ Task<Result<Written>> create_named(ServerParts& parts, const ApiRequest& request
   }
   prepare_new(target, document);
   canonicalize(*target.stored.message, document);
+  // Again: some defaults follow from what the strategy has just set (a Job's labels).
+  apply_defaults(target.stored, document, target.context.now);
   std::vector<StatusCause> causes = validate_create(target.context, document);
   if (!causes.empty()) {
     give_back(taken);
@@ -425,7 +428,7 @@ Task<Result<ApiResponse>> serve_create(ServerParts& parts, ApiRequest& request, 
   auto document = decode_document(expected_of(*request.kind), std::move(request.body), request.duplicate_fields,
                                   request.write.field_validation, response.warnings);
   if (!document) co_return document.error();
-  default_document(*request.kind, *document);
+  apply_defaults(*request.kind, *document, parts.context.clock.wall());
   auto written = co_await create_object(parts, request, std::move(*document), response.warnings, stop);
   if (!written) co_return written.error();
   response.status = 201;
@@ -442,7 +445,7 @@ Change put_change(const ApiRequest& request) {
     auto document = decode_document(expected_of(*request.kind), request.body, request.duplicate_fields,
                                     request.write.field_validation, warnings);
     if (!document) return document.error();
-    default_document(*request.kind, *document);
+    apply_defaults(*request.kind, *document);
     const std::string_view name = meta_text(*document, "name");
     const std::string_view namespace_ = meta_text(*document, "namespace");
     if (name.empty()) {

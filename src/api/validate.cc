@@ -6,8 +6,6 @@
 
 namespace kayak::api {
 
-void default_document(const Kind&, json::Value&) {}
-
 std::vector<StatusCause> validate_create(WriteContext& context, const json::Value& object) {
   std::vector<StatusCause> causes;
   if (meta_text(object, "name").empty()) {
