@@ -166,7 +166,10 @@ Error not_found(const Kind& kind, const std::string& name) {
 bool selected(const api::Object& object, const client::ListOptions& options) {
   if (!options.namespace_.empty() && object.namespace_() != options.namespace_) return false;
   if (!options.labels.empty() && !options.labels.matches(object.header().labels)) return false;
-  return options.fields.empty() || options.fields.matches(object.header().field_values);
+  for (const api::FieldSelector::Term& term : options.fields.terms()) {
+    if ((api::field_value(object, term.field) == term.value) != term.equal) return false;
+  }
+  return true;
 }
 
 }  // namespace

@@ -106,15 +106,26 @@ class MemoryStore final : public store::Store {
           next_ = batch.revision + 1;
           if (!batch.events.empty()) ready.push_back(std::move(batch));
         }
+        if (progress_) {
+          progress_ = false;
+          store::WatchBatch note;  // no events: how far this watch has seen
+          note.revision = next_ - 1;
+          ready.push_back(std::move(note));
+        }
         if (!ready.empty()) co_return ready;
         wake_.reset();
         const bool woken = co_await wake_.wait(stop);
         if (!woken) co_return Error(Code::kCancelled, "stopped");
       }
     }
+    void request_progress() override {
+      progress_ = true;
+      wake_.set();
+    }
     MemoryStore& store_;
     store::WatchRequest request_;
     store::Revision next_ = 0;
+    bool progress_ = false;
     io::Event wake_;
   };
   struct Version {
