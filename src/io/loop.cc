@@ -10,6 +10,7 @@
 
 #include "io/poller.h"
 #include "io/spawner.h"
+#include "io/tls_runtime.h"
 
 namespace kayak::io {
 
@@ -92,6 +93,7 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
 }
 
 Loop::~Loop() {
+  tls_.reset();
   spawner_.reset();
   poller_.reset();
   uv_close(reinterpret_cast<uv_handle_t*>(&impl_->posted_async), nullptr);
@@ -120,6 +122,11 @@ Task<void> run_root(Task<Result<void>> task, RootRun* root) {
 Spawner& Loop::spawner() {
   if (!spawner_) spawner_ = std::make_unique<Spawner>(*this);
   return *spawner_;
+}
+
+TlsRuntime& Loop::tls() {
+  if (!tls_) tls_ = std::make_unique<TlsRuntime>();
+  return *tls_;
 }
 
 Result<void> Loop::run(Task<Result<void>> task) {

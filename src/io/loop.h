@@ -21,6 +21,7 @@ namespace kayak::io {
 
 class Poller;
 class Spawner;
+class TlsRuntime;
 
 class Loop {
  public:
@@ -69,6 +70,7 @@ class Loop {
   uv_loop_s* uv() { return uv_; }
   Poller& poller() { return *poller_; }
   Spawner& spawner();  // made at the first use
+  TlsRuntime& tls();   // likewise
   // The longest time callbacks held the loop since the last call, for the watchdog metric.
   Duration take_longest_turn();
 
@@ -79,6 +81,7 @@ class Loop {
   uv_loop_s* uv_;
   std::unique_ptr<Poller> poller_;
   std::unique_ptr<Spawner> spawner_;
+  std::unique_ptr<TlsRuntime> tls_;
 };
 
 // Fires its token when the deadline passes or the parent stops.

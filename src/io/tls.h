@@ -97,6 +97,7 @@ struct TlsServerOptions {
   std::string certificate_pem, key_pem;  // chain, leaf first
   std::string client_ca_pem;             // empty: client certificates are not asked for
   std::vector<std::string> alpn;         // in order of preference, e.g. {"h2", "http/1.1"}
+  Duration handshake_timeout = std::chrono::seconds(10);
 };
 // Certificates can be replaced while it serves: connections accepted later see the new ones.
 class TlsServer {
@@ -106,7 +107,7 @@ class TlsServer {
   virtual Result<void> replace(TlsServerOptions options) = 0;
   // The handshake runs on the TLS worker thread (bounded queue), then the session moves to the loop. A client
   // certificate that does not verify ends the handshake with bad_certificate.
-  // Errors: Unauthorized (bad certificate), Timeout (10 s), Io, TooManyRequests (queue full).
+  // Errors: Unauthorized (bad certificate), Invalid (no TLS), Timeout, Io, TooManyRequests (queue full).
   virtual Task<Result<std::unique_ptr<TlsStream>>> handshake(StreamPtr plain, StopToken stop = StopToken()) = 0;
 };
 
