@@ -23,8 +23,10 @@ struct OwnerReference {
 
 struct ObjectHeader {
   std::string name, namespace_, uid;
-  std::vector<std::pair<std::string, std::string>> labels;        // sorted by key
-  std::vector<std::pair<std::string, std::string>> field_values;  // of the kind's field selectors, e.g. spec.nodeName
+  std::vector<std::pair<std::string, std::string>> labels;  // sorted by key
+  // Of the kind's field selectors, e.g. spec.nodeName; metadata.name and metadata.namespace are left out, as they are
+  // above. The views live as long as the object.
+  std::vector<std::pair<std::string_view, std::string_view>> field_values;
   std::vector<OwnerReference> owners;
   std::vector<std::string> finalizers;
   bool deleting = false;  // deletionTimestamp is set
@@ -62,7 +64,7 @@ class Object {
 };
 using ObjectRef = std::shared_ptr<const Object>;
 
-// The value of one of the kind's field selectors ("spec.nodeName"), or "" when the object has none.
+// The value of one of the kind's field selectors ("spec.nodeName", "metadata.name"), or "" when the object has none.
 std::string_view field_value(const Object& object, std::string_view field);
 
 }  // namespace kayak::api

@@ -56,6 +56,7 @@ class FieldSelector {
     std::string field, value;
     bool equal = true;
   };
+  void add(Term term) { terms_.push_back(std::move(term)); }
   const std::vector<Term>& terms() const { return terms_; }
 
  private:

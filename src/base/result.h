@@ -53,6 +53,7 @@ struct StatusDetails {
   std::string name, group, kind, uid;
   std::vector<StatusCause> causes;
   std::int32_t retry_after_seconds = 0;
+  std::string continue_token;  // Status.metadata.continue, of an expired list that may go on inconsistently
 };
 
 class Error {
