@@ -114,11 +114,12 @@ class WatchSource {
   virtual Task<Result<std::vector<WatchAnswer>>> next(StopToken stop = StopToken()) = 0;
 };
 
-// Exactly one of the parts is set.
+// Exactly one of object, list, watch, document and stream is set.
 struct ApiResponse {
   int status = 200;
   std::vector<std::string> warnings;  // texts of `Warning: 299 - "..."`
   std::string audit_id;
+  store::Revision revision = 0;  // of what was written; 0: nothing was
   ObjectRef object;
   std::optional<ListAnswer> list;
   std::unique_ptr<WatchSource> watch;

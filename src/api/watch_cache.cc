@@ -1,0 +1,419 @@
+// watch_cache.cc: filling and following: the store's events become objects, history and watches' events.
+#include "api/watch_cache.h"
+
+#include <algorithm>
+#include <array>
+
+#include "api/cache_watch.h"
+#include "api/status.h"
+#include "base/strings.h"
+
+namespace kayak::api {
+
+namespace {
+
+constexpr std::string_view kRegistry = "/registry/";
+constexpr std::string_view kRegistryEnd = "/registry0";
+// What an event costs beside the texts: itself, its place in two queues.
+constexpr std::size_t kEventOverhead = 160;
+// Batches applied in one turn of the loop before others get theirs.
+constexpr std::size_t kBatchesPerTurn = 128;
+constexpr std::int64_t kLoadPage = 500;
+
+// Fields by which clients ask often enough that an event must not look at every watch, nor a list at every object.
+struct IndexedField {
+  std::string_view plural, field;
+};
+constexpr std::array kIndexedFields = {IndexedField{"pods", "spec.nodeName"}};
+
+}  // namespace
+
+const Kind& storage_kind(const Kind& kind) {
+  const std::string own = kind.api_version();
+  if (kind.storage_version.empty() || kind.storage_version == own) return kind;
+  for (const Kind& other : all_kinds()) {
+    if (other.storage_prefix == kind.storage_prefix && other.api_version() == kind.storage_version) return other;
+  }
+  return kind;
+}
+
+std::string storage_key(const Kind& kind, std::string_view namespace_, std::string_view name) {
+  ASSERT(!kind.storage_prefix.empty());
+  if (!kind.namespaced) return cat(kind.storage_prefix, "/", name);
+  return cat(kind.storage_prefix, "/", namespace_, "/", name);
+}
+
+bool ObjectFilter::matches(const Object& object) const {
+  if (!namespace_.empty() && object.namespace_() != namespace_) return false;
+  for (const FieldSelector::Term& term : fields.terms()) {
+    if ((field_value(object, term.field) == term.value) != term.equal) return false;
+  }
+  return labels.empty() || labels.matches(object.header().labels);
+}
+
+int ObjectOrder::compare(KeyView a, KeyView b) {
+  if (a.namespace_ == b.namespace_) return a.name.compare(b.name);
+  const std::size_t common = std::min(a.namespace_.size(), b.namespace_.size());
+  const int order = a.namespace_.substr(0, common).compare(b.namespace_.substr(0, common));
+  if (order != 0) return order;
+  // One namespace begins with the other: what follows is a '/' there and a character of the longer name here.
+  if (a.namespace_.size() < b.namespace_.size()) return '/' < b.namespace_[common] ? -1 : 1;
+  return a.namespace_[common] < '/' ? -1 : 1;
+}
+
+WatchCache::WatchCache(Context context, store::Store& store, Options options)
+    : context_(context.named("cache")), store_(store), options_(options) {
+  for (const Kind& kind : all_kinds()) {
+    if (kind.storage_prefix.empty() || &storage_kind(kind) != &kind) continue;
+    auto state = std::make_unique<KindState>();
+    state->kind = &kind;
+    state->prefix = cat(kind.storage_prefix, "/");
+    for (const IndexedField& row : kIndexedFields) {
+      if (row.plural == kind.plural && kind.group.empty()) state->indexed_field = row.field;
+    }
+    by_kind_[&kind] = state.get();
+    states_.push_back(std::move(state));
+  }
+  for (const Kind& kind : all_kinds()) {
+    if (!kind.storage_prefix.empty()) by_kind_[&kind] = by_kind_[&storage_kind(kind)];
+  }
+  std::sort(states_.begin(), states_.end(), [](const auto& a, const auto& b) { return a->prefix < b->prefix; });
+  bookmark_timer_ = context_.loop.every(options_.bookmark_period, [this] { send_bookmarks(); });
+}
+
+WatchCache::~WatchCache() { ASSERT(watch_count() == 0); }
+
+WatchCache::KindState* WatchCache::state_of(const Kind& kind) const {
+  const auto found = by_kind_.find(&kind);
+  return found == by_kind_.end() ? nullptr : found->second;
+}
+
+WatchCache::KindState* WatchCache::state_of_key(std::string_view key, std::string_view* suffix) const {
+  auto after = std::upper_bound(states_.begin(), states_.end(), key,
+                                [](std::string_view k, const auto& state) { return k < state->prefix; });
+  if (after == states_.begin()) return nullptr;
+  KindState* state = std::prev(after)->get();
+  if (!key.starts_with(state->prefix)) return nullptr;
+  *suffix = key.substr(state->prefix.size());
+  return state;
+}
+
+Result<void> WatchCache::take(const store::KeyValue& kv) {
+  std::string_view suffix;
+  KindState* state = state_of_key(kv.key, &suffix);
+  if (state == nullptr) return Result<void>();
+  Result<ObjectRef> object = Object::from_stored(*state->kind, kv.value, kv.mod_revision);
+  if (!object) return object.error().while_doing(cat("reading ", kv.key));
+  const std::string own =
+      state->kind->namespaced ? cat((*object)->namespace_(), "/", (*object)->name()) : (*object)->name();
+  if (own != suffix) return Error(Code::kCorrupt, cat("the object at ", kv.key, " says that it is ", own));
+  if (!state->indexed_field.empty()) {
+    state->index[std::string(field_value(**object, state->indexed_field))].insert(*object);
+  }
+  state->objects.insert(std::move(*object));
+  return Result<void>();
+}
+
+Task<Result<void>> WatchCache::load(StopToken stop) {
+  store::RangeRequest request;
+  request.key = kRegistry;
+  request.range_end = kRegistryEnd;
+  request.limit = kLoadPage;
+  store::Revision at = 0;
+  for (;;) {
+    auto page = co_await store_.range(request, stop);
+    if (!page) co_return page.error().while_doing("filling the watch cache");
+    if (at == 0) at = page->revision;
+    request.revision = at;
+    for (const store::KeyValue& kv : page->kvs) {
+      if (auto taken = take(kv); !taken)
+        context_.log.error("unreadable object left out", {{"error", taken.error().message()}});
+    }
+    if (!page->more || page->kvs.empty()) break;
+    request.key = page->kvs.back().key + '\0';
+    co_await context_.loop.yield();
+  }
+  for (const auto& state : states_) {
+    state->evicted_through = at;
+    state->last_change = at;
+  }
+  for (const Observer& observer : observers_) {
+    for (const auto& state : states_) {
+      for (const ObjectRef& object : state->objects) observer(*state->kind, nullptr, object);
+    }
+  }
+  advance(at);
+  co_return Result<void>();
+}
+
+// Everything anew: watches end and their clients list again.
+Task<Result<void>> WatchCache::reload(StopToken stop) {
+  for (const auto& state : states_) {
+    for (auto& [bucket, watches] : state->buckets) {
+      for (CacheWatch* watch : watches) watch->fail(too_old_revision(revision_, store_.revision()));
+    }
+    for (const Observer& observer : observers_) {
+      for (const ObjectRef& object : state->objects) observer(*state->kind, object, nullptr);
+    }
+    state->objects.clear();
+    state->index.clear();
+    state->history.clear();
+  }
+  history_order_.clear();
+  history_bytes_ = 0;
+  co_return co_await load(stop);
+}
+
+Task<Result<void>> WatchCache::follow(StopToken stop) {
+  ASSERT(loaded());
+  std::unique_ptr<store::Watch> watch;
+  for (;;) {
+    if (!watch) {
+      // Every key, not only ours: so every revision of the store arrives here and wait_until() always ends.
+      store::WatchRequest request;
+      request.key = std::string(1, '\0');
+      request.range_end = std::string(1, '\0');
+      request.start_revision = revision_ + 1;
+      request.previous = false;  // the cache has it
+      auto opened = store_.watch(std::move(request));
+      if (opened) watch = std::move(*opened);
+      if (!opened && opened.error().code() != Code::kExpired) {
+        co_return opened.error().while_doing("following the store");
+      }
+    }
+    Result<std::vector<store::WatchBatch>> batches = Error(Code::kExpired, "compacted");
+    if (watch) batches = co_await watch->next(stop);
+    if (!batches && batches.error().code() == Code::kExpired) {
+      context_.log.warn("the watch cache fell behind the store and is filled again");
+      watch.reset();
+      if (auto loaded_again = co_await reload(stop); !loaded_again) co_return loaded_again.error();
+      continue;
+    }
+    if (!batches) co_return batches.error();
+    std::size_t applied = 0;
+    for (const store::WatchBatch& batch : *batches) {
+      apply(batch);
+      if (++applied % kBatchesPerTurn == 0) co_await context_.loop.yield();
+    }
+    trim_history();
+  }
+}
+
+void WatchCache::apply(const store::WatchBatch& batch) {
+  if (batch.revision <= revision_) return;  // seen by a load
+  for (const store::WatchEvent& event : batch.events) apply_event(event);
+  advance(batch.revision);
+}
+
+void WatchCache::apply_event(const store::WatchEvent& change) {
+  std::string_view suffix;
+  KindState* state = state_of_key(change.kv.key, &suffix);
+  if (state == nullptr) return;
+  const std::size_t slash = state->kind->namespaced ? suffix.find('/') : std::string_view::npos;
+  KeyView key{"", suffix};
+  if (slash != std::string_view::npos) key = KeyView{suffix.substr(0, slash), suffix.substr(slash + 1)};
+
+  auto event = std::make_shared<CacheEvent>();
+  event->revision = change.kv.mod_revision;
+  event->at = context_.clock.now();
+  const auto place = state->objects.find(key);
+  if (place != state->objects.end()) event->previous = *place;
+  if (change.type == store::WatchEvent::Type::kDelete) {
+    if (!event->previous) return;
+    event->type = WatchAnswer::Type::kDeleted;
+    event->object = Object::at_revision(event->previous, event->revision);
+    state->objects.erase(place);
+  } else {
+    Result<ObjectRef> object = Object::from_stored(*state->kind, change.kv.value, event->revision);
+    if (!object || ObjectOrder::compare(ObjectOrder::view(*object), key) != 0) {
+      context_.log.error(
+          "unreadable object left out",
+          {{"key", change.kv.key}, {"error", object ? "its name is not its key's" : object.error().message()}});
+      return;
+    }
+    event->type = event->previous ? WatchAnswer::Type::kModified : WatchAnswer::Type::kAdded;
+    event->object = std::move(*object);
+    if (event->previous) {
+      auto node = state->objects.extract(place);
+      node.value() = event->object;
+      state->objects.insert(std::move(node));
+    } else {
+      state->objects.insert(event->object);
+    }
+  }
+  event->bytes = kEventOverhead + (event->previous ? event->previous->text()->size() : 0);
+  record(*state, std::move(event));
+}
+
+void WatchCache::record(KindState& state, EventRef event) {
+  const bool deleted = event->type == WatchAnswer::Type::kDeleted;
+  if (!state.indexed_field.empty()) {
+    if (event->previous) {
+      const auto old = state.index.find(field_value(*event->previous, state.indexed_field));
+      ASSERT(old != state.index.end());
+      old->second.erase(event->previous);
+      if (old->second.empty()) state.index.erase(old);
+    }
+    if (!deleted) state.index[std::string(field_value(*event->object, state.indexed_field))].insert(event->object);
+  }
+  state.last_change = event->revision;
+  for (const Observer& observer : observers_) observer(*state.kind, event->previous, deleted ? nullptr : event->object);
+  dispatch(state, *event);
+  history_bytes_ += event->bytes;
+  state.history.push_back(std::move(event));
+  history_order_.push_back(&state);
+  while (history_bytes_ > options_.history_bytes && !history_order_.empty()) pop_history();
+}
+
+void WatchCache::dispatch(KindState& state, const CacheEvent& event) {
+  if (state.watches == 0) return;
+  auto offer_to = [&](const std::string& bucket) {
+    const auto found = state.buckets.find(bucket);
+    if (found == state.buckets.end()) return;
+    for (CacheWatch* watch : found->second) watch->offer(event);
+  };
+  offer_to(std::string());
+  const Object& object = *event.object;
+  if (state.kind->namespaced) offer_to(CacheWatch::namespace_bucket(object.namespace_()));
+  offer_to(CacheWatch::object_bucket(object.namespace_(), object.name()));
+  if (!state.indexed_field.empty()) {
+    const std::string_view now = field_value(object, state.indexed_field);
+    offer_to(CacheWatch::field_bucket(state.indexed_field, now));
+    if (event.previous) {
+      const std::string_view before = field_value(*event.previous, state.indexed_field);
+      if (before != now) offer_to(CacheWatch::field_bucket(state.indexed_field, before));
+    }
+  }
+}
+
+void WatchCache::advance(store::Revision revision) {
+  if (revision <= revision_) return;
+  revision_ = revision;
+  while (!waiting_.empty() && waiting_.begin()->first <= revision) {
+    waiting_.begin()->second->set();
+    waiting_.erase(waiting_.begin());
+  }
+}
+
+void WatchCache::pop_history() {
+  KindState& state = *history_order_.front();
+  history_order_.pop_front();
+  const EventRef& oldest = state.history.front();
+  history_bytes_ -= oldest->bytes;
+  state.evicted_through = oldest->revision;
+  state.history.pop_front();
+}
+
+void WatchCache::trim_history() {
+  const Instant now = context_.clock.now();
+  while (!history_order_.empty() && now - history_order_.front()->history.front()->at > options_.history_age) {
+    pop_history();
+  }
+}
+
+void WatchCache::send_bookmarks() {
+  trim_history();
+  for (const auto& state : states_) {
+    for (auto& [bucket, watches] : state->buckets) {
+      for (CacheWatch* watch : watches) watch->bookmark(revision_);
+    }
+  }
+}
+
+void WatchCache::end_watches() {
+  ended_ = true;
+  for (const auto& state : states_) {
+    for (auto& [bucket, watches] : state->buckets) {
+      for (CacheWatch* watch : watches) watch->fail(Error(Code::kUnavailable, "the server is shutting down"));
+    }
+  }
+}
+
+Task<Result<void>> WatchCache::wait_until(store::Revision revision, StopToken stop) {
+  if (revision_ >= revision) co_return Result<void>();
+  auto reached = std::make_shared<io::Event>();
+  waiting_.emplace(revision, reached);
+  const bool woken = co_await reached->wait(stop);
+  if (!woken) co_return Error(Code::kCancelled, "stopped while waiting for the watch cache");
+  co_return Result<void>();
+}
+
+Task<Result<void>> WatchCache::wait_current(StopToken stop) { return wait_until(store_.revision(), std::move(stop)); }
+
+ObjectRef WatchCache::get(const Kind& kind, std::string_view namespace_, std::string_view name) const {
+  const KindState* state = state_of(kind);
+  if (state == nullptr) return nullptr;
+  const auto found = state->objects.find(KeyView{namespace_, name});
+  return found == state->objects.end() ? nullptr : *found;
+}
+
+void WatchCache::visit(const Kind& kind, const ObjectFilter& filter, std::string_view after,
+                       const std::function<bool(const ObjectRef&)>& visit) const {
+  const KindState* state = state_of(kind);
+  if (state == nullptr) return;
+  const ObjectSet* objects = &state->objects;
+  for (const FieldSelector::Term& term : filter.fields.terms()) {
+    if (!term.equal) continue;
+    if (!state->indexed_field.empty() && term.field == state->indexed_field) {
+      const auto found = state->index.find(term.value);
+      if (found == state->index.end()) return;
+      objects = &found->second;
+    } else if (term.field == "metadata.name" && after.empty() && (!kind.namespaced || !filter.namespace_.empty())) {
+      const auto found = state->objects.find(KeyView{filter.namespace_, term.value});
+      if (found != state->objects.end() && filter.matches(**found)) visit(*found);
+      return;
+    }
+  }
+  auto place = filter.namespace_.empty() ? objects->begin() : objects->lower_bound(KeyView{filter.namespace_, ""});
+  if (!after.empty()) {
+    const std::size_t slash = state->kind->namespaced ? after.find('/') : std::string_view::npos;
+    const KeyView key =
+        slash == std::string_view::npos ? KeyView{"", after} : KeyView{after.substr(0, slash), after.substr(slash + 1)};
+    place = objects->upper_bound(key);
+  }
+  for (; place != objects->end(); ++place) {
+    if (!filter.namespace_.empty() && (*place)->namespace_() != filter.namespace_) break;
+    if (filter.matches(**place) && !visit(*place)) break;
+  }
+}
+
+std::size_t WatchCache::count(const Kind& kind, std::string_view namespace_) const {
+  const KindState* state = state_of(kind);
+  if (state == nullptr) return 0;
+  if (namespace_.empty()) return state->objects.size();
+  std::size_t n = 0;
+  for (auto place = state->objects.lower_bound(KeyView{namespace_, ""});
+       place != state->objects.end() && (*place)->namespace_() == namespace_; ++place) {
+    ++n;
+  }
+  return n;
+}
+
+store::Revision WatchCache::last_change(const Kind& kind) const {
+  const KindState* state = state_of(kind);
+  return state == nullptr ? 0 : state->last_change;
+}
+
+store::Revision WatchCache::history_start(const Kind& kind) const {
+  const KindState* state = state_of(kind);
+  return state == nullptr ? 0 : state->evicted_through;
+}
+
+Result<std::unique_ptr<WatchSource>> WatchCache::watch(const Kind& kind, CacheWatchOptions options) {
+  if (ended_) return Error(Code::kUnavailable, "the server is shutting down");
+  KindState* state = state_of(kind);
+  ASSERT(state != nullptr);
+  trim_history();
+  if (!options.initial_events && options.after < state->evicted_through) {
+    return too_old_revision(options.after, state->evicted_through);
+  }
+  return std::unique_ptr<WatchSource>(std::make_unique<CacheWatch>(*this, *state, std::move(options)));
+}
+
+std::size_t WatchCache::watch_count() const {
+  std::size_t n = 0;
+  for (const auto& state : states_) n += state->watches;
+  return n;
+}
+
+}  // namespace kayak::api
