@@ -1,0 +1,85 @@
+// event_ttl.cc: an event's age is its revision's age, so nothing is kept per event. Events older than this process are
+// judged by the server-made times that they carry.
+#include "api/event_ttl.h"
+
+#include <deque>
+
+#include "api/document.h"
+#include "api/pipeline.h"
+
+namespace kayak::api {
+
+namespace {
+
+constexpr Duration kPeriod = std::chrono::minutes(1);
+constexpr std::size_t kDeletesPerTurn = 64;
+
+struct Mark {
+  Instant at;
+  store::Revision revision;
+};
+
+// The last time at which the server wrote `event`, by its own stamps: creation and managedFields.
+WallTime last_written(const Object& event) {
+  const json::Document document = event.document();
+  WallTime last;
+  parse_time(meta_text(*document, "creationTimestamp"), &last);
+  const json::Value* managed = meta_find(*document, "managedFields");
+  if (managed != nullptr && managed->is_array()) {
+    for (const json::Value& entry : managed->as_array()) {
+      WallTime time;
+      if (parse_time(text_at(entry, {"time"}), &time)) last = std::max(last, time);
+    }
+  }
+  return last;
+}
+
+Task<Result<void>> remove_expired(ServerParts& parts, store::Revision older_than, store::Revision at_start,
+                                  StopToken stop) {
+  std::vector<ObjectRef> expired;
+  const WallTime now = parts.context.clock.wall();
+  auto judge = [&](const ObjectRef& event) {
+    const store::Revision revision = event->revision();
+    const bool old_by_mark = revision <= older_than;
+    // Written before this process started: only its own times tell. A clock that was wrong then makes it older or
+    // younger than it is, by which at worst an event leaves early or an hour late.
+    const bool old_by_time = revision <= at_start && now - last_written(*event) > parts.options.event_ttl;
+    if (old_by_mark || old_by_time) expired.push_back(event);
+    return true;
+  };
+  parts.cache.visit(kinds::events(), ObjectFilter(), "", judge);
+  std::size_t done = 0;
+  for (const ObjectRef& event : expired) {
+    const std::string key = storage_key(kinds::events(), event->namespace_(), event->name());
+    // Lost races are fine: the event was written again and is young.
+    auto removed = co_await swap_delete(parts, key, event->revision(), stop);
+    if (!removed) co_return removed.error();
+    if (++done % kDeletesPerTurn == 0) co_await parts.context.loop.yield();
+  }
+  co_return Result<void>();
+}
+
+}  // namespace
+
+Task<Result<void>> expire_events(ServerParts& parts, StopToken stop) {
+  const store::Revision at_start = parts.cache.revision();
+  std::deque<Mark> marks;
+  store::Revision older_than = 0;
+  for (;;) {
+    const Instant now = parts.context.clock.now();
+    if (marks.empty() || marks.back().revision != parts.cache.revision()) {
+      marks.push_back(Mark{now, parts.cache.revision()});
+    }
+    while (!marks.empty() && now - marks.front().at > parts.options.event_ttl) {
+      older_than = marks.front().revision;
+      marks.pop_front();
+    }
+    auto removed = co_await remove_expired(parts, older_than, at_start, stop);
+    if (!removed && removed.error().code() == Code::kCancelled) co_return removed;
+    if (!removed) parts.context.log.warn("events could not be expired", {{"error", removed.error().message()}});
+    auto slept = co_await parts.context.loop.sleep(kPeriod, stop);
+    if (!slept) co_return slept;
+  }
+}
+
+}  // namespace kayak::api

@@ -1,0 +1,60 @@
+// pipeline.h: the one way in which anything is written: decode, default, read old and change, managedFields, mutating
+// admission, the kind's prepare, validation, validating admission, compare-and-swap. Bytes equal to the old ones are
+// not written; a lost race runs again from "read old".
+// Source: apiserver pkg/registry/generic/registry, pkg/registry/rest, handlers.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "api/api.h"
+#include "api/server_parts.h"
+#include "api/strategy/strategy.h"
+
+namespace kayak::api {
+
+// What a change makes of the old object: canonical, in the version of the request's kind.
+using Change = std::function<Result<json::Value>(const json::Value& old, std::vector<std::string>& warnings)>;
+
+struct UpdatePlan {
+  std::string subresource;                    // as managedFields names it
+  const SubresourceStrategy* view = nullptr;  // null: the object itself
+  Change change;
+  bool is_put = false;  // an absent object may be created, a revision may be demanded
+  // The server's own step (binding): no manager, no admission, no strategy.
+  bool direct = false;
+};
+struct Written {
+  ObjectRef object;
+  bool created = false;
+  bool removed = false;          // its last finalizer went with this write
+  store::Revision revision = 0;  // of this write; 0: nothing was written
+};
+
+// Errors: NotFound, Conflict (the client named another revision or uid), Invalid, Forbidden, those of the store.
+Task<Result<Written>> update_object(ServerParts& parts, const ApiRequest& request, const UpdatePlan& plan,
+                                    std::vector<std::string>& warnings, StopToken stop);
+// `document` canonical, in the version of the request's kind. Errors: AlreadyExists and as above.
+Task<Result<Written>> create_object(ServerParts& parts, const ApiRequest& request, json::Value document,
+                                    std::vector<std::string>& warnings, StopToken stop);
+
+// POST of an object, PUT and PATCH of an object or of a view of it (status, finalize).
+// Takes the body out of the request.
+Task<Result<ApiResponse>> serve_create(ServerParts& parts, ApiRequest& request, StopToken stop);
+Task<Result<ApiResponse>> serve_update(ServerParts& parts, const ApiRequest& request, StopToken stop);
+
+// The change that a PATCH asks for, on documents of `expected`.
+struct Expected;
+Change patch_change(const ApiRequest& request, const Expected& expected, const Kind* defaults_of);
+
+// Puts `text` at `key` if the key's mod_revision is still `expected` (0: absent). The new revision; 0: lost the race.
+Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, store::Revision expected, store::Bytes text,
+                                   StopToken stop);
+// The same for removing.
+Task<Result<store::Revision>> swap_delete(ServerParts& parts, std::string key, store::Revision expected,
+                                          StopToken stop);
+
+std::string manager_of(const ApiRequest& request);
+
+}  // namespace kayak::api
