@@ -174,11 +174,15 @@ Task<Result<void>> WatchCache::follow(StopToken stop) {
       request.key = std::string(1, '\0');
       request.range_end = std::string(1, '\0');
       request.start_revision = revision_ + 1;
+      request.previous = false;  // the cache has it
       auto opened = store_.watch(std::move(request));
-      if (!opened) co_return opened.error().while_doing("following the store");
-      watch = std::move(*opened);
+      if (opened) watch = std::move(*opened);
+      if (!opened && opened.error().code() != Code::kExpired) {
+        co_return opened.error().while_doing("following the store");
+      }
     }
-    auto batches = co_await watch->next(stop);
+    Result<std::vector<store::WatchBatch>> batches = Error(Code::kExpired, "compacted");
+    if (watch) batches = co_await watch->next(stop);
     if (!batches && batches.error().code() == Code::kExpired) {
       context_.log.warn("the watch cache fell behind the store and is filled again");
       watch.reset();

@@ -106,9 +106,8 @@ class MemoryStore final : public store::Store {
           next_ = batch.revision + 1;
           if (!batch.events.empty()) ready.push_back(std::move(batch));
         }
-        if (progress_) {
-          progress_ = false;
-          store::WatchBatch note;  // no events: how far this watch has seen
+        if (std::exchange(progress_, false) && ready.empty()) {
+          store::WatchBatch note;
           note.revision = next_ - 1;
           ready.push_back(std::move(note));
         }
