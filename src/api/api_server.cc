@@ -9,6 +9,7 @@
 #include "api/event_ttl.h"
 #include "api/health.h"
 #include "api/http_server.h"
+#include "api/openapi_handlers.h"
 #include "api/pipeline.h"
 #include "api/reads.h"
 #include "api/request_info.h"
@@ -128,6 +129,7 @@ void Server::add_checks() {
 
 void Server::add_paths() {
   for (PathRow& row : discovery_paths()) http_.add_path(std::move(row));
+  for (PathRow& row : openapi_handlers(kVersion)) http_.add_path(std::move(row));
   const std::string version = json::write_pretty(version_document());
   http_.add_path(PathRow{"/version", [version](const PathRequest&) -> Result<PathAnswer> {
                            return text_answer(200, version, "application/json");

@@ -134,7 +134,13 @@ Task<Result<void>> HttpAdapter::serve_path(io::HttpExchange& exchange, Reply& re
   }
   auto query = io::parse_query(http.query);
   PathRequest request{http, std::move(path), query ? std::move(*query) : QueryPairs()};
-  auto answer = found->answer(request);
+  Result<PathAnswer> answer = Error(Code::kInternal, "no answer");
+  if (found->slow) {
+    auto work = [found, &request] { return found->answer(request); };
+    answer = co_await context_.loop.offload(std::move(work));
+  } else {
+    answer = found->answer(request);
+  }
   if (!answer) co_return co_await send_error(exchange, reply, answer.error());
   io::Headers headers = reply.headers(answer->content_type);
   for (const auto& [name, value] : answer->headers) headers.add(std::string(name), std::string(value));

@@ -30,6 +30,7 @@ struct PathRequest {
 struct PathRow {
   std::string path;
   std::function<Result<PathAnswer>(const PathRequest& request)> answer;
+  bool slow = false;  // takes milliseconds: answered on the pool, so it must not touch anything of the loop
 };
 
 class HttpAdapter {
