@@ -10,7 +10,7 @@ namespace kayak::api {
 
 namespace {
 
-// Both spellings are in use: clients before 1.27 ask for the one with '@'.
+// Clients ask for either spelling; Go cannot parse the one with an @ as a Content-Type, so the answer never has it.
 constexpr std::string_view kV2Protobuf = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 constexpr std::string_view kV2ProtobufOld = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
@@ -31,7 +31,7 @@ Result<PathAnswer> answer_v2(OpenApi& documents, const PathRequest& request) {
   if (request.path != "/openapi/v2") return no_such_path();
   const std::string_view accept = request.http.headers.get("Accept");
   for (std::string_view type : {kV2Protobuf, kV2ProtobufOld}) {
-    if (accept.find(type) != std::string_view::npos) return answer_of(documents.v2_protobuf(), type, request);
+    if (accept.find(type) != std::string_view::npos) return answer_of(documents.v2_protobuf(), kV2Protobuf, request);
   }
   return answer_of(documents.v2_json(), "application/json", request);
 }
