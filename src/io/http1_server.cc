@@ -144,7 +144,7 @@ Task<void> Http1Connection::run() {
     on_input();
   }
   if (phase_ != Phase::kHandedOver) on_end_of_input();
-  co_await scope_.join();
+  (void)co_await scope_.join();
   if (phase_ != Phase::kHandedOver) close();
 }
 

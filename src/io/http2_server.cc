@@ -268,7 +268,7 @@ Task<void> Http2Connection::run() {
     feed();
   }
   close();
-  co_await scope_.join();
+  (void)co_await scope_.join();
   ASSERT(streams_.empty());
 }
 

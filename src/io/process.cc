@@ -388,7 +388,7 @@ Task<Result<RunOutput>> run_program(Context context, SpawnOptions options, std::
     status = co_await (*process)->wait(StopToken());
   }
   pumps.stop();
-  co_await pumps.join();
+  (void)co_await pumps.join();
   if (!piped) co_return Error(Code::kIo, cat("running ", name, ": cannot watch its pipes"));
   if (killed) co_return Error(Code::kCancelled, cat("running ", name, ": stopped, the process was killed"));
   result.status = *status;

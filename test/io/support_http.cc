@@ -118,6 +118,12 @@ Task<void> route(HttpExchange& exchange, Seen& seen, Loop& loop) {
     (void)co_await loop.sleep(std::chrono::milliseconds(number), exchange.gone());
     co_return co_await reply(exchange, 200, "slept");
   }
+  if (path == "/who") {
+    const auto& certificate = exchange.request().peer.certificate;
+    std::string name = "nobody";
+    if (certificate) name = certificate->common_name;
+    co_return co_await reply(exchange, 200, std::move(name));
+  }
   if (path == "/none") co_return;
   if (path == "/cut") {
     (void)co_await exchange.start(200, Headers());
@@ -145,17 +151,24 @@ Task<void> handle(HttpExchange& exchange, Seen& seen, Loop& loop) {
 
 }  // namespace
 
-TestServer::TestServer(HttpLimits limits, Duration drain) {
+TestServer::TestServer(HttpLimits limits, Duration drain, std::optional<TlsServerOptions> tls)
+    : is_tls_(tls.has_value()) {
   std::promise<void> listening;
-  thread_ = std::thread([this, limits, drain, &listening] {
+  thread_ = std::thread([this, limits, drain, tls, &listening] {
     TestContext test;
+    std::unique_ptr<TlsServer> tls_server;
+    if (tls) {
+      auto made = TlsServer::create(test.context(), *tls);
+      ASSERT(made);
+      tls_server = std::move(*made);
+    }
     auto listener = listen_tcp(test.context(), Endpoint{"127.0.0.1", 0});
     ASSERT(listener);
     port_ = (*listener)->local().port;
     StopSource stop;
     stop_ = [&test, &stop] { test.loop.post([&stop] { stop.stop(); }); };
     auto server =
-        HttpServer::create(test.context(), std::move(*listener), nullptr, limits,
+        HttpServer::create(test.context(), std::move(*listener), tls_server.get(), limits,
                            [this, &test](HttpExchange& exchange) { return handle(exchange, seen_, test.loop); });
     listening.set_value();
     const auto ended = test.loop.run(server->run(stop.token(), drain));
@@ -174,7 +187,9 @@ void TestServer::stop() {
   if (!std::exchange(stopped_, true)) stop_();
 }
 
-std::string TestServer::url(std::string_view path) const { return cat("http://127.0.0.1:", port_.load(), path); }
+std::string TestServer::url(std::string_view path) const {
+  return cat(is_tls_ ? "https" : "http", "://127.0.0.1:", port_.load(), path);
+}
 
 RawClient::RawClient(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in address{};

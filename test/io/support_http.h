@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -32,21 +33,23 @@ struct Seen {
 //   /none           no answer                        /cut         starts a response and leaves it
 //   /upgrade        takes the connection over and echoes its bytes in upper case
 //   /split          a header value with a line break /close       answers "Connection: close"
+//   /who            the client certificate's name
 class TestServer {
  public:
-  explicit TestServer(io::HttpLimits limits = io::HttpLimits(), Duration drain = std::chrono::milliseconds(200));
+  explicit TestServer(io::HttpLimits limits = io::HttpLimits(), Duration drain = std::chrono::milliseconds(200),
+                      std::optional<io::TlsServerOptions> tls = std::nullopt);
   ~TestServer();  // stops it
   std::uint16_t port() const { return port_; }
-  std::string url(std::string_view path) const;
+  std::string url(std::string_view path) const;  // "http://127.0.0.1:PORT/path", or https
   Seen& seen() { return seen_; }
   void stop();  // begins to drain; the destructor waits for the end
   bool ended() const { return ended_; }
 
  private:
-  void serve(io::HttpLimits limits, Duration drain);
   Seen seen_;
   std::atomic<std::uint16_t> port_{0};
   std::atomic<bool> ended_{false};
+  bool is_tls_;
   std::function<void()> stop_;
   bool stopped_ = false;
   std::thread thread_;

@@ -29,14 +29,6 @@ std::string layer_directory(const RuntimeOptions& options, std::string_view id) 
   return cat(options.data_dir, "/containers/", id);
 }
 
-Result<void> write_quick(const std::string& path, std::string_view content, unsigned mode) {
-  const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
-  if (!fd) return error_from_errno(errno, cat("creating ", path));
-  if (::write(fd.get(), content.data(), content.size()) != static_cast<ssize_t>(content.size()))
-    return error_from_errno(errno, cat("writing ", path));
-  return Result<void>();
-}
-
 // <pod>_<namespace>_<container>-<id>.log: the names that log shippers parse.
 std::string log_link_path(const RuntimeOptions& options, const BundleInputs& in) {
   if (options.container_log_dir.empty()) return std::string();
@@ -62,7 +54,7 @@ Result<void> make_termination_file(const BundleInputs& in, ContainerRecord& reco
   if (Result<void> made = make_directories(directory, 0755); !made) return made.error();
   record.termination_file = cat(directory, "/", in.id.substr(0, 8));
   // Whatever user the container runs as may write it.
-  if (Result<void> made = write_quick(record.termination_file, "", 0666); !made) return made.error();
+  if (Result<void> made = replace_file(record.termination_file, "", 0666); !made) return made.error();
   return ::chmod(record.termination_file.c_str(), 0666) == 0 ? Result<void>()
                                                              : error_from_errno(errno, record.termination_file);
 }
@@ -129,12 +121,12 @@ Result<void> write_bundle(const BundleInputs& in, const json::Value& container, 
   const std::string root = bundle + "/rootfs";
   if (Result<void> made = make_directories(bundle, 0700); !made) return made.error();
   // The record first: what follows is found by it after a crash.
-  if (Result<void> saved = write_quick(bundle + "/container.json", json::write(to_json(record)), 0600); !saved)
+  if (Result<void> saved = replace_file(bundle + "/container.json", json::write(to_json(record)), 0600); !saved)
     return saved.error();
   if (Result<void> made = make_root(in, root); !made) return made.error();
   Result<json::Value> config = make_config(in, container, root, record);
   if (!config) return config.error();
-  if (Result<void> written = write_quick(bundle + "/config.json", json::write(*config), 0600); !written)
+  if (Result<void> written = replace_file(bundle + "/config.json", json::write(*config), 0600); !written)
     return written.error();
 
   const std::string log_directory = record.log_path.substr(0, record.log_path.rfind('/'));
@@ -149,7 +141,7 @@ Result<void> write_bundle(const BundleInputs& in, const json::Value& container, 
   if (spec.size() >= shim::kMaxSpecBytes) return Error(Code::kInvalid, "the paths of this container are too long");
   const std::string shim_directory = cat(in.paths.shim, "/", in.id);
   if (Result<void> made = make_directories(shim_directory, 0700); !made) return made.error();
-  return write_quick(shim_directory + "/spec", spec, 0600);
+  return replace_file(shim_directory + "/spec", spec, 0600);
 }
 
 }  // namespace

@@ -408,8 +408,9 @@ Task<Result<void>> RuntimeImpl::make_sandbox(SandboxPtr sandbox, json::Document 
 }
 
 Task<Result<void>> RuntimeImpl::remove_sandbox(std::string pod_uid, bool keep_logs, StopToken stop) {
+  if (stop.stopped()) co_return Error(Code::kCancelled, "stopped");
   const auto known = sandboxes_.find(pod_uid);
-  if (known == sandboxes_.end() || stop.stopped()) co_return Result<void>();
+  if (known == sandboxes_.end()) co_return Result<void>();
   const SandboxPtr sandbox = known->second;
   const std::vector<ContainerPtr> containers = sandbox->containers;
   for (const ContainerPtr& container : containers) {
@@ -554,7 +555,8 @@ Task<Result<void>> RuntimeImpl::stop_container(std::string id, std::int64_t grac
 
 Task<Result<void>> RuntimeImpl::remove_container(std::string id, StopToken stop) {
   const Place place = find(id);
-  if (!place.container || stop.stopped()) co_return Result<void>();
+  if (stop.stopped()) co_return Error(Code::kCancelled, "stopped");
+  if (!place.container) co_return Result<void>();
   Result<void> removed = co_await remove_now(place.sandbox, place.container);
   co_return removed;
 }

@@ -148,6 +148,18 @@ Result<void> remove_tree(const std::string& directory) {
   return Result<void>();
 }
 
+Result<void> replace_file(const std::string& path, std::string_view content, unsigned mode) {
+  const std::string temporary = path + ".tmp";
+  const Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!fd) return error_from_errno(errno, cat("creating ", temporary));
+  const bool whole = ::fchmod(fd.get(), mode) == 0 &&
+                     ::write(fd.get(), content.data(), content.size()) == static_cast<ssize_t>(content.size());
+  if (whole && ::rename(temporary.c_str(), path.c_str()) == 0) return Result<void>();
+  const int error = errno;
+  ::unlink(temporary.c_str());
+  return error_from_errno(error, cat("writing ", path));
+}
+
 bool is_namespace(const std::string& path) {
   struct statfs info {};
   return ::statfs(path.c_str(), &info) == 0 && info.f_type == kNsfsMagic;

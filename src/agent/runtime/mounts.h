@@ -20,6 +20,9 @@ Result<void> unmount_below(const std::string& directory);
 // unmount_below, then the directory with all that is in it; never crosses into another file system. Ok when it is not
 // there.
 Result<void> remove_tree(const std::string& directory);
+// The old content or the new one for every reader, but nothing is flushed: none of what pods have on a node outlives
+// the machine's run, and an fsync on an SD card takes up to 0.4 s.
+Result<void> replace_file(const std::string& path, std::string_view content, unsigned mode);
 // Is a namespace pinned at `path`?
 bool is_namespace(const std::string& path);
 // A file of the root file system at `root`, with links resolved inside it alone; "" when there is none.

@@ -160,7 +160,8 @@ class Runtime {
   // The image's stop signal, then SIGKILL after `grace_seconds` (0 kills at once). Ends when the container has exited;
   // ok when it was not running. Errors: NotFound, Cancelled (it may still be on its way down), Io.
   virtual Task<Result<void>> stop_container(std::string id, std::int64_t grace_seconds, StopToken stop) = 0;
-  // Kills it when it runs, then drops its root file system and record; its logs stay. Ok when it is not there.
+  // Kills it when it runs, then drops its root file system, record and logs, as upstream does (a crash loop would fill
+  // the disk otherwise). Ok when it is not there.
   virtual Task<Result<void>> remove_container(std::string id, StopToken stop) = 0;
   // Removes the containers, then namespaces, network, cgroup, volumes; `keep_logs` false removes the logs, too. Ok when
   // it is not there.

@@ -22,7 +22,7 @@ constexpr std::pair<std::string_view, std::string_view> kDefaultSysctls[] = {
     {"net.ipv4.ip_unprivileged_port_start", "0"}, {"net.ipv4.ping_group_range", "0 2147483647"}};
 
 Result<void> write_plain(const std::string& path, std::string_view content) {
-  return write_file_atomic(path, content, 0644);
+  return replace_file(path, content, 0644);
 }
 
 std::string node_resolv_conf(const RuntimeOptions& options) {
@@ -106,7 +106,7 @@ Result<SandboxRecord> sandbox_from_json(const json::Value& value) {
 }
 
 Result<void> save_record(const PodPaths& paths, const SandboxRecord& record) {
-  return write_file_atomic(paths.run + "/sandbox.json", json::write(to_json(record)), 0600);
+  return replace_file(paths.run + "/sandbox.json", json::write(to_json(record)), 0600);
 }
 
 std::string machine_boot_id() {

@@ -144,21 +144,19 @@ Result<void> remove_all_pods(const RuntimeOptions& options, const Cgroups& cgrou
   if (Result<void> removed = cgroups.remove_parent(); !removed) return removed.error();
   for (const std::string& pod : names_in(options.run_dir + "/pods")) {
     if (!is_path_segment(pod)) continue;
+    for (const std::string& name : names_in(cat(options.run_dir, "/pods/", pod))) {
+      const Result<std::string> text =
+          read_file(cat(options.run_dir, "/pods/", pod, "/", name, "/container.json"), 1 << 20);
+      const Result<json::Value> document = text ? json::read(*text) : Result<json::Value>(text.error());
+      const std::string link(document ? text_at(*document, {"logLink"}) : std::string_view());
+      if (!link.empty()) ::unlink(link.c_str());
+    }
     const std::string kubelet = cat(options.kubelet_dir, "/pods/", pod);
     if (Result<void> removed = remove_tree(kubelet); !removed) return removed.error();
   }
   for (const std::string& tree : {options.run_dir + "/pods", options.run_dir + "/shim", options.run_dir + "/runc",
                                   options.data_dir + "/containers"}) {
     if (Result<void> removed = remove_tree(tree); !removed) return removed.error();
-  }
-  // Links to logs whose containers are gone.
-  for (const std::string& name : names_in(options.container_log_dir)) {
-    const std::string path = cat(options.container_log_dir, "/", name);
-    std::error_code error;
-    const std::string target = std::filesystem::read_symlink(path, error).string();
-    if (!error && target.compare(0, options.pod_log_dir.size() + 1, options.pod_log_dir + "/") == 0 &&
-        !file_exists(target))
-      ::unlink(path.c_str());
   }
   return Result<void>();
 }

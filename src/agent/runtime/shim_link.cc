@@ -91,7 +91,7 @@ void ShimLink::fail_all() {
 }
 
 Task<Result<void>> ShimLink::read_all() {
-  std::array<char, 4096> buffer;
+  std::array<char, 512> buffer;  // kept as long as the pod lives; messages are short
   for (;;) {
     Result<std::size_t> n = co_await stream_->read(buffer, scope_.token());
     if (!n || *n == 0) break;
