@@ -335,7 +335,8 @@ class ProtoDecoder {
     if (field.type == FieldType::kMessage && field.label == FieldLabel::kOptional) {
       json::Value value;
       if (!content(*field.message, slot.bytes, &value)) return false;
-      if (field.omitzero && value.is_null()) return true;
+      // A zero time or empty raw value is null, which in JSON is the same as unset.
+      if (value.is_null() && !detail::zero_member(field, &value)) return true;
       return append(field, std::move(value), out);
     }
     if (field.label == FieldLabel::kMap) settle_map(slot.value.as_object());

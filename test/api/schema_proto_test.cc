@@ -99,6 +99,12 @@ TEST_CASE("protobuf maps: sorted, the last of equal keys, missing parts are zero
         R"({"metadata":{},"data":{"a":"2","b":"3","c":""}})");
 }
 
+TEST_CASE("a zero time behind a pointer is unset, as null is in JSON") {
+  CHECK(decoded(api::messages::batch_v1_JobStatus, field(2, "")) == "{}");
+  CHECK(decoded(api::messages::core_v1_PodCondition, field(4, "")) ==
+        R"({"type":"","status":"","lastProbeTime":null,"lastTransitionTime":null})");
+}
+
 TEST_CASE("malformed protobuf is refused") {
   struct Row {
     std::string_view what;
