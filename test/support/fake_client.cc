@@ -2,6 +2,7 @@
 #include "support/fake_client.h"
 
 #include <algorithm>
+#include <deque>
 
 namespace kayak::test {
 
@@ -36,7 +37,9 @@ class TableObject final : public api::Object {
       std::sort(header_.labels.begin(), header_.labels.end());
     }
     for (std::string_view field : split(kind.field_selectors, ',')) {
-      if (!field.empty()) header_.field_values.emplace_back(field, text_at(doc, field));
+      if (field.empty()) continue;
+      field_texts_.push_back(text_at(doc, field));  // the header holds views: a deque keeps its texts in place
+      header_.field_values.emplace_back(field, field_texts_.back());
     }
     if (const json::Value* owners = doc.at({"metadata", "ownerReferences"}); owners != nullptr && owners->is_array()) {
       for (const json::Value& owner : owners->as_array()) {
@@ -72,6 +75,7 @@ class TableObject final : public api::Object {
   std::size_t revision_offset() const override { return 0; }
 
  private:
+  std::deque<std::string> field_texts_;
   const Kind& kind_;
   json::Document document_;
   api::ObjectHeader header_;
