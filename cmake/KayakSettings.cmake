@@ -16,8 +16,10 @@ set(CMAKE_C_FLAGS_RELEASE "-Os -g0")
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  # Paths are hashed relative to the checkout, so that every checkout and a clean clone share one cache.
+  set(ccache_launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE_PROGRAM})
+  set(CMAKE_C_COMPILER_LAUNCHER ${ccache_launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${ccache_launcher})
 endif()
 
 add_library(kayak_settings INTERFACE)
@@ -27,8 +29,7 @@ target_compile_options(kayak_settings INTERFACE
   $<$<NOT:$<CONFIG:Release>>:-Werror> -Wno-missing-field-initializers
   -ffunction-sections -fdata-sections -fno-plt)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
-  # The same bytes wherever the checkout stands. Not in debug builds: the option would keep ccache from sharing between
-  # checkouts.
+  # The same bytes wherever the checkout stands.
   target_compile_options(kayak_settings INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 endif()
 target_compile_definitions(kayak_settings INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
