@@ -8,19 +8,19 @@ been carried out. A client of its own (Python's library alone), so that no bug o
 Prints one line for each violation; exit status 1 then. --seed repeats the decisions, not the moments.
 """
 import argparse
-import base64
 import hashlib
 import http.client
 import json
 import os
 import random
-import re
 import signal
 import ssl
 import subprocess
 import sys
 import threading
 import time
+
+from kayak_client import Door
 
 NAMESPACE = "crash"
 PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
@@ -59,7 +59,7 @@ class Server:
         self.process = None
         self.killing = False  # from now on connections may break
         self.ready = False  # from now on no request may be refused
-        self.context = None
+        self.door = None
         self.log = open(os.path.join(args.work, "server.log"), "ab")
 
     def start(self):
@@ -83,22 +83,8 @@ class Server:
         if status != 0:
             raise SystemExit(f"the server ended with status {status} after SIGTERM")
 
-    def connect(self, timeout=20):
-        return http.client.HTTPSConnection("127.0.0.1", self.args.port, timeout=timeout, context=self.context)
-
-    def load_keys(self):
-        """The administrator's certificate, out of the kubeconfig."""
-        with open(f"{self.args.work}/kubeconfig.yaml", encoding="utf-8") as file:
-            config = file.read()
-        parts = {}
-        for name in ("certificate-authority-data", "client-certificate-data", "client-key-data"):
-            found = re.search(rf"{name}: *\"?([A-Za-z0-9+/=]+)", config)
-            parts[name] = base64.b64decode(found.group(1)).decode()
-        pem = f"{self.args.work}/admin.pem"
-        with open(pem, "w", encoding="utf-8") as file:
-            file.write(parts["client-certificate-data"] + parts["client-key-data"])
-        self.context = ssl.create_default_context(cadata=parts["certificate-authority-data"])
-        self.context.load_cert_chain(pem)
+    def connect(self):
+        return self.door.connect()
 
     def wait_ready(self, seconds=60):
         deadline = time.monotonic() + seconds
@@ -422,12 +408,7 @@ class Checker:
         self.marker = 0
 
     def request(self, method, path, body=None):
-        connection = self.server.connect()
-        connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        return answer.status, json.loads(text)
+        return self.server.door.request(method, path, body)
 
     def set_up(self):
         self.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
@@ -618,7 +599,7 @@ def main():
     try:
         server.start()
         server.wait_ready()
-        server.load_keys()
+        server.door = Door(f"{args.work}/kubeconfig.yaml")
         world.checker.set_up()
         while kills < args.rounds and report.violations <= 40:
             early += run_round(kills, world, rng)
