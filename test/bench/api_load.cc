@@ -71,7 +71,8 @@ class ApiLoad {
     // Round by round, so that a busy moment of the machine falls on every kind of request alike.
     for (std::int64_t round = 0; round < rounds_; ++round) {
       for (const bool many : {false, true}) {
-        Result<void> done = co_await measure_round(round, many ? 16 : 1, many ? many_ : one_);
+        Kinds& kinds = many ? many_ : one_;
+        Result<void> done = co_await measure_round(round, clients_of(many), kinds);
         if (!done) co_return done;
       }
     }
@@ -83,6 +84,7 @@ class ApiLoad {
   struct Kinds {
     Runs creates, gets, lists;
   };
+  static std::size_t clients_of(bool many) { return many ? 16 : 1; }
 
   // The namespaces, the objects to list, and every connection with its handshake done.
   Task<Result<void>> prepare() {

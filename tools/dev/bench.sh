@@ -16,6 +16,7 @@ done
 [ -n "$what" ] || what="boot api pods store"
 # shellcheck source=lib.sh
 . "$here/lib.sh"
+kayak="${KAYAK:-$kayak}" # another build, to compare
 bench="$root/build/release/kayak_bench"
 work="$(mktemp -d /tmp/kayak-bench.XXXXXX)"
 etcd_pid=""
