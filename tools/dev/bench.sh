@@ -162,5 +162,5 @@ say "$(nproc) cores, $(awk '/MemTotal/ {printf "%.0f", $2 / 1048576}' /proc/memi
   findmnt -no FSTYPE -T /tmp 2>/dev/null || echo unknown) under /tmp, load $(cut -d' ' -f1 /proc/loadavg), $(date -u +%F)"
 for one in $what; do "bench_$one"; done
 if [ -n "$json" ]; then
-  awk -F '\t' 'BEGIN {printf "{"} {printf "%s\"%s\":%s", NR > 1 ? "," : "", $1, $2} END {print "}"}' "$figures"
+  awk -F '\t' '{line = line (NR > 1 ? "," : "") "\"" $1 "\":" $2} END {print "{" line "}"}' "$figures"
 fi
