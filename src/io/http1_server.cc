@@ -382,6 +382,8 @@ Task<void> Http1Connection::refuse(int status, std::string_view reason) {
 Task<void> Http1Connection::end_connection(bool linger) {
   if (phase_ == Phase::kClosed) co_return;
   phase_ = Phase::kLingering;
+  // A full buffer would leave no room to read into. What a read that runs now still brings is dropped as it comes.
+  if (!reading_) input_.consume(input_.size());
   timer_.set(kPhaseTimer, kLinger);
   auto shut = co_await stream_->shutdown();
   if (!shut || !linger || end_of_input_) close();
