@@ -57,6 +57,8 @@ ApiResponse scale_answer(const ObjectRef& workload) {
   DocumentAnswer answer;
   answer.document = scale_of(*workload->document());
   answer.message = scale_expected().message;
+  answer.table_group = "autoscaling";
+  answer.table_kind = "Scale";
   response.document = std::move(answer);
   return response;
 }
