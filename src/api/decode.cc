@@ -120,9 +120,9 @@ Result<json::Value> decode_patched(const Expected& expected, json::Value documen
   Result<Decoded> decoded = decode(expected, std::move(document), duplicates);
   if (!decoded) return decoded.error();
   if (validation == FieldValidation::kStrict && !decoded->issues.empty()) {
-    return invalid("", "", "",
-                   {field_invalid("patch", quote(json::write(patch)),
-                                  cat("strict decoding error: ", join(decoded->issues, ", ")))});
+    return field::to_error("", "", "",
+                           {field::invalid(field::Path("patch"), json::write(patch),
+                                           cat("strict decoding error: ", join(decoded->issues, ", ")))});
   }
   if (validation == FieldValidation::kWarn) {
     for (std::string& issue : decoded->issues) warnings.push_back(std::move(issue));
