@@ -311,7 +311,8 @@ void check_traffic(const json::Value& spec, const field::Path& path, field::Erro
     field::append_invalid(errors, health_path, health, port_number(health));
   }
   const json::Value* internal = get(spec, "internalTrafficPolicy");
-  if (internal == nullptr && !is_type(spec, "ExternalName")) {
+  const bool routed = is_type(spec, "ClusterIP") || is_type(spec, "NodePort") || is_type(spec, "LoadBalancer");
+  if (internal == nullptr && routed) {
     errors.push_back(field::required(path.child("internalTrafficPolicy"), ""));
   }
   check_choice(internal, kPolicies, path.child("internalTrafficPolicy"), errors);
