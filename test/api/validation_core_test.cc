@@ -264,6 +264,10 @@ TEST_CASE("namespaces and nodes") {
            "[status.capacity.pods: Invalid value: \"1500m\": must be an integer, status.allocatable.pods: Invalid "
            "value: "
            "\"1500m\": must be an integer]"},
+          {R"(status.declaredFeatures = ["Alpha","Beta/sub"])", ""},
+          {R"(status.declaredFeatures = ["Beta","Alpha","Alpha"])",
+           "[status.declaredFeatures[1]: Invalid value: \"Alpha\": list must be sorted alphabetically, "
+           "status.declaredFeatures[2]: Duplicate value: \"Alpha\"]"},
           {R"(spec.podCIDRs = ["10.42.0.0/24","10.43.0.0/24"])",
            "spec.podCIDRs: Invalid value: [\"10.42.0.0/24\",\"10.43.0.0/24\"]: may specify no more than one CIDR for "
            "each "
