@@ -119,7 +119,7 @@ Result<json::Value> decode_patched(const Expected& expected, json::Value documen
                                    const std::vector<std::string>& duplicates, FieldValidation validation,
                                    std::vector<std::string>& warnings) {
   const auto refuse = [&patch](std::string_view why) {
-    return invalid("", "", "", {field_invalid("patch", quote(json::write(patch)), why)});
+    return field::to_error("", "", "", {field::invalid(field::Path("patch"), json::write(patch), why)});
   };
   if (auto type = check_type(expected, document); !type) return refuse(type.error().message());
   Result<Decoded> decoded = decode(expected, std::move(document), duplicates);

@@ -61,8 +61,7 @@ std::string_view body_kind(const RequestInfo& info) {
 MediaOffer offer_of(const RequestInfo& info) {
   MediaOffer offer;
   offer.stream = info.verb == Verb::kWatch;
-  // Scale has columns upstream and none here; the other views of an object show it as itself.
-  offer.table = info.subresource.empty() || info.subresource == "status";
+  offer.table = info.subresource.empty() || info.subresource == "status" || info.subresource == "scale";
   offer.partial = info.subresource.empty() || info.subresource == "status";
   return offer;
 }
@@ -159,12 +158,7 @@ Task<Result<void>> HttpAdapter::read_body(io::HttpExchange& exchange, const Requ
   if (!wanted) co_return Result<void>();
   const io::Headers& headers = exchange.request().headers;
   std::string content_type(headers.get("Content-Type"));
-  if (info.verb == Verb::kPatch) {
-    auto type = patch_type_of(content_type);
-    if (!type) co_return type.error();
-    request.patch_type = *type;
-    content_type = "application/json";
-  }
+  if (info.verb == Verb::kPatch) content_type = "application/json";
   if (const std::string_view encoding = headers.get("Content-Encoding"); !encoding.empty() && encoding != "identity") {
     co_return Error(Code::kUnsupportedMediaType,
                     cat("the body's Content-Encoding ", quote(encoding), " is not supported"), StatusDetails());
@@ -221,6 +215,12 @@ Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply
   reply.choice = encode.choice;
   reply.choice.view = View::kObject;
 
+  if (info.verb == Verb::kPatch) {
+    // Before the options: one that only another patch type allows must not hide that the type is refused.
+    auto type = patch_type_of(http.headers.get("Content-Type"));
+    if (!type) co_return co_await send_error(exchange, reply, type.error());
+    request.patch_type = *type;
+  }
   if (auto applied = apply_query(*query, info, request); !applied) {
     co_return co_await send_error(exchange, reply, applied.error());
   }
@@ -263,7 +263,7 @@ Task<Result<void>> HttpAdapter::send_response(io::HttpExchange& exchange, Reply&
     body = encode_list(encode, *response.list);
   } else {
     ASSERT(response.document.has_value());
-    body = encode_document(reply.choice, *response.document);
+    body = encode_document(encode, *response.document);
   }
   const MediaChoice& choice = has_own_encoding(response) ? encode.choice : reply.choice;
   io::Headers headers = reply.headers(content_type(choice, false));
@@ -323,7 +323,9 @@ Task<Result<void>> HttpAdapter::send_error(io::HttpExchange& exchange, Reply& re
   if (error.details() != nullptr && error.details()->retry_after_seconds > 0) {
     headers.add("Retry-After", std::to_string(error.details()->retry_after_seconds));
   }
-  io::Slices body = encode_document(reply.choice, answer);
+  EncodeOptions encode;
+  encode.choice = reply.choice;
+  io::Slices body = encode_document(encode, answer);
   const int status = http_status(for_client(error).code());
   co_return co_await exchange.send(status, std::move(headers), std::move(body));
 }

@@ -6,7 +6,6 @@
 #include "api/json_patch.h"
 #include "api/pipeline.h"
 #include "api/status.h"
-#include "api/validate.h"
 #include "base/strings.h"
 
 namespace kayak::api {
