@@ -39,8 +39,10 @@ Addresses choose_addresses(const ServerOptions& options) {
   Addresses addresses;
   const bool any = options.bind_address == "0.0.0.0" || options.bind_address == "::";
   addresses.node = !options.node_ip.empty() ? options.node_ip : default_address();
+  // As upstream: a loopback address is no address for others, and none that Endpoints may hold.
+  const bool loopback = options.bind_address.starts_with("127.") || options.bind_address == "::1";
   addresses.advertise = !options.advertise_address.empty() ? options.advertise_address
-                        : any                              ? addresses.node
+                        : any || loopback                  ? addresses.node
                                                            : options.bind_address;
   addresses.local = any ? "127.0.0.1" : options.bind_address;
   return addresses;
