@@ -324,6 +324,13 @@ Task<void> SqliteStore::close() {
   }
   auto joined = co_await scope_.join();
   ASSERT(joined.ok());
+  // So are the writes that nobody waits for any more.
+  if (!in_flight_.empty()) {
+    auto last = std::make_shared<Waiter>();
+    in_flight_.back().waiters.push_back(last);
+    const bool told = co_await last->done.wait();
+    ASSERT(told);
+  }
   auto closed = co_await storage_->close();
   if (!closed) context_.log.warn("closing the store", {{"error", closed.error().message()}});
   storage_.reset();
