@@ -97,6 +97,8 @@ struct ListAnswer {
 struct DocumentAnswer {
   json::Value document;              // canonical, with kind and apiVersion
   const Message* message = nullptr;  // its schema
+  // Whose columns show it, or the items of its list, as a Table; an empty kind: it has no Table.
+  std::string_view table_group, table_kind;
 };
 struct WatchAnswer {
   enum class Type : std::uint8_t { kAdded, kModified, kDeleted, kBookmark };

@@ -41,7 +41,13 @@ json::Value list_metadata(const ListAnswer& list) {
   return metadata;
 }
 
-json::Value column_definitions(const Kind& kind) {
+// The kind whose columns a Table shows: mostly the request's, of a Scale its own.
+struct TableKind {
+  std::string_view group, kind;
+};
+TableKind table_kind_of(const Kind& kind) { return {kind.group, kind.kind}; }
+
+json::Value column_definitions(const TableKind& kind) {
   json::Array columns;
   for (const TableColumn& column : table_columns(kind.group, kind.kind)) {
     json::Object definition;
@@ -55,8 +61,7 @@ json::Value column_definitions(const Kind& kind) {
   return columns;
 }
 
-json::Value table_row(const EncodeOptions& options, const json::Value& document) {
-  const Kind& kind = *options.kind;
+json::Value table_row(const EncodeOptions& options, const TableKind& kind, const json::Value& document) {
   json::Value row;
   row["cells"] = table_cells(table_columns(kind.group, kind.kind), document, options.now);
   json::Value conditions = table_row_conditions(kind.group, kind.kind, document);
@@ -71,12 +76,13 @@ json::Value table_row(const EncodeOptions& options, const json::Value& document)
   return row;
 }
 
-json::Value table_of(const EncodeOptions& options, json::Value metadata, bool with_columns, json::Array rows) {
+json::Value table_of(const EncodeOptions& options, const TableKind& kind, json::Value metadata, bool with_columns,
+                     json::Array rows) {
   json::Value table;
   table["kind"] = "Table";
   table["apiVersion"] = meta_api_version(options.choice);
   table["metadata"] = std::move(metadata);
-  table["columnDefinitions"] = with_columns ? column_definitions(*options.kind) : json::Value();
+  table["columnDefinitions"] = with_columns ? column_definitions(kind) : json::Value();
   table["rows"] = std::move(rows);
   return table;
 }
@@ -197,8 +203,10 @@ io::Slices encode_object(const EncodeOptions& options, const ObjectRef& object) 
     json::Value metadata = json::Object();
     if (object->revision() > 0) metadata["resourceVersion"] = std::to_string(object->revision());
     json::Array rows;
-    rows.push_back(table_row(options, *document));
-    return one(document_text(options.choice, table_of(options, std::move(metadata), true, std::move(rows)), nullptr));
+    const TableKind kind = table_kind_of(*options.kind);
+    rows.push_back(table_row(options, kind, *document));
+    return one(
+        document_text(options.choice, table_of(options, kind, std::move(metadata), true, std::move(rows)), nullptr));
   }
   if (options.choice.view == View::kPartial) {
     return one(document_text(options.choice, partial_of(*document, options.choice), partial_message(false)));
@@ -211,15 +219,35 @@ io::Slices encode_list(const EncodeOptions& options, const ListAnswer& list) {
   if (is_spliceable(options, stored)) return spliced_list(options, list);
   if (options.choice.view == View::kTable) {
     json::Array rows;
-    for (const ObjectRef& object : list.items) rows.push_back(table_row(options, *document_as(*object, *options.kind)));
-    return one(document_text(options.choice, table_of(options, list_metadata(list), true, std::move(rows)), nullptr));
+    const TableKind kind = table_kind_of(*options.kind);
+    for (const ObjectRef& object : list.items) {
+      rows.push_back(table_row(options, kind, *document_as(*object, *options.kind)));
+    }
+    return one(
+        document_text(options.choice, table_of(options, kind, list_metadata(list), true, std::move(rows)), nullptr));
   }
   if (options.choice.encoding == Encoding::kProtobuf) return one(protobuf_list(options, list));
   return one(document_text(options.choice, list_document(options, list), nullptr));
 }
 
-io::Slices encode_document(const MediaChoice& choice, const DocumentAnswer& answer) {
-  return one(document_text(choice, answer.document, answer.message));
+io::Slices encode_document(const EncodeOptions& options, const DocumentAnswer& answer) {
+  if (options.choice.view != View::kTable || answer.table_kind.empty()) {
+    return one(document_text(options.choice, answer.document, answer.message));
+  }
+  const TableKind kind{answer.table_group, answer.table_kind};
+  json::Array rows;
+  const json::Value* items = answer.document.find("items");
+  if (items == nullptr) {
+    rows.push_back(table_row(options, kind, answer.document));
+  } else {
+    for (const json::Value& item : items->as_array()) rows.push_back(table_row(options, kind, item));
+  }
+  json::Value metadata = json::Object();
+  if (const json::Value* revision = answer.document.at({"metadata", "resourceVersion"})) {
+    metadata["resourceVersion"] = *revision;
+  }
+  return one(
+      document_text(options.choice, table_of(options, kind, std::move(metadata), true, std::move(rows)), nullptr));
 }
 
 namespace {
@@ -299,8 +327,9 @@ void WatchEncoder::append(const WatchAnswer& event, io::Slices& out) {
     json::Value metadata = json::Object();
     metadata["resourceVersion"] = std::to_string(event.revision);
     json::Array rows;
-    rows.push_back(table_row(options_, document));
-    document = table_of(options_, std::move(metadata), !columns_sent_, std::move(rows));
+    const TableKind kind = table_kind_of(*options_.kind);
+    rows.push_back(table_row(options_, kind, document));
+    document = table_of(options_, kind, std::move(metadata), !columns_sent_, std::move(rows));
     columns_sent_ = true;
     message = nullptr;
   } else if (options_.choice.view == View::kPartial) {

@@ -22,8 +22,8 @@ struct EncodeOptions {
 
 io::Slices encode_object(const EncodeOptions& options, const ObjectRef& object);
 io::Slices encode_list(const EncodeOptions& options, const ListAnswer& list);
-// Any document; never a Table.
-io::Slices encode_document(const MediaChoice& choice, const DocumentAnswer& answer);
+// Any document; a Table when asked for and the answer names columns.
+io::Slices encode_document(const EncodeOptions& options, const DocumentAnswer& answer);
 
 // The events of one watch, in order. Keeps what a stream must remember: that a Table's columns go out once.
 class WatchEncoder {

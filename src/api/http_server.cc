@@ -14,6 +14,7 @@ namespace kayak::api {
 namespace {
 
 constexpr std::size_t kMaxBody = 3 * 1024 * 1024;  // upstream's limit
+constexpr std::size_t kShownOfBody = 64;           // at most, in an error
 constexpr std::size_t kMaxAuditId = 64;
 constexpr std::size_t kMaxWarning = 1024, kMaxWarnings = 64;
 // A watch without a timeout ends by itself after half an hour to an hour, so that clients spread over servers.
@@ -52,11 +53,15 @@ std::string audit_id_of(const io::Headers& headers, Random& random) {
 
 bool has_own_encoding(const ApiResponse& response) { return response.object != nullptr || response.list.has_value(); }
 
+std::string_view body_kind(const RequestInfo& info) {
+  if (info.verb == Verb::kDelete || info.verb == Verb::kDeleteCollection) return "DeleteOptions";
+  return info.subresource_row != nullptr ? info.subresource_row->kind : info.kind->kind;
+}
+
 MediaOffer offer_of(const RequestInfo& info) {
   MediaOffer offer;
   offer.stream = info.verb == Verb::kWatch;
-  // Scale has columns upstream and none here; the other views of an object show it as itself.
-  offer.table = info.subresource.empty() || info.subresource == "status";
+  offer.table = info.subresource.empty() || info.subresource == "status" || info.subresource == "scale";
   offer.partial = info.subresource.empty() || info.subresource == "status";
   return offer;
 }
@@ -153,12 +158,7 @@ Task<Result<void>> HttpAdapter::read_body(io::HttpExchange& exchange, const Requ
   if (!wanted) co_return Result<void>();
   const io::Headers& headers = exchange.request().headers;
   std::string content_type(headers.get("Content-Type"));
-  if (info.verb == Verb::kPatch) {
-    auto type = patch_type_of(content_type);
-    if (!type) co_return type.error();
-    request.patch_type = *type;
-    content_type = "application/json";
-  }
+  if (info.verb == Verb::kPatch) content_type = "application/json";
   if (const std::string_view encoding = headers.get("Content-Encoding"); !encoding.empty() && encoding != "identity") {
     co_return Error(Code::kUnsupportedMediaType,
                     cat("the body's Content-Encoding ", quote(encoding), " is not supported"), StatusDetails());
@@ -170,7 +170,13 @@ Task<Result<void>> HttpAdapter::read_body(io::HttpExchange& exchange, const Requ
   if (!bytes) co_return bytes.error();
   const bool deletes = info.verb == Verb::kDelete || info.verb == Verb::kDeleteCollection;
   if (deletes && bytes->empty()) co_return Result<void>();
-  auto decoded = co_await decode_body(context_, std::move(content_type), std::move(*bytes));
+  const std::string start = bytes->substr(0, kShownOfBody);
+  auto decoded = co_await decode_body(context_, content_type, std::move(*bytes));
+  if (!decoded && decoded.error().code() == Code::kBadRequest) {
+    if (info.verb != Verb::kPatch) co_return unrecognized(content_type, body_kind(info), decoded.error(), start);
+    const bool strategic = request.patch_type == PatchType::kStrategicMerge;
+    co_return bad_request(cat(strategic ? "" : "error decoding patch: ", decoded.error().message()));
+  }
   if (!decoded) co_return decoded.error();
   request.duplicate_fields = std::move(decoded->duplicate_fields);
   if (deletes) co_return apply_delete_options(decoded->document, request.remove);
@@ -209,6 +215,12 @@ Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply
   reply.choice = encode.choice;
   reply.choice.view = View::kObject;
 
+  if (info.verb == Verb::kPatch) {
+    // Before the options: one that only another patch type allows must not hide that the type is refused.
+    auto type = patch_type_of(http.headers.get("Content-Type"));
+    if (!type) co_return co_await send_error(exchange, reply, type.error());
+    request.patch_type = *type;
+  }
   if (auto applied = apply_query(*query, info, request); !applied) {
     co_return co_await send_error(exchange, reply, applied.error());
   }
@@ -251,7 +263,7 @@ Task<Result<void>> HttpAdapter::send_response(io::HttpExchange& exchange, Reply&
     body = encode_list(encode, *response.list);
   } else {
     ASSERT(response.document.has_value());
-    body = encode_document(reply.choice, *response.document);
+    body = encode_document(encode, *response.document);
   }
   const MediaChoice& choice = has_own_encoding(response) ? encode.choice : reply.choice;
   io::Headers headers = reply.headers(content_type(choice, false));
@@ -311,7 +323,9 @@ Task<Result<void>> HttpAdapter::send_error(io::HttpExchange& exchange, Reply& re
   if (error.details() != nullptr && error.details()->retry_after_seconds > 0) {
     headers.add("Retry-After", std::to_string(error.details()->retry_after_seconds));
   }
-  io::Slices body = encode_document(reply.choice, answer);
+  EncodeOptions encode;
+  encode.choice = reply.choice;
+  io::Slices body = encode_document(encode, answer);
   const int status = http_status(for_client(error).code());
   co_return co_await exchange.send(status, std::move(headers), std::move(body));
 }

@@ -449,26 +449,44 @@ Change put_change(const ApiRequest& request) {
                                     request.write.field_validation, warnings);
     if (!document) return document.error();
     apply_defaults(*request.kind, *document);
-    const std::string_view name = meta_text(*document, "name");
-    const std::string_view namespace_ = meta_text(*document, "namespace");
-    if (name.empty()) {
-      return bad_request(
-          cat("the name of the object (", request.name, " based on URL) was undeterminable: name must be provided"));
-    }
-    if (name != request.name) {
-      return bad_request(
-          cat("the name of the object (", name, ") does not match the name on the URL (", request.name, ")"));
-    }
-    if (!request.namespace_.empty() && !namespace_.empty() && namespace_ != request.namespace_) {
-      return bad_request(cat("the namespace of the object (", namespace_,
-                             ") does not match the namespace on the request (", request.namespace_, ")"));
-    }
-    if (auto matched = match_namespace(request, *document); !matched) return matched.error();
     return std::move(*document);
   };
 }
 
+// A change may not make another object of the one that the URL names.
+Change same_object(const ApiRequest& request, Change change) {
+  return [&request, change = std::move(change)](const json::Value& old,
+                                                std::vector<std::string>& warnings) -> Result<json::Value> {
+    Result<json::Value> document = change(old, warnings);
+    if (!document) return document.error();
+    if (auto matched = match_url(request, *document); !matched) return matched.error();
+    return document;
+  };
+}
+
 }  // namespace
+
+Result<void> match_url(const ApiRequest& request, json::Value& document) {
+  // Upstream looks at a patched object's namespace before its name, and words the same mistake otherwise in a PUT.
+  if (request.verb == Verb::kPatch) {
+    if (auto matched = match_namespace(request, document); !matched) return matched;
+  }
+  const std::string_view name = meta_text(document, "name");
+  if (name.empty()) {
+    return bad_request(
+        cat("the name of the object (", request.name, " based on URL) was undeterminable: name must be provided"));
+  }
+  if (name != request.name) {
+    return bad_request(
+        cat("the name of the object (", name, ") does not match the name on the URL (", request.name, ")"));
+  }
+  const std::string_view namespace_ = meta_text(document, "namespace");
+  if (!request.namespace_.empty() && !namespace_.empty() && namespace_ != request.namespace_) {
+    return bad_request(cat("the namespace of the object (", namespace_,
+                           ") does not match the namespace on the request (", request.namespace_, ")"));
+  }
+  return match_namespace(request, document);
+}
 
 Task<Result<ApiResponse>> serve_update(ServerParts& parts, const ApiRequest& request, StopToken stop) {
   UpdatePlan plan;
@@ -478,7 +496,8 @@ Task<Result<ApiResponse>> serve_update(ServerParts& parts, const ApiRequest& req
     plan.view = subresource_strategy_of(storage_kind(*request.kind), request.subresource);
     if (plan.view == nullptr) co_return method_not_supported(*request.kind, verb_name(request.verb));
   }
-  plan.change = plan.is_put ? put_change(request) : patch_change(request, expected_of(*request.kind), request.kind);
+  plan.change = same_object(
+      request, plan.is_put ? put_change(request) : patch_change(request, expected_of(*request.kind), request.kind));
   ApiResponse response;
   auto written = co_await update_object(parts, request, plan, response.warnings, stop);
   if (!written) co_return written.error();

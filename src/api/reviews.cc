@@ -152,6 +152,7 @@ Result<ApiResponse> serve_component_status(const ApiRequest& request) {
   ApiResponse response;
   response.warnings.emplace_back("v1 ComponentStatus is deprecated in v1.19+");
   DocumentAnswer answer;
+  answer.table_kind = request.kind->kind;
   if (request.verb == Verb::kGet) {
     if (std::find(kComponents.begin(), kComponents.end(), request.name) == kComponents.end()) {
       return not_found(*request.kind, request.name);

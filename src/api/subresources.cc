@@ -56,6 +56,8 @@ ApiResponse scale_answer(const ObjectRef& workload) {
   DocumentAnswer answer;
   answer.document = scale_of(*workload->document());
   answer.message = scale_expected().message;
+  answer.table_group = "autoscaling";
+  answer.table_kind = "Scale";
   response.document = std::move(answer);
   return response;
 }
@@ -66,11 +68,7 @@ Change scale_change(const ApiRequest& request, Change wanted_scale) {
                                                             std::vector<std::string>& warnings) -> Result<json::Value> {
     Result<json::Value> scale = wanted_scale(scale_of(old), warnings);
     if (!scale) return scale.error();
-    const std::string_view name = meta_text(*scale, "name");
-    if (name != request.name) {
-      return bad_request(
-          cat("the name of the object (", name, ") does not match the name on the URL (", request.name, ")"));
-    }
+    if (auto matched = match_url(request, *scale); !matched) return matched.error();
     const json::Value* replicas = scale->at({"spec", "replicas"});
     const std::int64_t count = replicas == nullptr ? 0 : replicas->int_or(0);
     if (count < 0) {

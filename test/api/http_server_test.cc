@@ -210,6 +210,47 @@ Task<Result<void>> objects_over_http(ApiFixture& f) {
   co_return Result<void>();
 }
 
+// What is computed on the fly has columns too.
+Task<Result<void>> tables_of_documents(ApiFixture& f) {
+  co_await post(f, "/apis/apps/v1/namespaces/default/deployments",
+                R"({"metadata":{"name":"d"},"spec":{"replicas":3,"selector":{"matchLabels":{"a":"b"}},"template":{)"
+                R"("metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}})");
+  struct Row {
+    std::string target;
+    std::string columns, cells;  // without the last, which is an age
+    std::size_t rows;
+    std::string object;
+  };
+  const std::vector<Row> rows = {
+      {"/api/v1/componentstatuses", R"(["Name","Status","Message"])", R"(["scheduler","Healthy","ok"])", 3,
+       "PartialObjectMetadata"},
+      {"/api/v1/componentstatuses/etcd-0?includeObject=Object", R"(["Name","Status","Message"])",
+       R"(["etcd-0","Healthy","ok"])", 1, "ComponentStatus"},
+      {"/apis/apps/v1/namespaces/default/deployments/d/scale", R"(["Name","Desired","Available"])", R"(["d",3,0])", 1,
+       "PartialObjectMetadata"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.target);
+    FakeExchange exchange("GET", row.target);
+    as_admin(exchange).header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json");
+    co_await serve(f, exchange);
+    INFO(exchange.sent_body);
+    const json::Value table = parsed(exchange.sent_body);
+    CHECK(field(table, {"kind"}) == "Table");
+    json::Array names;
+    for (const json::Value& column : table.find("columnDefinitions")->as_array()) names.push_back(*column.find("name"));
+    names.pop_back();
+    CHECK(json::write(json::Value(names)) == row.columns);
+    CHECK(table.find("rows")->as_array().size() == row.rows);
+    const json::Value& first = table.find("rows")->as_array()[0];
+    json::Array cells = first.find("cells")->as_array();
+    cells.pop_back();
+    CHECK(json::write(json::Value(cells)) == row.cells);
+    CHECK(field(first, {"object", "kind"}) == row.object);
+  }
+  co_return Result<void>();
+}
+
 Task<Result<void>> refused_bodies(ApiFixture& f) {
   const std::string base = "/api/v1/namespaces/default/configmaps";
   co_await post(f, base, R"({"metadata":{"name":"a"},"data":{"k":"v"}})");
@@ -219,9 +260,22 @@ Task<Result<void>> refused_bodies(ApiFixture& f) {
     std::string message;  // beginning
   };
   const std::string deep(3000, '[');
+  std::string bracket_hex;
+  for (int i = 0; i < 30; ++i) bracket_hex += "5b";
   const std::vector<Row> rows = {
-      {"POST", base, "application/json", "{", 400, "couldn't get version/kind; json parse error:"},
-      {"POST", base, "application/json", deep, 400, "couldn't get version/kind; json parse error:"},
+      {"POST", base, "application/json", "{", 400,
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+       "unexpected end of JSON input ({)"},
+      {"POST", base, "application/yaml", "a: [", 400,
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; yaml parse "
+       "error: "},
+      {"POST", base, "application/json", "", 400,
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+       "unexpected end of JSON input (<empty>)"},
+      {"POST", base, "application/json", deep, 400,
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+       "JSON document is nested deeper than 256 levels, at byte 256 (" +
+           bracket_hex + " ...)"},
       {"POST", base, "application/json", "[]", 400, "the object provided is unrecognized (must be of type ConfigMap)"},
       {"POST", base, "text/plain", "{}", 415,
        "the body of the request was in an unknown format - accepted media types include: application/json, "
@@ -237,8 +291,31 @@ Task<Result<void>> refused_bodies(ApiFixture& f) {
       {"PATCH", base + "/a", "application/apply-patch+yaml", "{}", 415,
        "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
        "application/merge-patch+json, application/strategic-merge-patch+json"},
+      {"PATCH", base + "/a?force=false", "application/apply-patch+yaml", "{}", 415,
+       "the body of the request was in an unknown format"},
+      {"PATCH", base + "/a?force=false", "application/merge-patch+json", "{}", 422,
+       "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"},
       {"PATCH", base + "/a", "application/json-patch+json", "{}", 400, ""},
-      {"PATCH", base + "/a", "application/merge-patch+json", "7", 400, "a merge patch must be an object"},
+      {"PATCH", base + "/a", "application/merge-patch+json", "7", 400,
+       "error decoding patch: json: cannot unmarshal number into Go value of type map[string]interface {}"},
+      {"PATCH", base + "/a", "application/merge-patch+json", "{", 400,
+       "error decoding patch: unexpected end of JSON input"},
+      {"PATCH", base + "/a", "application/strategic-merge-patch+json", "[]", 400,
+       "json: cannot unmarshal array into Go value of type map[string]interface {}"},
+      {"PATCH", base + "/a", "application/json-patch+json", R"([{"op":"test","path":"/data/k","value":"w"}])", 422,
+       "the server rejected our request due to an error in our request"},
+      {"PATCH", base + "/a", "application/merge-patch+json", R"({"data":[]})", 422,
+       " \"\" is invalid: patch: Invalid value: \"{\\\"data\\\":[]}\": json: cannot unmarshal array"},
+      {"PATCH", base + "/a", "application/merge-patch+json", R"({"metadata":{"name":"b"}})", 400,
+       "the name of the object (b) does not match the name on the URL (a)"},
+      {"PATCH", base + "/a", "application/merge-patch+json", R"({"metadata":{"namespace":"b"}})", 400,
+       "the namespace of the provided object does not match the namespace sent on the request"},
+      {"PATCH", base + "/a", "application/merge-patch+json", R"({"metadata":{"name":null}})", 400,
+       "the name of the object (a based on URL) was undeterminable: name must be provided"},
+      {"PUT", base + "/a", "application/json", R"({"metadata":{"name":"b"}})", 400,
+       "the name of the object (b) does not match the name on the URL (a)"},
+      {"PUT", base + "/a", "application/json", R"({"metadata":{"name":"a","namespace":"b"}})", 400,
+       "the namespace of the object (b) does not match the namespace on the request (default)"},
       {"PATCH", base + "/a?fieldValidation=Strict", "application/merge-patch+json", R"({"dta":{"a":"b"}})", 422,
        " \"\" is invalid: patch: Invalid value: \"{\\\"dta\\\":{\\\"a\\\":\\\"b\\\"}}\": strict decoding error: "
        "unknown field \"dta\""},
@@ -557,6 +634,7 @@ Task<Result<void>> metrics(ApiFixture& f) {
 TEST_CASE("who may pass the door") { run(the_door); }
 TEST_CASE("health and version need no identity") { run(public_paths); }
 TEST_CASE("objects in every form") { run(objects_over_http); }
+TEST_CASE("computed objects as tables") { run(tables_of_documents); }
 TEST_CASE("bad bodies get a clear status and change nothing") { run(refused_bodies); }
 TEST_CASE("protobuf goes in and out") { run(protobuf_both_ways); }
 TEST_CASE("watches stream events, bookmarks and tables") { run(watches); }
