@@ -769,6 +769,11 @@ Task<Result<void>> services(ApiFixture& f) {
   CHECK(text_of(updated->object, {"spec", "clusterIP"}) == address);
   const json::Document updated_document = updated->object->document();
   CHECK(updated_document->at({"spec", "ports"})->as_array()[0].find("nodePort")->as_int() == port);
+  auto moved = co_await f.call(
+      patch_request(f, kind, "default", "s", PatchType::kMerge, R"({"spec":{"clusterIP":"192.0.2.1"}})"));
+  CHECK_REFUSED(
+      moved, Code::kInvalid,
+      "Service \"s\" is invalid: spec.clusterIPs[0]: Invalid value: [\"192.0.2.1\"]: may not change once set");
   auto plain =
       co_await f.call(patch_request(f, kind, "default", "s", PatchType::kMerge, R"({"spec":{"type":"ClusterIP"}})"));
   REQUIRE_OK(plain);

@@ -419,3 +419,37 @@ TEST_CASE("a closed store is one file beside its lock, and answers Unavailable")
   CHECK(d.harness.wait((*watch)->next()).error().code() == Code::kUnavailable);
   CHECK(d.store().watch(WatchRequest{"a", "", 0}).error().code() == Code::kUnavailable);
 }
+
+namespace {
+// Writes, then stops waiting for them, then closes: what was accepted is written before the files close.
+Task<Result<void>> give_up_and_close(Store* store, int writes) {
+  io::TaskScope scope;
+  for (int i = 0; i < writes; ++i) {
+    TxnRequest request;
+    request.success.push_back(put_op(cat("k", i), std::string(10'000, 'v'), 0));
+    scope.spawn([](Store* to, TxnRequest put, StopToken stop) -> Task<Result<void>> {
+      auto done = co_await to->txn(std::move(put), stop);
+      if (!done) co_return done.error();
+      co_return Result<void>();
+    }(store, std::move(request), scope.token()));
+  }
+  scope.stop();
+  auto joined = co_await scope.join();
+  CHECK(joined.ok());  // a task that was told to stop is no failure
+  co_await store->close();
+  co_return Result<void>();
+}
+}  // namespace
+
+TEST_CASE("a store closes after the writes whose callers have given up") {
+  TempFolder folder;
+  for (int round = 0; round < 5; ++round) {
+    Driver d(options_in(folder));
+    REQUIRE(d.open().ok());
+    REQUIRE(d.harness.wait(give_up_and_close(&d.store(), 50)).ok());
+    CHECK(d.fatal.empty());
+  }
+  Driver d(options_in(folder));
+  REQUIRE(d.open().ok());
+  for (int i = 0; i < 50; ++i) CHECK(d.get(cat("k", i)) == std::string(10'000, 'v'));
+}

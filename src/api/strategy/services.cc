@@ -63,6 +63,18 @@ std::set<std::int64_t> node_ports(const json::Value& service) {
   return ports;
 }
 
+// A client that changed only clusterIP means clusterIPs too.
+void follow_address(json::Value& service, const json::Value& old) {
+  json::Value& spec = service["spec"];
+  const std::string address(spec_text(service, "clusterIP"));
+  if (address == spec_text(old, "clusterIP") || !same_member(spec, *old.find("spec"), "clusterIPs")) return;
+  if (address.empty()) {
+    erase_member(spec, "clusterIPs");
+  } else {
+    spec["clusterIPs"] = json::Array{json::Value(address)};
+  }
+}
+
 // What the client left out keeps the value it was given.
 void patch_allocated(json::Value& service, const json::Value& old) {
   json::Value& spec = service["spec"];
@@ -167,7 +179,7 @@ Result<void> take_address(const WriteContext& context, json::Value& service, con
     if (!found) return refused(context, service, "spec.clusterIPs", nullptr, found.error());
     taken.addresses.push_back(*found);
     spec["clusterIP"] = *found;
-  } else if (address != "None" && (old == nullptr || spec_text(*old, "clusterIP") != address)) {
+  } else if (address != "None" && (old == nullptr || !needs_address(*old))) {
     if (auto took = taken.books.take_address(taken.owner, address); !took) {
       return refused(context, service, "spec.clusterIPs", json::Array{json::Value(address)}, took.error());
     }
@@ -235,6 +247,7 @@ Result<void> take_ports(const WriteContext& context, json::Value& service, const
 
 Result<Reservation> reserve_service(WriteContext& context, json::Value& object, const json::Value* old) {
   if (old != nullptr) {
+    follow_address(object, *old);
     patch_allocated(object, *old);
     drop_for_type(object, *old);
   }
