@@ -354,7 +354,9 @@ Task<Result<Written>> create_object(ServerParts& parts, const ApiRequest& reques
   if (!target.strategy.not_enforced.empty()) warnings.emplace_back(target.strategy.not_enforced);
 
   const bool generated = meta_text(document, "name").empty() && !meta_text(document, "generateName").empty();
+  const std::size_t first_warning = warnings.size();
   for (int attempt = 1;; ++attempt) {
+    warnings.resize(first_warning);
     json::Value copy = generated ? document : std::move(document);
     auto written = co_await create_named(parts, request, target, std::move(copy), stop);
     if (written || written.error().code() != Code::kAlreadyExists || !generated) co_return written;

@@ -35,13 +35,16 @@ struct Addresses {
   std::string local;      // where a kubeconfig on this machine connects
 };
 
+bool is_loopback(const std::string& ip) { return ip.starts_with("127.") || ip == "::1"; }
+
 Addresses choose_addresses(const ServerOptions& options) {
   Addresses addresses;
   const bool any = options.bind_address == "0.0.0.0" || options.bind_address == "::";
   addresses.node = !options.node_ip.empty() ? options.node_ip : default_address();
-  addresses.advertise = !options.advertise_address.empty() ? options.advertise_address
-                        : any                              ? addresses.node
-                                                           : options.bind_address;
+  // A loopback address means another machine, or pod, to each who reads it: it is listened on, not told.
+  addresses.advertise = !options.advertise_address.empty()         ? options.advertise_address
+                        : any || is_loopback(options.bind_address) ? addresses.node
+                                                                   : options.bind_address;
   addresses.local = any ? "127.0.0.1" : options.bind_address;
   return addresses;
 }
@@ -153,7 +156,8 @@ class Server {
   Task<Result<void>> serve_api(Instant start, StopToken stop) {
     api::ApiServerOptions api_options;
     api_options.service_cidr = options_.service_cidr;
-    api_options.advertise_address = addresses_.advertise;
+    // Without an address that others can reach, the service "kubernetes" has no endpoint.
+    if (!is_loopback(addresses_.advertise)) api_options.advertise_address = addresses_.advertise;
     api_options.advertise_port = options_.https_listen_port;
     api_ = api::ApiServer::create(context_.named("api"), *store_, api_options);
 

@@ -48,6 +48,23 @@ json::Value& place(json::Value& document, std::string_view path) {
   return *here;
 }
 
+// Lines with a path and " = ", each with those after it that have none.
+std::vector<std::string> assignments(std::string_view lines) {
+  std::vector<std::string> out;
+  for (const std::string_view raw : split(lines, '\n')) {
+    const std::string_view line = trim(raw);
+    if (line.empty()) continue;
+    const std::size_t equals = line.find(" = ");
+    const bool starts = equals != line.npos && line.find_first_of("\"{") > equals;
+    if (starts || out.empty()) {
+      out.emplace_back(line);
+    } else {
+      out.back() += line;
+    }
+  }
+  return out;
+}
+
 std::string text_of(const field::ErrorList& errors) { return errors.empty() ? "" : field::aggregate(errors); }
 
 }  // namespace
@@ -55,12 +72,11 @@ std::string text_of(const field::ErrorList& errors) { return errors.empty() ? ""
 json::Value stored_object(const Kind& kind, std::string_view text) { return defaulted(kind, read_or_fail(text)); }
 
 json::Value changed(json::Value document, std::string_view lines) {
-  for (const std::string_view raw : split(lines, '\n')) {
-    const std::string_view line = trim(raw);
-    if (line.empty()) continue;
+  for (const std::string& line : assignments(lines)) {
     const std::size_t equals = line.find(" = ");
     if (equals == line.npos) FAIL("no ' = ' in " << line);
-    const std::string_view path = line.substr(0, equals), value = line.substr(equals + 3);
+    const std::string_view path = std::string_view(line).substr(0, equals);
+    const std::string_view value = std::string_view(line).substr(equals + 3);
     if (value != "-") {
       place(document, path) = read_or_fail(value);
       continue;

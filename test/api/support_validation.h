@@ -13,6 +13,7 @@ namespace kayak::test {
 // The document of `text` as a write has it at validation: decoded, defaulted, in its storage version.
 json::Value stored_object(const api::Kind& kind, std::string_view text);
 // Lines like `spec.containers[0].image = "x"`: the JSON after the first " = " goes to the path; "-" removes the member.
+// A line without a path goes on with the JSON of the one before.
 json::Value changed(json::Value document, std::string_view lines);
 
 struct InvalidRow {

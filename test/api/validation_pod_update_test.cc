@@ -116,7 +116,21 @@ TEST_CASE("pod status updates") {
           {"", R"(status.qosClass = "Burstable")", "status.qosClass: Invalid value: \"Burstable\": field is immutable"},
           {"", R"(status.conditions = [{"type":"Ready","status":"True"},{"type":"a.b/c","status":"True"}])", ""},
           {"", R"(status.conditions = [{"type":"/x","status":"True"}])",
-           "metadata.conditions[0].Type: Invalid value: \"/x\": prefix part must be non-empty"},
+           "status.conditions[0].Type: Invalid value: \"/x\": prefix part must be non-empty"},
+          {"", R"(status.conditions = [{"type":"Ready","status":"True","observedGeneration":-1}])",
+           "status.conditions[0].observedGeneration: Invalid value: -1: must be a non-negative integer"},
+          {"", R"(status.nominatedNodeName = "n")", ""},
+          {R"(spec.nodeName = "n")", R"(status.nominatedNodeName = "m")",
+           "status.nominatedNodeName: Forbidden: may not be set on pods that are already bound to a node"},
+          {"", R"(status.containerStatuses = [{"name":"c","user":{"linux":{"uid":-1,"gid":0}},
+                  "allocatedResourcesStatus":[{"name":"a.b/gpu","resources":[{"resourceID":"x","health":"Odd"}]}]}])",
+           "[status.containerStatuses[0].user.linux.uid: Invalid value: -1: must be between 0 and 2147483647, "
+           "inclusive, "
+           "status.containerStatuses[0].allocatedResourcesStatus[0].name: Invalid value: \"a.b/gpu\": must match one "
+           "of the "
+           "container's resource requests, "
+           "status.containerStatuses[0].allocatedResourcesStatus[0].resources[0].health: "
+           "Unsupported value: \"Odd\": supported values: \"Healthy\", \"Unhealthy\", \"Unknown\"]"},
           {"", R"(status.resourceClaimStatuses = [{"name":"x"}])",
            "status.resourceClaimStatuses[0].name: Invalid value: \"x\": must match the name of an entry in "
            "`spec.resourceClaims`"},
@@ -124,6 +138,14 @@ TEST_CASE("pod status updates") {
            "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"},
           {cat(ended, "\nspec.restartPolicy = \"Always\""), running, ""},
           {cat(ended, "\nspec.containers[0].restartPolicy = \"Always\""), running, ""},
+          {cat(ended,
+               "\nspec.containers[0].restartPolicy = \"Never\"\nspec.containers[0].restartPolicyRules = "
+               R"([{"action":"Restart","exitCodes":{"operator":"In","values":[0]}}])"),
+           running, ""},
+          {cat(ended,
+               "\nspec.containers[0].restartPolicy = \"Never\"\nspec.containers[0].restartPolicyRules = "
+               R"([{"action":"Restart","exitCodes":{"operator":"In","values":[7]}}])"),
+           running, "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"},
       });
 }
 

@@ -243,7 +243,8 @@ void check_external_ips(const json::Value& spec, const json::Value* old, const f
 
 // ---- load balancers and traffic
 
-void check_source_ranges(const json::Value& service, const field::Path& parent, field::ErrorList& errors) {
+void check_source_ranges(const json::Value& service, const json::Value* old, const field::Path& parent,
+                         field::ErrorList& errors) {
   const json::Value& spec = part(service, "spec");
   const auto ranges = list(spec, "loadBalancerSourceRanges");
   const bool balancer = is_type(spec, "LoadBalancer");
@@ -251,6 +252,7 @@ void check_source_ranges(const json::Value& service, const field::Path& parent, 
     const field::Path path = parent.child("LoadBalancerSourceRanges");  // upstream's spelling
     if (!balancer) errors.push_back(field::forbidden(path, kOnlyBalancers));
     for (std::size_t i = 0; i < ranges.size(); ++i) {
+      if (was_there(old, "loadBalancerSourceRanges", ranges[i].string_or())) continue;
       field::append(errors, valid_legacy_cidr(path.index(i), trim(ranges[i].string_or())));
     }
     return;
@@ -311,7 +313,8 @@ void check_traffic(const json::Value& spec, const field::Path& path, field::Erro
     field::append_invalid(errors, health_path, health, port_number(health));
   }
   const json::Value* internal = get(spec, "internalTrafficPolicy");
-  if (internal == nullptr && !is_type(spec, "ExternalName")) {
+  const bool routed = is_type(spec, "ClusterIP") || is_type(spec, "NodePort") || is_type(spec, "LoadBalancer");
+  if (internal == nullptr && routed) {
     errors.push_back(field::required(path.child("internalTrafficPolicy"), ""));
   }
   check_choice(internal, kPolicies, path.child("internalTrafficPolicy"), errors);
@@ -344,7 +347,7 @@ void check_service(const json::Value& service, const json::Value* old_spec, fiel
   } else {
     check_choice(spec.find("type"), kTypes, path.child("type"), errors);
   }
-  check_source_ranges(service, path, errors);
+  check_source_ranges(service, old_spec, path, errors);
   check_balancer(spec, old_spec, path, errors);
   check_traffic(spec, path, errors);
 }

@@ -29,9 +29,7 @@ constexpr std::string_view kMeasured[] = {
 
 bool is_hugepages(std::string_view name) { return name.starts_with("hugepages-"); }
 bool is_compute(std::string_view name) { return name == "cpu" || name == "memory"; }
-bool is_standard(std::string_view name) {
-  return is_hugepages(name) || one_of(name, kCounted) || one_of(name, kMeasured) || name == "storage";
-}
+bool is_standard(std::string_view name) { return is_standard_quota_resource(name) || name == "storage"; }
 bool is_standard_for_containers(std::string_view name) {
   return is_compute(name) || name == "ephemeral-storage" || is_hugepages(name);
 }

@@ -220,14 +220,19 @@ bool is_system_condition(std::string_view type) {
   return type == "PodScheduled" || type == "Ready" || type == "Initialized";
 }
 
+void check_observed(const json::Value& holder, const field::Path& path, field::ErrorList& errors) {
+  const std::int64_t generation = number(holder, "observedGeneration");
+  if (generation >= 0) return;
+  errors.push_back(field::invalid(path.child("observedGeneration"), generation, "must be a non-negative integer"));
+}
+
 void check_conditions(const json::Value& status, field::ErrorList& errors) {
   const auto conditions = list(status, "conditions");
   for (std::size_t i = 0; i < conditions.size(); ++i) {
     const std::string_view type = text(conditions[i], "type");
-    // Upstream names the place so.
-    const field::Path path = field::Path("metadata").child("conditions").index(i);
+    const field::Path path = field::Path("status.conditions").index(i);
+    check_observed(conditions[i], path, errors);
     if (!is_system_condition(type)) check_text(type, qualified_name, path.child("Type"), errors);
-    validate_non_negative(conditions[i].find("observedGeneration"), path.child("observedGeneration"), errors);
   }
 }
 
@@ -238,13 +243,41 @@ const json::Value* container_named(const json::Value& spec, const char* kind, st
   return nullptr;
 }
 
+// The action of the first rule that this exit code fits; "" when none does.
+std::string_view rule_action(const json::Value& container, std::int64_t exit_code) {
+  for (const json::Value& rule : list(container, "restartPolicyRules")) {
+    const json::Value& codes = part(rule, "exitCodes");
+    const auto values = list(codes, "values");
+    const bool listed = std::any_of(values.begin(), values.end(),
+                                    [&](const json::Value& value) { return value.int_or(-1) == exit_code; });
+    const std::string_view op = text(codes, "operator");
+    if ((op == "In" && listed) || (op == "NotIn" && !listed)) return text(rule, "action");
+  }
+  return {};
+}
+
+// Whether a rule of any container can start all of them anew.
+bool all_may_restart(const json::Value& spec) {
+  for (const char* kind : {"initContainers", "containers"}) {
+    for (const json::Value& container : list(spec, kind)) {
+      for (const json::Value& rule : list(container, "restartPolicyRules")) {
+        if (text(rule, "action") == "RestartAllContainers") return true;
+      }
+    }
+  }
+  return false;
+}
+
 // Whether a container that ended with this code may run again.
 bool may_restart(const json::Value& spec, const char* kind, std::string_view name, std::int64_t exit_code) {
   if (std::string_view(kind) == "ephemeralContainers") return false;
-  std::string_view policy = text(spec, "restartPolicy");
-  if (const json::Value* container = container_named(spec, kind, name)) {
-    if (!list(*container, "restartPolicyRules").empty()) return true;
-    if (!text(*container, "restartPolicy").empty()) policy = text(*container, "restartPolicy");
+  const json::Value* container = container_named(spec, kind, name);
+  if (container == nullptr) return false;
+  std::string_view policy = text(*container, "restartPolicy");
+  if (policy.empty()) {
+    policy = text(spec, "restartPolicy");
+  } else if (!rule_action(*container, exit_code).empty()) {
+    return true;
   }
   return policy == "Always" || (policy == "OnFailure" && exit_code != 0);
 }
@@ -252,6 +285,7 @@ bool may_restart(const json::Value& spec, const char* kind, std::string_view nam
 void check_transitions(const json::Value& status, const json::Value& old, const json::Value& spec, const char* member,
                        const char* kind, field::ErrorList& errors) {
   const auto now = list(status, member), before = list(old, member);
+  if (before.empty() || (std::string_view(kind) != "ephemeralContainers" && all_may_restart(spec))) return;
   for (std::size_t i = 0; i < before.size(); ++i) {
     const json::Value* ended = get(part(before[i], "state"), "terminated");
     const std::string_view name = text(before[i], "name");
@@ -267,7 +301,7 @@ void check_transitions(const json::Value& status, const json::Value& old, const 
 void check_claim_statuses(const json::Value& status, const json::Value& spec, field::ErrorList& errors) {
   const auto statuses = list(status, "resourceClaimStatuses"), claims = list(spec, "resourceClaims");
   for (std::size_t i = 0; i < statuses.size(); ++i) {
-    const field::Path path = field::Path("status.resourceClaimStatuses").index(i).child("name");
+    const field::Path own = field::Path("status.resourceClaimStatuses").index(i), path = own.child("name");
     const std::string_view name = text(statuses[i], "name");
     const auto named = [&](const json::Value& item) { return text(item, "name") == name; };
     if (std::none_of(claims.begin(), claims.end(), named)) {
@@ -277,7 +311,7 @@ void check_claim_statuses(const json::Value& status, const json::Value& spec, fi
     const auto before = statuses.first(i);
     if (std::any_of(before.begin(), before.end(), named)) errors.push_back(field::duplicate(path, json::Value(name)));
     if (const json::Value* claim = get(statuses[i], "resourceClaimName")) {
-      check_text(claim->string_or(), dns1123_subdomain, path, errors);
+      check_text(claim->string_or(), dns1123_subdomain, own.child("resourceClaimName"), errors);
     }
   }
 }
@@ -309,6 +343,92 @@ void check_host_ips(const json::Value& status, const json::Value& old, field::Er
         field::invalid(field::Path("status.hostIPs[0].ip"), json::Value(first), "must be equal to `hostIP`"));
   }
   check_addresses(status, old, "hostIPs", errors);
+}
+
+// Who the processes of containers run as.
+void check_users(const json::Value& status, const json::Value& spec, field::ErrorList& errors) {
+  const bool windows = text(part(spec, "os"), "name") == "windows";
+  for (const char* member : {"containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"}) {
+    const auto statuses = list(status, member);
+    for (std::size_t i = 0; i < statuses.size(); ++i) {
+      const json::Value* user = get(part(statuses[i], "user"), "linux");
+      if (user == nullptr) continue;
+      const field::Path path = field::Path("status").child(member).index(i).child("user").child("linux");
+      if (windows) {
+        errors.push_back(field::forbidden(path, "cannot be set for a windows pod"));
+        continue;
+      }
+      for (const char* name : {"uid", "gid"}) {
+        field::append_invalid(errors, path.child(name), number(*user, name),
+                              in_range(number(*user, name), 0, kMaxInt32));
+      }
+      const auto groups = list(*user, "supplementalGroups");
+      for (std::size_t g = 0; g < groups.size(); ++g) {
+        field::append_invalid(errors, path.child("supplementalGroups").index(g), groups[g],
+                              in_range(groups[g].int_or(0), 0, kMaxInt32));
+      }
+    }
+  }
+}
+
+bool is_allocated_to(const json::Value& container, std::string_view name) {
+  const json::Value& resources = part(container, "resources");
+  if (!name.starts_with("claim:")) return get(part(resources, "requests"), name) != nullptr;
+  for (const json::Value& claim : list(resources, "claims")) {
+    const std::string_view request = text(claim, "request");
+    const std::string own =
+        request.empty() ? cat("claim:", text(claim, "name")) : cat("claim:", text(claim, "name"), "/", request);
+    if (own == name) return true;
+  }
+  return false;
+}
+
+void check_allocated_resource(const json::Value& allocated, const json::Value* container, const field::Path& path,
+                              field::ErrorList& errors) {
+  constexpr std::string_view kHealths[] = {"Healthy", "Unhealthy", "Unknown"};
+  const std::string_view name = text(allocated, "name");
+  if (container != nullptr && !is_allocated_to(*container, name)) {
+    errors.push_back(field::invalid(path.child("name"), json::Value(name),
+                                    name.starts_with("claim:")
+                                        ? "must match one of the container's resource claims in a format "
+                                          "'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty"
+                                        : "must match one of the container's resource requests"));
+  }
+  const auto resources = list(allocated, "resources");
+  for (std::size_t r = 0; r < resources.size(); ++r) {
+    const field::Path own = path.child("resources").index(r);
+    const std::string_view health = text(resources[r], "health"), id = text(resources[r], "resourceID");
+    if (!one_of(health, kHealths)) {
+      errors.push_back(field::not_supported(own.child("health"), json::Value(health), kHealths));
+    }
+    const auto before = resources.first(r);
+    const bool seen = std::any_of(before.begin(), before.end(),
+                                  [&](const json::Value& item) { return text(item, "resourceID") == id; });
+    if (seen) errors.push_back(field::duplicate(own.child("resourceID"), json::Value(id)));
+  }
+}
+
+void check_allocated(const json::Value& status, const json::Value& spec, field::ErrorList& errors) {
+  struct Row {
+    const char *member, *kind;
+  };
+  for (const Row& row : {Row{"containerStatuses", "containers"}, Row{"initContainerStatuses", "initContainers"},
+                         Row{"ephemeralContainerStatuses", nullptr}}) {
+    const auto statuses = list(status, row.member);
+    for (std::size_t i = 0; i < statuses.size(); ++i) {
+      const auto allocated = list(statuses[i], "allocatedResourcesStatus");
+      if (allocated.empty()) continue;
+      const field::Path path = field::Path("status").child(row.member).index(i).child("allocatedResourcesStatus");
+      if (row.kind == nullptr) {
+        errors.push_back(field::forbidden(path, "must not be specified in container status"));
+        continue;
+      }
+      const json::Value* container = container_named(spec, row.kind, text(statuses[i], "name"));
+      for (std::size_t a = 0; a < allocated.size(); ++a) {
+        check_allocated_resource(allocated[a], container, path.index(a), errors);
+      }
+    }
+  }
 }
 
 constexpr std::string_view kUpdatable =
@@ -355,8 +475,13 @@ void validate_pod_status(const json::Value& pod, const json::Value& old, field::
   check_conditions(status, errors);
   const std::string_view nominated = text(status, "nominatedNodeName");
   if (!nominated.empty() && nominated != text(before, "nominatedNodeName")) {
-    check_text(nominated, dns1123_subdomain, field::Path("status.nominatedNodeName"), errors);
+    const field::Path path("status.nominatedNodeName");
+    check_text(nominated, dns1123_subdomain, path, errors);
+    if (!text(spec, "nodeName").empty()) {
+      errors.push_back(field::forbidden(path, "may not be set on pods that are already bound to a node"));
+    }
   }
+  check_observed(status, field::Path("status"), errors);
   if (text(status, "qosClass") != text(before, "qosClass")) {
     validate_immutable(status.find("qosClass"), before.find("qosClass"), field::Path("status.qosClass"), errors);
   }
@@ -366,6 +491,8 @@ void validate_pod_status(const json::Value& pod, const json::Value& old, field::
   check_claim_statuses(status, spec, errors);
   check_addresses(status, before, "podIPs", errors);
   check_host_ips(status, before, errors);
+  check_users(status, spec, errors);
+  check_allocated(status, spec, errors);
 }
 
 }  // namespace kayak::api::validation

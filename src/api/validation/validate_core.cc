@@ -206,14 +206,53 @@ void check_pod_ranges(const json::Value& node, field::ErrorList& errors) {
   }
 }
 
+// "MyFeature" or "MyFeature/mySub": the first segment starts with a capital.
+bool is_feature_name(std::string_view name) {
+  const std::vector<std::string_view> segments = split(name, '/');
+  const auto is_word = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  return name.front() >= 'A' && name.front() <= 'Z' &&
+         std::all_of(segments.begin(), segments.end(), [&](std::string_view segment) {
+           return !segment.empty() && std::all_of(segment.begin(), segment.end(), is_word);
+         });
+}
+
+void check_features(const json::Value& node, field::ErrorList& errors) {
+  constexpr std::size_t kMaxName = 253;
+  const auto features = list(part(node, "status"), "declaredFeatures");
+  const field::Path path("status.declaredFeatures");
+  for (std::size_t i = 0; i < features.size(); ++i) {
+    const std::string_view name = features[i].string_or();
+    if (name.size() > kMaxName) {
+      errors.push_back(field::invalid(path.index(i), features[i],
+                                      cat("invalid feature name ", quote(name), ": ", max_length_message(kMaxName))));
+    } else if (name.empty() || !is_feature_name(name)) {
+      errors.push_back(field::invalid(
+          path.index(i), features[i],
+          cat("invalid feature name ", quote(name),
+              ": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature "
+              "or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes")));
+    }
+    if (i == 0) continue;
+    const std::string_view before = features[i - 1].string_or();
+    if (before == name) errors.push_back(field::duplicate(path.index(i), features[i]));
+    if (before > name) {
+      errors.push_back(field::invalid(path.index(i), features[i], "list must be sorted alphabetically"));
+    }
+  }
+}
+
 void node_create(const json::Value& node, field::ErrorList& errors) {
   check_taints(node, errors);
   check_node_resources(node, errors);
+  check_features(node, errors);
   check_pod_ranges(node, errors);
 }
 
 void node_update(const json::Value& node, const json::Value& old, field::ErrorList& errors) {
   check_node_resources(node, errors);
+  check_features(node, errors);
   const auto addresses = list(part(node, "status"), "addresses");
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     const auto before = addresses.first(i);

@@ -5,6 +5,7 @@
 
 #include "api/document.h"
 #include "api/validation/read.h"
+#include "api/validation/warnings.h"
 #include "base/strings.h"
 
 namespace kayak::api::validation {
@@ -280,7 +281,7 @@ void validate_object_meta_update(const json::Value& meta, const json::Value& old
   check_standard_finalizers(meta, path, errors);
 }
 
-field::ErrorList validate_create(const Kind& kind, const json::Value& object, std::vector<std::string>&) {
+field::ErrorList validate_create(const Kind& kind, const json::Value& object, std::vector<std::string>& warnings) {
   field::ErrorList errors;
   const field::Path path("metadata");
   const json::Value& meta = part(object, "metadata");
@@ -290,11 +291,12 @@ field::ErrorList validate_create(const Kind& kind, const json::Value& object, st
   if (row != nullptr && row->create != nullptr) row->create(object, errors);
   // A name is one segment of a path, whatever else its kind allows: upstream looks when all else is well.
   if (errors.empty()) check_text(text(meta, "name"), path_segment_name, path.child("name"), errors);
+  if (errors.empty()) warn_create(kind, object, warnings);
   return errors;
 }
 
 field::ErrorList validate_update(const Kind& kind, std::string_view subresource, const json::Value& object,
-                                 const json::Value& old, std::vector<std::string>&) {
+                                 const json::Value& old, std::vector<std::string>& warnings) {
   field::ErrorList errors;
   const field::Path path("metadata");
   const json::Value& meta = part(object, "metadata");
@@ -303,6 +305,7 @@ field::ErrorList validate_update(const Kind& kind, std::string_view subresource,
   // A scale is a change of its object by the object's own rules.
   const Row* row = find_row(kind, subresource == "scale" ? "" : subresource);
   if (row != nullptr && row->update != nullptr) row->update(object, old, errors);
+  if (errors.empty() && subresource.empty()) warn_update(kind, object, old, warnings);
   return errors;
 }
 
