@@ -34,6 +34,11 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
 endif()
 target_compile_definitions(kayak_settings INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
 target_link_options(kayak_settings INTERFACE -Wl,--gc-sections)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12's vectorizer of straight-line code (new at -O2) builds a vector of two members of a coroutine's frame before
+  # they are loaded: a StopToken copied in a loop became garbage (docs/decisions.md).
+  target_compile_options(kayak_settings INTERFACE -fno-tree-slp-vectorize -fno-tree-vectorize)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   # libstdc++'s <coroutine> asks for this macro; clang 14 implements the feature without defining it.
   target_compile_options(kayak_settings INTERFACE

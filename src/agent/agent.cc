@@ -243,7 +243,9 @@ void AgentImpl::start_worker(std::unique_ptr<PodWorker> worker) {
 
 Task<void> AgentImpl::run_worker(std::string uid) {
   PodWorker& worker = *workers_[uid].worker;
-  co_await worker.run(worker_scope_ ? worker_scope_->token() : StopToken());
+  // Named: GCC 12 destroys a conditional's temporary twice in a statement with co_await.
+  const StopToken stop = worker_scope_ ? worker_scope_->token() : StopToken();
+  co_await worker.run(stop);
   workers_.erase(uid);
   worker_ended_.set();
 }

@@ -1,6 +1,7 @@
 // decode.cc: the strictness and wording of decoding.
 #include "api/decode.h"
 
+#include "api/json_patch.h"
 #include "api/status.h"
 #include "base/strings.h"
 
@@ -35,7 +36,7 @@ Result<void> check_type(const Expected& expected, const json::Value& document) {
   if (!document.is_object()) {
     return bad_request(cat("the object provided is unrecognized (must be of type ", expected.kind,
                            "): couldn't get version/kind; json parse error: json: cannot unmarshal ",
-                           document.is_array() ? "array" : "value", " into Go value"));
+                           go_type_name(document), " into Go value of type struct"));
   }
   const std::string_view kind = member_text(document, "kind");
   const std::string_view api_version = member_text(document, "apiVersion");
@@ -63,10 +64,9 @@ struct Decoded {
 };
 
 Result<Decoded> decode(const Expected& expected, json::Value document, const std::vector<std::string>& duplicates) {
-  if (auto type = check_type(expected, document); !type) return type.error();
   DecodeIssues issues;
   Result<json::Value> canonical = decode_json(*expected.message, std::move(document), &issues);
-  if (!canonical) return cannot_handle(expected, expected.kind, expected.version, canonical.error().message());
+  if (!canonical) return canonical.error();
   Decoded decoded;
   decoded.document = std::move(*canonical);
   set_type(decoded.document, expected.api_version(), expected.kind);
@@ -102,8 +102,9 @@ void set_type(json::Value& document, std::string_view api_version, std::string_v
 Result<json::Value> decode_document(const Expected& expected, json::Value document,
                                     const std::vector<std::string>& duplicates, FieldValidation validation,
                                     std::vector<std::string>& warnings) {
+  if (auto type = check_type(expected, document); !type) return type.error();
   Result<Decoded> decoded = decode(expected, std::move(document), duplicates);
-  if (!decoded) return decoded.error();
+  if (!decoded) return cannot_handle(expected, expected.kind, expected.version, decoded.error().message());
   if (validation == FieldValidation::kStrict && !decoded->issues.empty()) {
     return cannot_handle(expected, expected.kind, expected.version,
                          cat("strict decoding error: ", join(decoded->issues, ", ")));
@@ -117,12 +118,14 @@ Result<json::Value> decode_document(const Expected& expected, json::Value docume
 Result<json::Value> decode_patched(const Expected& expected, json::Value document, const json::Value& patch,
                                    const std::vector<std::string>& duplicates, FieldValidation validation,
                                    std::vector<std::string>& warnings) {
+  const auto refuse = [&patch](std::string_view why) {
+    return field::to_error("", "", "", {field::invalid(field::Path("patch"), json::write(patch), why)});
+  };
+  if (auto type = check_type(expected, document); !type) return refuse(type.error().message());
   Result<Decoded> decoded = decode(expected, std::move(document), duplicates);
-  if (!decoded) return decoded.error();
+  if (!decoded) return refuse(decoded.error().message());
   if (validation == FieldValidation::kStrict && !decoded->issues.empty()) {
-    return invalid("", "", "",
-                   {field_invalid("patch", quote(json::write(patch)),
-                                  cat("strict decoding error: ", join(decoded->issues, ", ")))});
+    return refuse(cat("strict decoding error: ", join(decoded->issues, ", ")));
   }
   if (validation == FieldValidation::kWarn) {
     for (std::string& issue : decoded->issues) warnings.push_back(std::move(issue));

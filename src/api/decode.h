@@ -25,7 +25,7 @@ Expected expected_of(const SubresourceRow& row);
 Result<json::Value> decode_document(const Expected& expected, json::Value document,
                                     const std::vector<std::string>& duplicates, FieldValidation validation,
                                     std::vector<std::string>& warnings);
-// The same for what a patch made; its strict errors are Invalid, naming the patch.
+// The same for what a patch made; its errors are Invalid, with the patch as the value.
 Result<json::Value> decode_patched(const Expected& expected, json::Value document, const json::Value& patch,
                                    const std::vector<std::string>& duplicates, FieldValidation validation,
                                    std::vector<std::string>& warnings);

@@ -14,6 +14,7 @@ namespace kayak::api {
 namespace {
 
 constexpr std::size_t kMaxBody = 3 * 1024 * 1024;  // upstream's limit
+constexpr std::size_t kShownOfBody = 64;           // at most, in an error
 constexpr std::size_t kMaxAuditId = 64;
 constexpr std::size_t kMaxWarning = 1024, kMaxWarnings = 64;
 // A watch without a timeout ends by itself after half an hour to an hour, so that clients spread over servers.
@@ -51,6 +52,11 @@ std::string audit_id_of(const io::Headers& headers, Random& random) {
 }
 
 bool has_own_encoding(const ApiResponse& response) { return response.object != nullptr || response.list.has_value(); }
+
+std::string_view body_kind(const RequestInfo& info) {
+  if (info.verb == Verb::kDelete || info.verb == Verb::kDeleteCollection) return "DeleteOptions";
+  return info.subresource_row != nullptr ? info.subresource_row->kind : info.kind->kind;
+}
 
 MediaOffer offer_of(const RequestInfo& info) {
   MediaOffer offer;
@@ -166,7 +172,13 @@ Task<Result<void>> HttpAdapter::read_body(io::HttpExchange& exchange, const Requ
   if (!bytes) co_return bytes.error();
   const bool deletes = info.verb == Verb::kDelete || info.verb == Verb::kDeleteCollection;
   if (deletes && bytes->empty()) co_return Result<void>();
-  auto decoded = co_await decode_body(context_, std::move(content_type), std::move(*bytes));
+  const std::string start = bytes->substr(0, kShownOfBody);
+  auto decoded = co_await decode_body(context_, content_type, std::move(*bytes));
+  if (!decoded && decoded.error().code() == Code::kBadRequest) {
+    if (info.verb != Verb::kPatch) co_return unrecognized(content_type, body_kind(info), decoded.error(), start);
+    const bool strategic = request.patch_type == PatchType::kStrategicMerge;
+    co_return bad_request(cat(strategic ? "" : "error decoding patch: ", decoded.error().message()));
+  }
   if (!decoded) co_return decoded.error();
   request.duplicate_fields = std::move(decoded->duplicate_fields);
   if (deletes) co_return apply_delete_options(decoded->document, request.remove);

@@ -15,23 +15,6 @@ constexpr std::size_t kMaxWork = 4'000'000;
 
 Error does_not_apply(std::string message) { return Error(Code::kInvalid, std::move(message)); }
 
-std::string_view type_name(const json::Value& value) {
-  switch (value.type()) {
-    case json::Type::kObject:
-      return "object";
-    case json::Type::kArray:
-      return "array";
-    case json::Type::kString:
-      return "string";
-    case json::Type::kBool:
-      return "bool";
-    case json::Type::kNull:
-      return "null";
-    default:
-      return "number";
-  }
-}
-
 // "~1" is "/", "~0" is "~", in one pass.
 std::string decoded(std::string_view token) {
   std::string out;
@@ -170,7 +153,7 @@ class Patcher {
   static Result<std::string_view> pointer_of(const json::Value* member, std::string_view missing) {
     if (member == nullptr || member->is_null()) return does_not_apply(std::string(missing));
     if (!member->is_string()) {
-      return does_not_apply(cat("json: cannot unmarshal ", type_name(*member), " into Go value of type string"));
+      return does_not_apply(cat("json: cannot unmarshal ", go_type_name(*member), " into Go value of type string"));
     }
     return std::string_view(member->as_string());
   }
@@ -317,7 +300,7 @@ Result<Operation> read_operation(const json::Value& value) {
   if (value.is_null()) return operation;
   if (!value.is_object()) {
     return Error(Code::kBadRequest,
-                 cat("json: cannot unmarshal ", type_name(value), " into Go value of type jsonpatch.Operation"));
+                 cat("json: cannot unmarshal ", go_type_name(value), " into Go value of type jsonpatch.Operation"));
   }
   if (const json::Value* kind = value.find("op"); kind != nullptr && kind->is_string()) {
     operation.kind = kind->as_string();
@@ -356,10 +339,27 @@ void merge_into(json::Value& target, const json::Value& patch) {
 
 }  // namespace
 
+std::string_view go_type_name(const json::Value& value) {
+  switch (value.type()) {
+    case json::Type::kObject:
+      return "object";
+    case json::Type::kArray:
+      return "array";
+    case json::Type::kString:
+      return "string";
+    case json::Type::kBool:
+      return "bool";
+    case json::Type::kNull:
+      return "null";
+    default:
+      return "number";
+  }
+}
+
 Result<json::Value> apply_json_patch(json::Value document, const json::Value& patch) {
   if (!patch.is_array()) {
     return Error(Code::kBadRequest,
-                 cat("json: cannot unmarshal ", type_name(patch), " into Go value of type jsonpatch.Patch"));
+                 cat("json: cannot unmarshal ", go_type_name(patch), " into Go value of type jsonpatch.Patch"));
   }
   const std::size_t count = patch.as_array().size();
   if (count > kMaxJsonPatchOperations) {

@@ -15,6 +15,9 @@ constexpr std::size_t kMaxJsonPatchCopyBytes = 3 * 1024 * 1024;  // what all "co
 // failed).
 Result<json::Value> apply_json_patch(json::Value document, const json::Value& patch);
 
+// What Go's decoder calls a value: "object", "string".
+std::string_view go_type_name(const json::Value& value);
+
 json::Value apply_merge_patch(json::Value document, const json::Value& patch);
 
 }  // namespace kayak::api

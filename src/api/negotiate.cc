@@ -111,9 +111,7 @@ Result<DecodedBody> read_text(const std::string& bytes, bool yaml) {
   }
   if (!document) {
     if (document.error().code() == Code::kTooLarge) return document.error();
-    return bad_request(
-        cat(yaml ? "couldn't get version/kind; yaml parse error: " : "couldn't get version/kind; json parse error: ",
-            document.error().message()));
+    return bad_request(document.error().message());
   }
   decoded.document = std::move(*document);
   return decoded;
@@ -129,7 +127,24 @@ Result<DecodedBody> read_protobuf(const std::string& bytes) {
   return decoded;
 }
 
+// What a body begins with, for the one who has to find out what was sent.
+std::string summary_of(std::string_view bytes) {
+  constexpr std::size_t kShown = 30;
+  if (bytes.empty()) return "<empty>";
+  const std::string_view start = bytes.substr(0, kShown);
+  return cat(start[0] == '{' ? std::string(start) : hex_encode(start), bytes.size() > kShown ? " ..." : "");
+}
+
 }  // namespace
+
+Error unrecognized(std::string_view content_type, std::string_view kind, const Error& why, std::string_view bytes) {
+  const std::string type = parse_media_type(content_type).type;
+  const std::string_view step = type == kProtobufType ? ""
+                                : type == kYamlType   ? "couldn't get version/kind; yaml parse error: "
+                                                      : "couldn't get version/kind; json parse error: ";
+  return bad_request(cat("the object provided is unrecognized (must be of type ", kind, "): ", step, why.message(),
+                         " (", summary_of(bytes), ")"));
+}
 
 std::string_view MediaType::parameter(std::string_view name) const {
   for (const auto& [key, value] : parameters) {

@@ -43,8 +43,11 @@ struct DecodedBody {
   std::vector<std::string> duplicate_fields;
 };
 // A request's body by its Content-Type ("" is JSON): JSON, YAML, or protobuf of the kind in its envelope. Large bodies
-// and all YAML are read off the loop. Errors: UnsupportedMediaType, BadRequest.
+// and all YAML are read off the loop. Errors: UnsupportedMediaType, BadRequest (the reader's words alone).
 Task<Result<DecodedBody>> decode_body(Context context, std::string content_type, std::string bytes);
+// The answer to a body that is no document: `why` is decode_body's BadRequest, `kind` what it had to be, `bytes` the
+// body's first ones.
+Error unrecognized(std::string_view content_type, std::string_view kind, const Error& why, std::string_view bytes);
 // A patch's body: its type by Content-Type. Errors: UnsupportedMediaType (also apply patches, for now).
 Result<PatchType> patch_type_of(std::string_view content_type);
 

@@ -8,7 +8,7 @@
 #include "api/document.h"
 #include "api/managed_fields.h"
 #include "api/status.h"
-#include "api/validate.h"
+#include "api/validation/validation.h"
 #include "base/strings.h"
 
 namespace kayak::api {
@@ -193,7 +193,7 @@ Result<void> check_preconditions(const WriteTarget& target, const UpdatePlan& pl
   const bool needed = plan.view != nullptr ? plan.view->put_needs_revision : target.strategy.put_needs_revision;
   if (!given && needed && plan.is_put) {
     return invalid(target.served, name,
-                   {field_invalid("metadata.resourceVersion", "0x0", "must be specified for an update")});
+                   {field::invalid(field::Path("metadata.resourceVersion"), 0, "must be specified for an update")});
   }
   return Result<void>();
 }
@@ -224,9 +224,10 @@ Result<json::Value> changed_document(WriteTarget& target, const ApiRequest& requ
     }
   }
   prepare_changed(plan, target, document, *old_stored);
-  std::vector<StatusCause> causes = validate_update(target.context, plan.subresource, document, *old_stored);
-  if (!causes.empty()) return invalid(target.served, old->name(), std::move(causes));
   if (!plan.direct) {
+    const field::ErrorList errors =
+        validation::validate_update(target.served, plan.subresource, document, *old_stored, warnings);
+    if (!errors.empty()) return invalid(target.served, old->name(), errors);
     if (auto admitted = admit_validating(admission, &document, old_stored.get()); !admitted) return admitted.error();
   }
   return document;
@@ -303,10 +304,10 @@ Task<Result<Written>> create_named(ServerParts& parts, const ApiRequest& request
   canonicalize(*target.stored.message, document);
   // Again: some defaults follow from what the strategy has just set (a Job's labels).
   apply_defaults(target.stored, document, target.context.now);
-  std::vector<StatusCause> causes = validate_create(target.context, document);
-  if (!causes.empty()) {
+  const field::ErrorList errors = validation::validate_create(target.served, document, target.context.warnings);
+  if (!errors.empty()) {
     give_back(taken);
-    co_return invalid(target.served, name, std::move(causes));
+    co_return invalid(target.served, name, errors);
   }
   const AdmissionRequest admission = admission_of(parts, request, Verb::kCreate, "", target.context.warnings);
   if (auto admitted = admit_validating(admission, &document, nullptr); !admitted) {
@@ -353,7 +354,9 @@ Task<Result<Written>> create_object(ServerParts& parts, const ApiRequest& reques
   if (!target.strategy.not_enforced.empty()) warnings.emplace_back(target.strategy.not_enforced);
 
   const bool generated = meta_text(document, "name").empty() && !meta_text(document, "generateName").empty();
+  const std::size_t first_warning = warnings.size();
   for (int attempt = 1;; ++attempt) {
+    warnings.resize(first_warning);
     json::Value copy = generated ? document : std::move(document);
     auto written = co_await create_named(parts, request, target, std::move(copy), stop);
     if (written || written.error().code() != Code::kAlreadyExists || !generated) co_return written;
@@ -446,26 +449,44 @@ Change put_change(const ApiRequest& request) {
                                     request.write.field_validation, warnings);
     if (!document) return document.error();
     apply_defaults(*request.kind, *document);
-    const std::string_view name = meta_text(*document, "name");
-    const std::string_view namespace_ = meta_text(*document, "namespace");
-    if (name.empty()) {
-      return bad_request(
-          cat("the name of the object (", request.name, " based on URL) was undeterminable: name must be provided"));
-    }
-    if (name != request.name) {
-      return bad_request(
-          cat("the name of the object (", name, ") does not match the name on the URL (", request.name, ")"));
-    }
-    if (!request.namespace_.empty() && !namespace_.empty() && namespace_ != request.namespace_) {
-      return bad_request(cat("the namespace of the object (", namespace_,
-                             ") does not match the namespace on the request (", request.namespace_, ")"));
-    }
-    if (auto matched = match_namespace(request, *document); !matched) return matched.error();
     return std::move(*document);
   };
 }
 
+// A change may not make another object of the one that the URL names.
+Change same_object(const ApiRequest& request, Change change) {
+  return [&request, change = std::move(change)](const json::Value& old,
+                                                std::vector<std::string>& warnings) -> Result<json::Value> {
+    Result<json::Value> document = change(old, warnings);
+    if (!document) return document.error();
+    if (auto matched = match_url(request, *document); !matched) return matched.error();
+    return document;
+  };
+}
+
 }  // namespace
+
+Result<void> match_url(const ApiRequest& request, json::Value& document) {
+  // Upstream looks at a patched object's namespace before its name, and words the same mistake otherwise in a PUT.
+  if (request.verb == Verb::kPatch) {
+    if (auto matched = match_namespace(request, document); !matched) return matched;
+  }
+  const std::string_view name = meta_text(document, "name");
+  if (name.empty()) {
+    return bad_request(
+        cat("the name of the object (", request.name, " based on URL) was undeterminable: name must be provided"));
+  }
+  if (name != request.name) {
+    return bad_request(
+        cat("the name of the object (", name, ") does not match the name on the URL (", request.name, ")"));
+  }
+  const std::string_view namespace_ = meta_text(document, "namespace");
+  if (!request.namespace_.empty() && !namespace_.empty() && namespace_ != request.namespace_) {
+    return bad_request(cat("the namespace of the object (", namespace_,
+                           ") does not match the namespace on the request (", request.namespace_, ")"));
+  }
+  return match_namespace(request, document);
+}
 
 Task<Result<ApiResponse>> serve_update(ServerParts& parts, const ApiRequest& request, StopToken stop) {
   UpdatePlan plan;
@@ -475,7 +496,8 @@ Task<Result<ApiResponse>> serve_update(ServerParts& parts, const ApiRequest& req
     plan.view = subresource_strategy_of(storage_kind(*request.kind), request.subresource);
     if (plan.view == nullptr) co_return method_not_supported(*request.kind, verb_name(request.verb));
   }
-  plan.change = plan.is_put ? put_change(request) : patch_change(request, expected_of(*request.kind), request.kind);
+  plan.change = same_object(
+      request, plan.is_put ? put_change(request) : patch_change(request, expected_of(*request.kind), request.kind));
   ApiResponse response;
   auto written = co_await update_object(parts, request, plan, response.warnings, stop);
   if (!written) co_return written.error();

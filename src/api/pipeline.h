@@ -44,6 +44,9 @@ Task<Result<Written>> create_object(ServerParts& parts, const ApiRequest& reques
 Task<Result<ApiResponse>> serve_create(ServerParts& parts, ApiRequest& request, StopToken stop);
 Task<Result<ApiResponse>> serve_update(ServerParts& parts, const ApiRequest& request, StopToken stop);
 
+// The namespace (filled in when absent) and name in `document` must be the URL's. Errors: BadRequest.
+Result<void> match_url(const ApiRequest& request, json::Value& document);
+
 // The change that a PATCH asks for, on documents of `expected`.
 struct Expected;
 Change patch_change(const ApiRequest& request, const Expected& expected, const Kind* defaults_of);

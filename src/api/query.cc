@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::size_t kMaxFieldManager = 128;
 constexpr std::string_view kMetaGroup = "meta.k8s.io";
+constexpr std::string_view kValidations[] = {"", "Ignore", "Strict", "Warn"};
+constexpr std::string_view kStreams[] = {"All", "Stdout", "Stderr"};
+constexpr std::string_view kPolicies[] = {"Background", "Foreground", "Orphan"};
 
 // Known to some version of the API, changes what a request means, and is not built.
 struct RefusedParameter {
@@ -69,10 +72,11 @@ Result<void> apply_read(const QueryPairs& query, ReadOptions& options) {
 Result<bool> parse_dry_run(const std::vector<std::string>& values, std::string_view options_kind) {
   if (values.empty()) return false;
   if (std::all_of(values.begin(), values.end(), [](const std::string& value) { return value == "All"; })) return true;
-  std::vector<std::string> quoted;
-  for (const std::string& value : values) quoted.push_back(quote(value));
-  return invalid(kMetaGroup, options_kind, "",
-                 {field_not_supported("dryRun", cat("[]string{", join(quoted, ", "), "}"), {"All"})});
+  constexpr std::string_view kAll[] = {"All"};
+  json::Array sent;
+  for (const std::string& value : values) sent.emplace_back(value);
+  return field::to_error(kMetaGroup, options_kind, "",
+                         {field::not_supported(field::Path("dryRun"), std::move(sent), kAll)});
 }
 
 std::vector<std::string> all_values(const QueryPairs& query, std::string_view name) {
@@ -100,21 +104,21 @@ std::string_view options_kind_of(Verb verb) {
 }
 
 Result<void> apply_write(const QueryPairs& query, Verb verb, WriteOptions& options) {
-  std::vector<StatusCause> causes;
+  field::ErrorList errors;
   const std::string_view kind = options_kind_of(verb);
   Result<bool> dry_run = parse_dry_run(all_values(query, "dryRun"), kind);
   if (!dry_run) return dry_run.error();
   options.dry_run = *dry_run;
   options.field_manager = text_of(query, "fieldManager");
   if (verb == Verb::kPatch && query_value(query, "force") != nullptr) {
-    causes.push_back(field_forbidden("force", "may not be specified for non-apply patch"));
+    errors.push_back(field::forbidden(field::Path("force"), "may not be specified for non-apply patch"));
   }
   if (options.field_manager.size() > kMaxFieldManager) {
-    causes.push_back(StatusCause{"FieldValueTooLong", "Too long: may not be more than 128 bytes", "fieldManager"});
+    errors.push_back(field::too_long(field::Path("fieldManager"), kMaxFieldManager));
   }
   if (!printable(options.field_manager)) {
-    causes.push_back(
-        field_invalid("fieldManager", quote(options.field_manager), "should only contain printable characters"));
+    errors.push_back(
+        field::invalid(field::Path("fieldManager"), options.field_manager, "should only contain printable characters"));
   }
   const std::string validation = text_of(query, "fieldValidation");
   if (validation == "Ignore") {
@@ -122,10 +126,10 @@ Result<void> apply_write(const QueryPairs& query, Verb verb, WriteOptions& optio
   } else if (validation == "Strict") {
     options.field_validation = FieldValidation::kStrict;
   } else if (!validation.empty() && validation != "Warn") {
-    causes.push_back(field_not_supported("fieldValidation", quote(validation), {"", "Ignore", "Strict", "Warn"}));
+    errors.push_back(field::not_supported(field::Path("fieldValidation"), validation, kValidations));
   }
-  if (causes.empty()) return Result<void>();
-  return invalid(kMetaGroup, kind, "", std::move(causes));
+  if (errors.empty()) return Result<void>();
+  return field::to_error(kMetaGroup, kind, "", errors);
 }
 
 Result<void> apply_delete(const QueryPairs& query, DeleteOptions& options) {
@@ -158,32 +162,34 @@ Result<void> apply_log(const QueryPairs& query, const std::string& pod, LogOptio
     if (!value) return value.error();
     *number.out = *value;
   }
-  std::vector<StatusCause> causes;
+  field::ErrorList errors;
   if (const std::string* since = query_value(query, "sinceTime"); since != nullptr && !since->empty()) {
     WallTime time;
     if (!parse_time(*since, &time)) return bad_request(cat("parsing time ", quote(*since), ": not an RFC 3339 time"));
     options.since_time = time;
   }
   if (options.tail_lines && *options.tail_lines < 0) {
-    causes.push_back(
-        field_invalid("tailLines", std::to_string(*options.tail_lines), "must be greater than or equal to 0"));
+    errors.push_back(
+        field::invalid(field::Path("tailLines"), *options.tail_lines, "must be greater than or equal to 0"));
   }
   if (options.limit_bytes && *options.limit_bytes < 1) {
-    causes.push_back(field_invalid("limitBytes", std::to_string(*options.limit_bytes), "must be greater than 0"));
+    errors.push_back(field::invalid(field::Path("limitBytes"), *options.limit_bytes, "must be greater than 0"));
   }
   if (options.since_seconds && options.since_time) {
-    causes.push_back(field_forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+    errors.push_back(
+        field::forbidden(field::Path(""), "at most one of `sinceTime` or `sinceSeconds` may be specified"));
   } else if (options.since_seconds && *options.since_seconds < 1) {
-    causes.push_back(field_invalid("sinceSeconds", std::to_string(*options.since_seconds), "must be greater than 0"));
+    errors.push_back(field::invalid(field::Path("sinceSeconds"), *options.since_seconds, "must be greater than 0"));
   }
   if (!options.stream.empty() && options.stream != "All" && options.stream != "Stdout" && options.stream != "Stderr") {
-    causes.push_back(field_not_supported("stream", quote(options.stream), {"All", "Stdout", "Stderr"}));
+    errors.push_back(field::not_supported(field::Path("stream"), options.stream, kStreams));
   }
   if (options.tail_lines && (options.stream == "Stdout" || options.stream == "Stderr")) {
-    causes.push_back(field_forbidden("", "`tailLines` and specific `stream` are mutually exclusive for now"));
+    errors.push_back(
+        field::forbidden(field::Path(""), "`tailLines` and specific `stream` are mutually exclusive for now"));
   }
-  if (causes.empty()) return Result<void>();
-  return invalid("", "PodLogOptions", pod, std::move(causes));
+  if (errors.empty()) return Result<void>();
+  return field::to_error("", "PodLogOptions", pod, errors);
 }
 
 }  // namespace
@@ -310,17 +316,17 @@ Result<void> apply_delete_options(const json::Value& body, DeleteOptions& option
 }
 
 Result<void> validate_delete_options(const DeleteOptions& options) {
-  std::vector<StatusCause> causes;
+  field::ErrorList errors;
   if (options.orphan_dependents && !options.propagation_policy.empty()) {
-    causes.push_back(field_invalid("propagationPolicy", quote(options.propagation_policy),
-                                   "orphanDependents and deletionPropagation cannot be both set"));
+    errors.push_back(field::invalid(field::Path("propagationPolicy"), options.propagation_policy,
+                                    "orphanDependents and deletionPropagation cannot be both set"));
   }
   const std::string& policy = options.propagation_policy;
   if (!policy.empty() && policy != "Foreground" && policy != "Background" && policy != "Orphan") {
-    causes.push_back(field_not_supported("propagationPolicy", quote(policy), {"Background", "Foreground", "Orphan"}));
+    errors.push_back(field::not_supported(field::Path("propagationPolicy"), policy, kPolicies));
   }
-  if (causes.empty()) return Result<void>();
-  return invalid(kMetaGroup, "DeleteOptions", "", std::move(causes));
+  if (errors.empty()) return Result<void>();
+  return field::to_error(kMetaGroup, "DeleteOptions", "", errors);
 }
 
 }  // namespace kayak::api

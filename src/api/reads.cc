@@ -31,55 +31,59 @@ Task<Result<void>> wait_fresh(ServerParts& parts, store::Revision wanted, StopTo
   co_return waited;
 }
 
+constexpr std::string_view kListMatches[] = {"Exact", "NotOlderThan", ""};
+constexpr std::string_view kWatchMatches[] = {"NotOlderThan"};
+
 Result<void> validate_list(const ReadOptions& options) {
-  std::vector<StatusCause> causes;
+  field::ErrorList errors;
   const std::string& match = options.resource_version_match;
   if (!match.empty()) {
     if (options.resource_version.empty()) {
-      causes.push_back(field_forbidden("resourceVersionMatch",
-                                       "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+      errors.push_back(field::forbidden(field::Path("resourceVersionMatch"),
+                                        "resourceVersionMatch is forbidden unless resourceVersion is provided"));
     }
     if (!options.continue_token.empty()) {
-      causes.push_back(
-          field_forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
+      errors.push_back(field::forbidden(field::Path("resourceVersionMatch"),
+                                        "resourceVersionMatch is forbidden when continue is provided"));
     }
     if (match != "Exact" && match != "NotOlderThan") {
-      causes.push_back(field_not_supported("resourceVersionMatch", quote(match), {"Exact", "NotOlderThan", ""}));
+      errors.push_back(field::not_supported(field::Path("resourceVersionMatch"), match, kListMatches));
     }
     if (match == "Exact" && options.resource_version == "0") {
-      causes.push_back(field_forbidden("resourceVersionMatch",
-                                       "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+      errors.push_back(field::forbidden(field::Path("resourceVersionMatch"),
+                                        "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
     }
   }
   if (options.send_initial_events) {
-    causes.push_back(field_forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    errors.push_back(field::forbidden(field::Path("sendInitialEvents"), "sendInitialEvents is forbidden for list"));
   }
-  if (causes.empty()) return Result<void>();
-  return invalid("meta.k8s.io", "ListOptions", "", std::move(causes));
+  if (errors.empty()) return Result<void>();
+  return field::to_error("meta.k8s.io", "ListOptions", "", errors);
 }
 
 Result<void> validate_watch(const ReadOptions& options) {
-  std::vector<StatusCause> causes;
+  field::ErrorList errors;
   const std::string& match = options.resource_version_match;
   if (options.send_initial_events && match != "NotOlderThan") {
-    causes.push_back(field_forbidden("resourceVersionMatch",
-                                     "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+    errors.push_back(field::forbidden(field::Path("resourceVersionMatch"),
+                                      "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
   }
   if (!match.empty()) {
     if (!options.send_initial_events) {
-      causes.push_back(field_forbidden(
-          "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+      errors.push_back(
+          field::forbidden(field::Path("resourceVersionMatch"),
+                           "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
     }
     if (match != "NotOlderThan") {
-      causes.push_back(field_not_supported("resourceVersionMatch", quote(match), {"NotOlderThan"}));
+      errors.push_back(field::not_supported(field::Path("resourceVersionMatch"), match, kWatchMatches));
     }
     if (!options.continue_token.empty()) {
-      causes.push_back(
-          field_forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
+      errors.push_back(field::forbidden(field::Path("resourceVersionMatch"),
+                                        "resourceVersionMatch is forbidden when continue is provided"));
     }
   }
-  if (causes.empty()) return Result<void>();
-  return invalid("meta.k8s.io", "ListOptions", "", std::move(causes));
+  if (errors.empty()) return Result<void>();
+  return field::to_error("meta.k8s.io", "ListOptions", "", errors);
 }
 
 // Selector names of a served version that its storage version calls otherwise.

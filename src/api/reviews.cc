@@ -39,13 +39,13 @@ Result<void> check_attributes(const Kind& kind, const json::Value& document) {
   const bool path = document.at({"spec", "nonResourceAttributes"}) != nullptr;
   if (resource && path) {
     return invalid(kind, "",
-                   {field_invalid("spec.nonResourceAttributes", "{}",
-                                  "cannot be specified in combination with resourceAttributes")});
+                   {field::invalid(field::Path("spec.nonResourceAttributes"), json::Object(),
+                                   "cannot be specified in combination with resourceAttributes")});
   }
   if (!resource && !path) {
     return invalid(kind, "",
-                   {field_invalid("spec.resourceAttributes", "null",
-                                  "exactly one of nonResourceAttributes or resourceAttributes must be specified")});
+                   {field::invalid(field::Path("spec.resourceAttributes"), nullptr,
+                                   "exactly one of nonResourceAttributes or resourceAttributes must be specified")});
   }
   return Result<void>();
 }
@@ -72,14 +72,14 @@ Result<void> access_review(ServerParts&, const ApiRequest& request, json::Value&
   }
   if (user.name.empty() && user.groups.empty()) {
     return invalid(*request.kind, "",
-                   {field_invalid("spec.user", "\"\"", "at least one of user or group must be specified")});
+                   {field::invalid(field::Path("spec.user"), "", "at least one of user or group must be specified")});
   }
   if (request.kind->namespaced) {
     const std::string_view asked = text_at(document, {"spec", "resourceAttributes", "namespace"});
     if (asked != request.namespace_) {
-      return invalid(
-          *request.kind, "",
-          {field_invalid("spec.resourceAttributes.namespace", quote(asked), "must match metadata.namespace")});
+      return invalid(*request.kind, "",
+                     {field::invalid(field::Path("spec.resourceAttributes.namespace"), json::Value(asked),
+                                     "must match metadata.namespace")});
     }
   }
   // A group alone can hold access; a name is needed by none of the rules then.

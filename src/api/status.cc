@@ -64,48 +64,8 @@ Error no_such_path() {
   return Error(Code::kNotFound, "the server could not find the requested resource", StatusDetails());
 }
 
-Error invalid(std::string_view group, std::string_view kind, std::string_view name, std::vector<StatusCause> causes) {
-  StatusDetails details;
-  details.name = name;
-  details.group = group;
-  details.kind = kind;
-  // utilerrors.Aggregate: one error as it is, several in brackets, the same text once.
-  std::vector<std::string> texts;
-  for (const StatusCause& cause : causes) {
-    std::string text = cat(cause.field, ": ", cause.message);
-    bool seen = false;
-    for (const std::string& other : texts) seen = seen || other == text;
-    if (!seen) texts.push_back(std::move(text));
-  }
-  const std::string list = texts.size() == 1 ? texts[0] : cat("[", join(texts, ", "), "]");
-  details.causes = std::move(causes);
-  return Error(Code::kInvalid, cat(kind, group.empty() ? "" : ".", group, " ", quote(name), " is invalid: ", list),
-               std::move(details));
-}
-
-Error invalid(const Kind& kind, std::string_view name, std::vector<StatusCause> causes) {
-  return invalid(kind.group, kind.kind, name, std::move(causes));
-}
-
-StatusCause field_required(std::string field, std::string_view detail) {
-  return StatusCause{"FieldValueRequired",
-                     detail.empty() ? std::string("Required value") : cat("Required value: ", detail),
-                     std::move(field)};
-}
-
-StatusCause field_invalid(std::string field, std::string_view value, std::string_view detail) {
-  return StatusCause{"FieldValueInvalid", cat("Invalid value: ", value, ": ", detail), std::move(field)};
-}
-
-StatusCause field_forbidden(std::string field, std::string_view detail) {
-  return StatusCause{"FieldValueForbidden", cat("Forbidden: ", detail), std::move(field)};
-}
-
-StatusCause field_not_supported(std::string field, std::string_view value, const std::vector<std::string>& supported) {
-  std::vector<std::string> quoted;
-  for (const std::string& item : supported) quoted.push_back(quote(item));
-  return StatusCause{"FieldValueNotSupported",
-                     cat("Unsupported value: ", value, ": supported values: ", join(quoted, ", ")), std::move(field)};
+Error invalid(const Kind& kind, std::string_view name, const field::ErrorList& errors) {
+  return field::to_error(kind.group, kind.kind, name, errors);
 }
 
 Error too_large_revision(std::int64_t wanted, std::int64_t current) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "api/kind.h"
+#include "api/validation/field.h"
 #include "base/json.h"
 #include "base/result.h"
 
@@ -30,14 +31,8 @@ Error bad_request(std::string why);
 Error method_not_supported(const Kind& kind, std::string_view action);
 // 404 of a path that nothing serves.
 Error no_such_path();
-// 422 `Pod "x" is invalid: <causes>`; each cause's message is "<field>: <message>" in the text.
-Error invalid(std::string_view group, std::string_view kind, std::string_view name, std::vector<StatusCause> causes);
-Error invalid(const Kind& kind, std::string_view name, std::vector<StatusCause> causes);
-// Causes by upstream's field.Error constructors; `value` is printed as Go's %#v-like form that the caller chose.
-StatusCause field_required(std::string field, std::string_view detail);
-StatusCause field_invalid(std::string field, std::string_view value, std::string_view detail);
-StatusCause field_forbidden(std::string field, std::string_view detail);
-StatusCause field_not_supported(std::string field, std::string_view value, const std::vector<std::string>& supported);
+// 422 `Pod "x" is invalid: <errors>`. For what is no object of a kind: field::to_error.
+Error invalid(const Kind& kind, std::string_view name, const field::ErrorList& errors);
 // 504 with cause ResourceVersionTooLarge.
 Error too_large_revision(std::int64_t wanted, std::int64_t current);
 // 410 of a watch from a revision that is no longer kept.

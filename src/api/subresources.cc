@@ -9,7 +9,6 @@
 #include "api/reads.h"
 #include "api/selector.h"
 #include "api/status.h"
-#include "api/validate.h"
 #include "base/strings.h"
 
 namespace kayak::api {
@@ -69,16 +68,13 @@ Change scale_change(const ApiRequest& request, Change wanted_scale) {
                                                             std::vector<std::string>& warnings) -> Result<json::Value> {
     Result<json::Value> scale = wanted_scale(scale_of(old), warnings);
     if (!scale) return scale.error();
-    const std::string_view name = meta_text(*scale, "name");
-    if (name != request.name) {
-      return bad_request(
-          cat("the name of the object (", name, ") does not match the name on the URL (", request.name, ")"));
-    }
+    if (auto matched = match_url(request, *scale); !matched) return matched.error();
     const json::Value* replicas = scale->at({"spec", "replicas"});
     const std::int64_t count = replicas == nullptr ? 0 : replicas->int_or(0);
     if (count < 0) {
-      return invalid("autoscaling", "Scale", request.name,
-                     {field_invalid("spec.replicas", std::to_string(count), "must be greater than or equal to 0")});
+      return field::to_error(
+          "autoscaling", "Scale", request.name,
+          {field::invalid(field::Path("spec.replicas"), count, "must be greater than or equal to 0")});
     }
     json::Value workload = old;
     // The revision and uid that the client saw are the workload's: both are checked on it.
@@ -119,12 +115,14 @@ Result<Binding> read_binding(const ApiRequest& request, const json::Value& docum
   if (!own_namespace.empty() && own_namespace != request.namespace_) {
     return bad_request("the namespace of the provided object does not match the namespace sent on the request");
   }
-  std::vector<StatusCause> causes;
+  constexpr std::string_view kTargets[] = {"Node", "<empty>"};
+  field::ErrorList errors;
   const std::string_view kind = text_at(document, {"target", "kind"});
-  if (!kind.empty() && kind != "Node")
-    causes.push_back(field_not_supported("target.kind", quote(kind), {"Node", "<empty>"}));
-  if (binding.node.empty()) causes.push_back(field_required("target.name", ""));
-  if (!causes.empty()) return invalid("", "Binding", binding.pod, std::move(causes));
+  if (!kind.empty() && kind != "Node") {
+    errors.push_back(field::not_supported(field::Path("target.kind"), json::Value(kind), kTargets));
+  }
+  if (binding.node.empty()) errors.push_back(field::required(field::Path("target.name"), ""));
+  if (!errors.empty()) return field::to_error("", "Binding", binding.pod, errors);
   return binding;
 }
 

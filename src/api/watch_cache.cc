@@ -115,16 +115,32 @@ Result<void> WatchCache::take(const store::KeyValue& kv) {
 }
 
 Task<Result<void>> WatchCache::load(StopToken stop) {
+  // From a little in the past, so that clients' watches go on over a restart instead of listing everything again.
+  const store::Revision newest = store_.revision();
+  const store::Revision past = std::max(store_.compacted() + 1, newest - options_.resume_revisions);
+  Result<void> filled;
+  if (past < newest) filled = co_await fill(past, stop);
+  if (past < newest && filled) filled = co_await replay(newest, stop);
+  if (past >= newest || (!filled && filled.error().code() == Code::kExpired)) {
+    clear();
+    filled = co_await fill(0, stop);
+  }
+  if (!filled) co_return filled.error().while_doing("filling the watch cache");
+  loaded_ = true;
+  co_return Result<void>();
+}
+
+// The objects as they were at `revision` (0: as they are).
+Task<Result<void>> WatchCache::fill(store::Revision revision, StopToken stop) {
   store::RangeRequest request;
   request.key = kRegistry;
   request.range_end = kRegistryEnd;
   request.limit = kLoadPage;
-  store::Revision at = 0;
+  request.revision = revision;
   for (;;) {
     auto page = co_await store_.range(request, stop);
-    if (!page) co_return page.error().while_doing("filling the watch cache");
-    if (at == 0) at = page->revision;
-    request.revision = at;
+    if (!page) co_return page.error();
+    if (request.revision == 0) request.revision = page->revision;
     for (const store::KeyValue& kv : page->kvs) {
       if (auto taken = take(kv); !taken)
         context_.log.error("unreadable object left out", {{"error", taken.error().message()}});
@@ -134,24 +150,51 @@ Task<Result<void>> WatchCache::load(StopToken stop) {
     co_await context_.loop.yield();
   }
   for (const auto& state : states_) {
-    state->evicted_through = at;
-    state->last_change = at;
+    state->evicted_through = request.revision;
+    state->last_change = request.revision;
   }
   for (const Observer& observer : observers_) {
     for (const auto& state : states_) {
       for (const ObjectRef& object : state->objects) observer(*state->kind, nullptr, object);
     }
   }
-  advance(at);
+  advance(request.revision);
   co_return Result<void>();
 }
 
-// Everything anew: watches end and their clients list again.
-Task<Result<void>> WatchCache::reload(StopToken stop) {
+// What happened since, up to `newest`.
+Task<Result<void>> WatchCache::replay(store::Revision newest, StopToken stop) {
+  auto watch = watch_store();
+  if (!watch) co_return watch.error();
+  while (revision_ < newest) {
+    auto batches = co_await (*watch)->next(stop);
+    if (!batches) co_return batches.error();
+    co_await apply_all(*batches);
+  }
+  co_return Result<void>();
+}
+
+Result<std::unique_ptr<store::Watch>> WatchCache::watch_store() {
+  // Every key, not only ours: so every revision of the store arrives here and wait_until() always ends.
+  store::WatchRequest request;
+  request.key = std::string(1, '\0');
+  request.range_end = std::string(1, '\0');
+  request.start_revision = revision_ + 1;
+  request.previous = false;  // the cache has it
+  return store_.watch(std::move(request));
+}
+
+Task<void> WatchCache::apply_all(const std::vector<store::WatchBatch>& batches) {
+  std::size_t applied = 0;
+  for (const store::WatchBatch& batch : batches) {
+    apply(batch);
+    if (++applied % kBatchesPerTurn == 0) co_await context_.loop.yield();
+  }
+  trim_history();
+}
+
+void WatchCache::clear() {
   for (const auto& state : states_) {
-    for (auto& [bucket, watches] : state->buckets) {
-      for (CacheWatch* watch : watches) watch->fail(too_old_revision(revision_, store_.revision()));
-    }
     for (const Observer& observer : observers_) {
       for (const ObjectRef& object : state->objects) observer(*state->kind, object, nullptr);
     }
@@ -161,7 +204,21 @@ Task<Result<void>> WatchCache::reload(StopToken stop) {
   }
   history_order_.clear();
   history_bytes_ = 0;
-  co_return co_await load(stop);
+}
+
+// Everything anew: watches end and their clients list again.
+Task<Result<void>> WatchCache::reload(StopToken stop) {
+  for (const auto& state : states_) {
+    for (auto& [bucket, watches] : state->buckets) {
+      for (CacheWatch* watch : watches) watch->fail(too_old_revision(revision_, store_.revision()));
+    }
+  }
+  clear();
+  // Half a list would look like many deletions: nobody reads meanwhile.
+  loaded_ = false;
+  Result<void> filled = co_await fill(0, stop);
+  loaded_ = filled.ok();
+  co_return filled;
 }
 
 Task<Result<void>> WatchCache::follow(StopToken stop) {
@@ -169,13 +226,7 @@ Task<Result<void>> WatchCache::follow(StopToken stop) {
   std::unique_ptr<store::Watch> watch;
   for (;;) {
     if (!watch) {
-      // Every key, not only ours: so every revision of the store arrives here and wait_until() always ends.
-      store::WatchRequest request;
-      request.key = std::string(1, '\0');
-      request.range_end = std::string(1, '\0');
-      request.start_revision = revision_ + 1;
-      request.previous = false;  // the cache has it
-      auto opened = store_.watch(std::move(request));
+      auto opened = watch_store();
       if (opened) watch = std::move(*opened);
       if (!opened && opened.error().code() != Code::kExpired) {
         co_return opened.error().while_doing("following the store");
@@ -190,12 +241,7 @@ Task<Result<void>> WatchCache::follow(StopToken stop) {
       continue;
     }
     if (!batches) co_return batches.error();
-    std::size_t applied = 0;
-    for (const store::WatchBatch& batch : *batches) {
-      apply(batch);
-      if (++applied % kBatchesPerTurn == 0) co_await context_.loop.yield();
-    }
-    trim_history();
+    co_await apply_all(*batches);
   }
 }
 

@@ -84,20 +84,23 @@ class WatchCache {
     Duration bookmark_period = std::chrono::minutes(1);
     std::size_t watch_queue_events = 10'000;
     std::size_t watch_queue_bytes = 8 * 1024 * 1024;
+    // So many revisions before the newest are read as history at the start: what a watch may have missed.
+    store::Revision resume_revisions = 1000;
   };
   WatchCache(Context context, store::Store& store, Options options);
   ~WatchCache();
   WatchCache(const WatchCache&) = delete;
   WatchCache& operator=(const WatchCache&) = delete;
 
-  // Reads everything there is. Errors: Corrupt (with the key), Unavailable, Cancelled.
+  // Reads everything there is, and the store's recent history. Errors: Unavailable, Cancelled.
   Task<Result<void>> load(StopToken stop);
   // Follows the store until `stop`; loads again when it fell behind the store's history.
   Task<Result<void>> follow(StopToken stop);
   // Ends all watches with Unavailable, now and in future: the server stops.
   void end_watches();
 
-  bool loaded() const { return revision_ > 0; }
+  // Not before the load ended: what is read then is never older than what was read before a restart.
+  bool loaded() const { return loaded_; }
   // The store's revision that the cache shows. Never goes back.
   store::Revision revision() const { return revision_; }
   // Errors: Cancelled.
@@ -132,7 +135,12 @@ class WatchCache {
   struct KindState;
   KindState* state_of(const Kind& kind) const;
   KindState* state_of_key(std::string_view key, std::string_view* suffix) const;
+  Task<Result<void>> fill(store::Revision revision, StopToken stop);
+  Task<Result<void>> replay(store::Revision newest, StopToken stop);
   Task<Result<void>> reload(StopToken stop);
+  Result<std::unique_ptr<store::Watch>> watch_store();
+  Task<void> apply_all(const std::vector<store::WatchBatch>& batches);
+  void clear();
   Result<void> take(const store::KeyValue& kv);
   void apply(const store::WatchBatch& batch);
   void apply_event(const store::WatchEvent& event);
@@ -154,6 +162,7 @@ class WatchCache {
   std::size_t history_bytes_ = 0;
   std::vector<Observer> observers_;
   Loop::Timer bookmark_timer_;
+  bool loaded_ = false;
   bool ended_ = false;
 };
 

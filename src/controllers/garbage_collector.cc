@@ -118,8 +118,8 @@ class GarbageCollector final : public Controller {
                            {"dependent", cat(node.namespace_, "/", node.name)}});
         co_return Result<void>();
       }
-      Result<api::ObjectRef> live =
-          co_await client_.get(*kind, kind->namespaced ? node.namespace_ : std::string(), owner.name, stop);
+      const std::string ns = kind->namespaced ? node.namespace_ : std::string();
+      Result<api::ObjectRef> live = co_await client_.get(*kind, ns, owner.name, stop);
       if (live && (*live)->uid() == owner.uid) {
         graph_.put(GcGraph::node_of(*live));  // the informer lags
         continue;

@@ -166,7 +166,8 @@ Task<bool> Http1Connection::read_some() {
   }
   constexpr std::size_t kHint = 8 * 1024;
   const bool body_comes = phase_ == Phase::kAnswering && decoder_.remaining() > kHint;
-  auto got = co_await stream_->read(input_.room(std::max(max, kReadAhead), body_comes ? kReadAhead : kHint));
+  const std::size_t hint = body_comes ? kReadAhead : kHint;
+  auto got = co_await stream_->read(input_.room(std::max(max, kReadAhead), hint));
   if (!got || *got == 0) co_return false;
   input_.commit(*got);
   co_return true;
@@ -334,7 +335,8 @@ Task<void> Http1Connection::conclude() {
   if (phase_ == Phase::kHandedOver || phase_ == Phase::kClosed) co_return;
   if (!responded_) {
     const int status = body_failure_ ? status_of(*body_failure_) : 500;
-    co_await send_plain(status, body_failure_ ? std::string_view(body_failure_->message()) : "no answer was made");
+    const std::string_view why = body_failure_ ? std::string_view(body_failure_->message()) : "no answer was made";
+    co_await send_plain(status, why);
   }
   if (broken_ || !finished_) {
     close();
@@ -380,6 +382,8 @@ Task<void> Http1Connection::refuse(int status, std::string_view reason) {
 Task<void> Http1Connection::end_connection(bool linger) {
   if (phase_ == Phase::kClosed) co_return;
   phase_ = Phase::kLingering;
+  // A full buffer would leave no room to read into. What a read that runs now still brings is dropped as it comes.
+  if (!reading_) input_.consume(input_.size());
   timer_.set(kPhaseTimer, kLinger);
   auto shut = co_await stream_->shutdown();
   if (!shut || !linger || end_of_input_) close();

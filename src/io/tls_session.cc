@@ -264,6 +264,7 @@ int TlsSession::on_receive(void* self, unsigned char* data, std::size_t length) 
 }
 
 Result<std::optional<std::size_t>> TlsSession::try_read(std::span<char> buffer) {
+  ASSERT(!buffer.empty());  // mbedTLS would answer 0 without end
   if (broken_) return Error(Code::kIo, "the TLS session failed before");
   for (;;) {
     if (end_ && input_used_ == input_.size()) return std::optional<std::size_t>(0);

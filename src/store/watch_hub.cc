@@ -278,6 +278,7 @@ Result<std::unique_ptr<Watch>> WatchHub::add(WatchRequest request) {
 
 void WatchHub::publish(const Applied& applied) {
   State& state = *state_;
+  if (state.source == nullptr) return;  // closed, while accepted writes are finished
   const Revision revision = applied.entry->revision;
   const Revision first = state.source->history().first();
   // What the history has dropped is also dropped here, when the group next matches: its queue stays as short.

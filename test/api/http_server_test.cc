@@ -260,9 +260,22 @@ Task<Result<void>> refused_bodies(ApiFixture& f) {
     std::string message;  // beginning
   };
   const std::string deep(3000, '[');
+  std::string bracket_hex;
+  for (int i = 0; i < 30; ++i) bracket_hex += "5b";
   const std::vector<Row> rows = {
-      {"POST", base, "application/json", "{", 400, "couldn't get version/kind; json parse error:"},
-      {"POST", base, "application/json", deep, 400, "couldn't get version/kind; json parse error:"},
+      {"POST", base, "application/json", "{", 400,
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+       "unexpected end of JSON input ({)"},
+      {"POST", base, "application/yaml", "a: [", 400,
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; yaml parse "
+       "error: "},
+      {"POST", base, "application/json", "", 400,
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+       "unexpected end of JSON input (<empty>)"},
+      {"POST", base, "application/json", deep, 400,
+       "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+       "JSON document is nested deeper than 256 levels, at byte 256 (" +
+           bracket_hex + " ...)"},
       {"POST", base, "application/json", "[]", 400, "the object provided is unrecognized (must be of type ConfigMap)"},
       {"POST", base, "text/plain", "{}", 415,
        "the body of the request was in an unknown format - accepted media types include: application/json, "
@@ -283,7 +296,26 @@ Task<Result<void>> refused_bodies(ApiFixture& f) {
       {"PATCH", base + "/a?force=false", "application/merge-patch+json", "{}", 422,
        "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"},
       {"PATCH", base + "/a", "application/json-patch+json", "{}", 400, ""},
-      {"PATCH", base + "/a", "application/merge-patch+json", "7", 400, "a merge patch must be an object"},
+      {"PATCH", base + "/a", "application/merge-patch+json", "7", 400,
+       "error decoding patch: json: cannot unmarshal number into Go value of type map[string]interface {}"},
+      {"PATCH", base + "/a", "application/merge-patch+json", "{", 400,
+       "error decoding patch: unexpected end of JSON input"},
+      {"PATCH", base + "/a", "application/strategic-merge-patch+json", "[]", 400,
+       "json: cannot unmarshal array into Go value of type map[string]interface {}"},
+      {"PATCH", base + "/a", "application/json-patch+json", R"([{"op":"test","path":"/data/k","value":"w"}])", 422,
+       "the server rejected our request due to an error in our request"},
+      {"PATCH", base + "/a", "application/merge-patch+json", R"({"data":[]})", 422,
+       " \"\" is invalid: patch: Invalid value: \"{\\\"data\\\":[]}\": json: cannot unmarshal array"},
+      {"PATCH", base + "/a", "application/merge-patch+json", R"({"metadata":{"name":"b"}})", 400,
+       "the name of the object (b) does not match the name on the URL (a)"},
+      {"PATCH", base + "/a", "application/merge-patch+json", R"({"metadata":{"namespace":"b"}})", 400,
+       "the namespace of the provided object does not match the namespace sent on the request"},
+      {"PATCH", base + "/a", "application/merge-patch+json", R"({"metadata":{"name":null}})", 400,
+       "the name of the object (a based on URL) was undeterminable: name must be provided"},
+      {"PUT", base + "/a", "application/json", R"({"metadata":{"name":"b"}})", 400,
+       "the name of the object (b) does not match the name on the URL (a)"},
+      {"PUT", base + "/a", "application/json", R"({"metadata":{"name":"a","namespace":"b"}})", 400,
+       "the namespace of the object (b) does not match the namespace on the request (default)"},
       {"PATCH", base + "/a?fieldValidation=Strict", "application/merge-patch+json", R"({"dta":{"a":"b"}})", 422,
        " \"\" is invalid: patch: Invalid value: \"{\\\"dta\\\":{\\\"a\\\":\\\"b\\\"}}\": strict decoding error: "
        "unknown field \"dta\""},

@@ -182,7 +182,7 @@ TEST_CASE("query parameters") {
            Row{Verb::kCreate,
                {{"dryRun", "some"}},
                Code::kInvalid,
-               "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: []string{\"some\"}: supported "
+               "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"some\"]: supported "
                "values: \"All\""},
            Row{Verb::kUpdate,
                {{"fieldValidation", "x"}},

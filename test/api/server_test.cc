@@ -266,7 +266,7 @@ Task<Result<void>> refused_updates(ApiFixture& f) {
   CHECK(created->status == 201);
   auto unconditional = co_await f.call(update_request(f, lease, "default", "l", body(R"({"metadata":{"name":"l"}})")));
   CHECK_REFUSED(unconditional, Code::kInvalid,
-                "Lease.coordination.k8s.io \"l\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be "
+                "Lease.coordination.k8s.io \"l\" is invalid: metadata.resourceVersion: Invalid value: 0: must be "
                 "specified for an update");
   co_return Result<void>();
 }
@@ -743,8 +743,8 @@ Task<Result<void>> services(ApiFixture& f) {
   };
   auto taken = co_await f.call(body("t", cat(R"({"ports":[{"port":80}],"clusterIP":")", address, R"("})")));
   CHECK_REFUSED(taken, Code::kInvalid,
-                cat("Service \"t\" is invalid: spec.clusterIPs: Invalid value: []string{\"", address,
-                    "\"}: failed to allocate IP ", address, ": provided IP is already allocated"));
+                cat("Service \"t\" is invalid: spec.clusterIPs: Invalid value: [\"", address,
+                    "\"]: failed to allocate IP ", address, ": provided IP is already allocated"));
   auto port_taken =
       co_await f.call(body("t", cat(R"({"type":"NodePort","ports":[{"port":80,"nodePort":)", port, "}]}")));
   CHECK_REFUSED(port_taken, Code::kInvalid,

@@ -317,6 +317,48 @@ Task<Result<void>> fills_again_after_compaction(Rig& rig) {
   co_return Result<void>();
 }
 
+// A second cache on the same store is what a restart makes.
+Task<std::vector<std::string>> events_after_restart(Rig* rig, store::Revision after, WatchCache::Options options) {
+  WatchCache cache(rig->context, rig->store, options);
+  CHECK_FALSE(cache.loaded());
+  auto loaded = co_await cache.load(StopToken());
+  CHECK(loaded.ok());
+  CHECK(cache.loaded());
+  CHECK(cache.revision() == rig->store.revision());
+  CHECK(names(cache, ObjectFilter()) == names(rig->cache, ObjectFilter()));
+  CacheWatchOptions watch_options;
+  watch_options.after = after;
+  watch_options.timeout = 1ms;
+  auto watch = cache.watch(kinds::pods(), watch_options);
+  if (!watch) co_return std::vector<std::string>{watch.error().message()};
+  co_return co_await take(**watch, 100);
+}
+
+Task<Result<void>> history_lasts_over_a_restart(Rig& rig) {
+  const auto r1 = co_await rig.put("d", "a", "n1");
+  const auto r2 = co_await rig.put("d", "b", "n1");
+  const auto r3 = co_await rig.put("d", "a", "n2");
+  const auto r4 = co_await rig.remove("d", "b");
+  auto current = co_await rig.cache.wait_current(StopToken());
+  CHECK(current.ok());
+  using Lines = std::vector<std::string>;
+  WatchCache::Options options;
+  Lines got = co_await events_after_restart(&rig, r1, options);
+  CHECK(got == Lines{cat("ADDED d/b@", r2), cat("MODIFIED d/a@", r3), cat("DELETED d/b@", r4), "end"});
+  got = co_await events_after_restart(&rig, r4, options);
+  CHECK(got == Lines{"end"});
+  options.resume_revisions = 2;
+  got = co_await events_after_restart(&rig, r2, options);
+  CHECK(got == Lines{cat("MODIFIED d/a@", r3), cat("DELETED d/b@", r4), "end"});
+  got = co_await events_after_restart(&rig, r1, options);
+  CHECK(got == Lines{cat("too old resource version: ", r1, " (", r2, ")")});
+  auto compacted = co_await rig.store.compact(r3, StopToken());
+  CHECK(compacted.ok());
+  got = co_await events_after_restart(&rig, r3, WatchCache::Options());
+  CHECK(got == Lines{cat("too old resource version: ", r3, " (", r4, ")")});
+  co_return Result<void>();
+}
+
 Task<Result<void>> foreign_keys(Rig& rig) {
   store::TxnRequest txn;
   store::Op op;
@@ -362,6 +404,7 @@ TEST_CASE("a watch too slow for its events ends") {
 TEST_CASE("a cache that fell behind the store's history fills itself again") {
   Rig().run(fills_again_after_compaction);
 }
+TEST_CASE("watches go on over a restart") { Rig().run(history_lasts_over_a_restart); }
 TEST_CASE("keys of others and unreadable values do no harm") { Rig().run(foreign_keys); }
 
 TEST_CASE("keys order by namespace and name as one text") {

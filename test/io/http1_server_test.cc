@@ -209,6 +209,19 @@ TEST_CASE("http1: bodies beyond the limit are refused without being read") {
   sender.join();
 }
 
+TEST_CASE("http1: a body that filled the read-ahead and that nobody read is dropped") {
+  TestServer server;
+  RawClient client(server.port());
+  // The handler sleeps meanwhile: the server has read as far as it does by itself when the answer ends the connection.
+  client.send("POST /sleep?200 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n");
+  client.send(std::string(1024 * 1024, 'x'));
+  const std::string response = client.read_to_end();
+  CHECK(status_of(response) == 200);
+  RawClient other(server.port());
+  other.send(get("/hello"));
+  CHECK(body_of(read_response(other)) == "hello");
+}
+
 TEST_CASE("http1: slow clients run into their limits") {
   HttpLimits limits;
   limits.header_timeout = 100ms;

@@ -21,10 +21,12 @@ TEXT
 
 jobs() { nproc; }
 
+# build [PRESET [TARGET...]]
 build() {
   local preset="${1:-release}"
+  [ $# -gt 0 ] && shift
   [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset" >/dev/null
-  cmake --build "build/$preset" -j "$(jobs)"
+  cmake --build "build/$preset" -j "$(jobs)" ${1:+--target "$@"}
 }
 
 command="${1:-help}"
@@ -35,7 +37,7 @@ case "$command" in
   test) build release; exec bash "$here/test.sh" "$@" ;;
   lint) exec bash "$here/lint.sh" "$@" ;;
   run) build release; exec bash "$here/run.sh" "$@" ;;
-  bench) build release; exec bash "$here/bench.sh" "$@" ;;
+  bench) build release kayak kayak_bench; exec bash "$here/bench.sh" "$@" ;;
   fuzz) build fuzz; exec bash "$here/fuzz.sh" "$@" ;;
   help | -h | --help) usage ;;
   *) echo "./dev: unknown command '$command'" >&2; usage >&2; exit 2 ;;

@@ -65,7 +65,8 @@ Result<void> spread_archive(const std::string& path, const std::string& folder) 
                                    : name.substr(0, name.rfind('/') == std::string::npos ? 0 : name.rfind('/') + 1);
       // "../<id>/layer.tar" of old archives: resolved by name, never by following a link on disk.
       std::string resolved;
-      for (std::string_view part : split(cat(base, link), '/')) {
+      const std::string path_of_link = cat(base, link);
+      for (std::string_view part : split(path_of_link, '/')) {
         if (part == "..") {
           resolved = resolved.find('/') == std::string::npos ? "" : resolved.substr(0, resolved.rfind('/'));
         } else if (!part.empty() && part != ".") {

@@ -87,7 +87,8 @@ Task<Result<void>> NodeKeeper::renew_leases(StopToken stop) {
       context_.log.warn("cannot renew the node's lease, trying again",
                         {{"node", config_.name}, {"error", renewed.error().message()}});
     }
-    Result<void> slept = co_await context_.loop.sleep(renewed ? kLeasePeriod : Duration(1s), stop);
+    const Duration pause = renewed ? Duration(kLeasePeriod) : Duration(1s);
+    Result<void> slept = co_await context_.loop.sleep(pause, stop);
     if (!slept) break;
   }
   co_return Result<void>();

@@ -181,8 +181,8 @@ Task<Result<EnvInputs>> PodWorker::env_inputs(std::string container, StopToken s
   if (spec) references = env_references(*spec);
   for (const EnvReference& reference : references) {
     const bool secret = reference.kind == EnvReference::Kind::kSecret;
-    Result<api::ObjectRef> object = co_await deps_.client.get(
-        secret ? api::kinds::secrets() : api::kinds::config_maps(), namespace_, reference.name, stop);
+    const api::Kind& kind = secret ? api::kinds::secrets() : api::kinds::config_maps();
+    Result<api::ObjectRef> object = co_await deps_.client.get(kind, namespace_, reference.name, stop);
     if (object) {
       (secret ? inputs.secrets : inputs.config_maps)[cat(namespace_, "/", reference.name)] = (*object)->document();
     } else if (object.error().code() != Code::kNotFound) {

@@ -333,7 +333,7 @@ HostFacts read_host_facts(const Cgroups& cgroups, const RuntimeOptions& options)
   }
   const Result<std::string> status = read_file("/proc/self/status", 64 << 10);
   std::uint64_t bounding = 0;
-  for (const std::string_view line : split(status ? *status : std::string(), '\n')) {
+  for (const std::string_view line : split(status ? std::string_view(*status) : std::string_view(), '\n')) {
     if (line.substr(0, 7) != "CapBnd:") continue;
     for (const char c : trim(line.substr(7)))
       bounding = bounding << 4 | static_cast<std::uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);

@@ -148,9 +148,9 @@ struct Taken {
   }
 };
 
-Error refused(const WriteContext& context, const json::Value& service, std::string field, const std::string& value,
+Error refused(const WriteContext& context, const json::Value& service, std::string_view field, const json::Value& value,
               const Error& why) {
-  return invalid(context.kind, meta_text(service, "name"), {field_invalid(std::move(field), value, why.message())});
+  return invalid(context.kind, meta_text(service, "name"), {field::invalid(field::Path(field), value, why.message())});
 }
 
 Result<void> take_address(const WriteContext& context, json::Value& service, const json::Value* old, Taken& taken) {
@@ -164,12 +164,12 @@ Result<void> take_address(const WriteContext& context, json::Value& service, con
   const std::string address(spec_text(service, "clusterIP"));
   if (address.empty()) {
     Result<std::string> found = taken.books.find_address(taken.owner);
-    if (!found) return refused(context, service, "spec.clusterIPs", "[]string(nil)", found.error());
+    if (!found) return refused(context, service, "spec.clusterIPs", nullptr, found.error());
     taken.addresses.push_back(*found);
     spec["clusterIP"] = *found;
   } else if (address != "None" && (old == nullptr || spec_text(*old, "clusterIP") != address)) {
     if (auto took = taken.books.take_address(taken.owner, address); !took) {
-      return refused(context, service, "spec.clusterIPs", cat("[]string{", quote(address), "}"), took.error());
+      return refused(context, service, "spec.clusterIPs", json::Array{json::Value(address)}, took.error());
     }
     taken.addresses.push_back(address);
   }
@@ -198,7 +198,7 @@ Result<void> take_ports(const WriteContext& context, json::Value& service, const
           const bool again = std::count(taken.ports.begin(), taken.ports.end(), number) != 0;  // another protocol's
           if (before.count(number) != 0 || again) continue;
           if (auto took = taken.books.take_port(taken.owner, static_cast<int>(number)); !took) {
-            return refused(context, service, field, std::to_string(number), took.error());
+            return refused(context, service, field, number, took.error());
           }
           taken.ports.push_back(static_cast<int>(number));
           continue;
@@ -208,7 +208,7 @@ Result<void> take_ports(const WriteContext& context, json::Value& service, const
           continue;
         }
         Result<int> found = taken.books.find_port(taken.owner, cat(text_at(port, {"name"}), "/", service_port));
-        if (!found) return refused(context, service, field, "0", found.error());
+        if (!found) return refused(context, service, field, 0, found.error());
         taken.ports.push_back(*found);
         by_port.emplace(service_port, *found);
         port["nodePort"] = *found;
@@ -219,12 +219,12 @@ Result<void> take_ports(const WriteContext& context, json::Value& service, const
   const std::int64_t wanted = spec_int(service, "healthCheckNodePort");
   if (wanted == 0) {
     Result<int> found = taken.books.find_port(taken.owner, "healthCheck");
-    if (!found) return refused(context, service, "spec.healthCheckNodePort", "0", found.error());
+    if (!found) return refused(context, service, "spec.healthCheckNodePort", 0, found.error());
     taken.ports.push_back(*found);
     service["spec"]["healthCheckNodePort"] = *found;
   } else if (old == nullptr || spec_int(*old, "healthCheckNodePort") != wanted) {
     if (auto took = taken.books.take_port(taken.owner, static_cast<int>(wanted)); !took) {
-      return refused(context, service, "spec.healthCheckNodePort", std::to_string(wanted), took.error());
+      return refused(context, service, "spec.healthCheckNodePort", wanted, took.error());
     }
     taken.ports.push_back(static_cast<int>(wanted));
   }

@@ -33,7 +33,7 @@ std::string shown(const json::Value& value) {
 }
 
 Error make(ErrorType type, const Path& path, std::string bad_value, std::string_view detail) {
-  return Error{type, path.text().empty() ? "<nil>" : path.text(), std::move(bad_value), std::string(detail)};
+  return Error{type, path.is_nil() ? "<nil>" : path.text(), std::move(bad_value), std::string(detail)};
 }
 
 }  // namespace

@@ -19,14 +19,16 @@ namespace kayak::api::field {
 class Path {
  public:
   Path() = default;  // of the object itself: messages call it "<nil>", as upstream
-  explicit Path(std::string_view name) : text_(name) {}
+  explicit Path(std::string_view name) : text_(name), named_(true) {}  // "" is a place too: messages start with ": "
   Path child(std::string_view name) const;
   Path index(std::size_t i) const;
   Path key(std::string_view key) const;
   const std::string& text() const { return text_; }
+  bool is_nil() const { return !named_ && text_.empty(); }
 
  private:
   std::string text_;
+  bool named_ = false;
 };
 
 enum class ErrorType : std::uint8_t {

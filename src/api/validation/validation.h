@@ -1,8 +1,7 @@
-// validation.h: the rules that an object must keep, a row per kind and subresource; the files beside it hold the rules, one
-// per kind group (validate_pods.cc, validate_workloads.cc, ...).
-// Values in, errors out: nothing here reads the store or a clock. Objects are in their storage version, defaulted and
-// canonical, with their system metadata filled in.
-// Source: kubernetes pkg/apis/*/validation and apimachinery pkg/api/validation (v1.36): messages are theirs.
+// validation.h: the rules that an object must keep, a row per kind and subresource; the files beside it hold the rules,
+// one per kind group (validate_pods.cc, validate_workloads.cc, ...). Values in, errors out: nothing here reads the
+// store or a clock. Objects are in their storage version, defaulted and canonical, with their system metadata filled
+// in. Source: kubernetes pkg/apis/*/validation and apimachinery pkg/api/validation (v1.36): messages are theirs.
 #pragma once
 
 #include <string_view>
@@ -32,9 +31,9 @@ struct Row {
 std::vector<Row> pod_rows();       // validate_pods.cc: pods, podtemplates, replicationcontrollers
 std::vector<Row> core_rows();      // validate_core.cc: the rest of the core group, and events.k8s.io
 std::vector<Row> workload_rows();  // validate_workloads.cc: apps, batch, autoscaling, policy
-std::vector<Row> cluster_rows();   // validate_cluster.cc: networking, discovery, storage, scheduling, coordination, node
-std::vector<Row> access_rows();    // validate_access.cc: rbac, certificates, admissionregistration, apiextensions,
-                                   // apiregistration, flowcontrol, resource
+std::vector<Row> cluster_rows();  // validate_cluster.cc: networking, discovery, storage, scheduling, coordination, node
+std::vector<Row> access_rows();   // validate_access.cc: rbac, certificates, admissionregistration, apiextensions,
+                                  // apiregistration, flowcontrol, resource
 
 // Everything wrong with a new or a changed object: metadata by the common rules, then the kind's row. Warnings as
 // upstream's strategies give them (pod template fields and the like) are added to `warnings`.
@@ -55,7 +54,8 @@ void validate_label_selector(const json::Value* selector, const field::Path& pat
 // `value` as a whole number: "must be greater than or equal to 0".
 void validate_non_negative(const json::Value* value, const field::Path& path, field::ErrorList& errors);
 // "field is immutable" when they differ.
-void validate_immutable(const json::Value* value, const json::Value* old, const field::Path& path, field::ErrorList& errors);
+void validate_immutable(const json::Value* value, const json::Value* old, const field::Path& path,
+                        field::ErrorList& errors);
 // A pod template: its metadata and spec. validate_pods.cc.
 void validate_pod_template_spec(const json::Value& pod_template, const field::Path& path, field::ErrorList& errors);
 void validate_pod_spec(const json::Value& spec, const json::Value* pod_meta, const field::Path& path,

@@ -1,0 +1,64 @@
+// main.cc: kayak_bench VERB [--name value ...]: one measurement, its figures on standard output. tools/dev/bench.sh
+// calls it verb by verb and adds what needs a shell.
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/strings.h"
+#include "bench/bench.h"
+
+namespace kayak::bench {
+
+namespace {
+
+struct Verb {
+  std::string_view name, help;
+  Task<Result<void>> (*measure)(Context, Options);
+};
+constexpr Verb kVerbs[] = {
+    {"boot", "--kayak PROGRAM --dir DIR --port PORT --runs N: exec to /readyz", measure_boot},
+    {"api", "--kubeconfig FILE --pid SERVER --ms MS --rounds N: requests over TLS", measure_api},
+    {"apply", "--kubeconfig FILE --deployment NAME --replicas N -- COMMAND: COMMAND to available", measure_apply},
+    {"store", "--dir DIR --ms MS --rounds N: durable puts on the store's interface", measure_store},
+    {"etcd", "--port PORT --pid SERVER --ms MS --rounds N: puts through etcd's JSON gateway", measure_etcd},
+    {"memory", "--pid SERVER --label TEXT: PSS and RSS of the server's process tree", measure_memory},
+    {"activity", "--pid SERVER --seconds S: what an idle server does in a minute", measure_activity},
+};
+
+int usage() {
+  std::fputs("usage: kayak_bench VERB [--name value ...]\n", stderr);
+  for (const Verb& verb : kVerbs) std::fputs(cat("  ", verb.name, " ", verb.help, "\n").c_str(), stderr);
+  return 2;
+}
+
+}  // namespace
+
+int run(const std::vector<std::string>& args) {
+  if (args.empty()) return usage();
+  for (const Verb& verb : kVerbs) {
+    if (verb.name != args.front()) continue;
+    Result<Options> options = Options::parse(std::vector<std::string>(args.begin() + 1, args.end()));
+    if (!options) {
+      std::fprintf(stderr, "kayak_bench: %s\n", options.error().message().c_str());
+      return 2;
+    }
+    SystemClock clock;
+    SystemRandom random;
+    Metrics metrics;
+    Loop loop;
+    const Context context{loop, clock, random, Log::to_fd(2, LogLevel::kWarn), metrics};
+    const Result<void> result = loop.run(verb.measure(context, std::move(*options)));
+    if (result) return 0;
+    std::fprintf(stderr, "kayak_bench %s: %s\n", args.front().c_str(), result.error().message().c_str());
+    return 1;
+  }
+  return usage();
+}
+
+}  // namespace kayak::bench
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  return kayak::bench::run(std::vector<std::string>(argv + 1, argv + argc));
+}
