@@ -38,7 +38,7 @@ check_output() {
   shift 2
   checks=$((checks + 1))
   out="$("$@" 2>&1)" || true
-  if printf '%s' "$out" | grep -qE -- "$regex"; then
+  if printf '%s\n' "$out" | grep -qE -- "$regex"; then
     echo "ok   $what"
   else
     failures=$((failures + 1))
