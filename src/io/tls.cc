@@ -220,7 +220,7 @@ Task<Result<void>> Handshake::receive(StopToken stop) {
     const Records records = scan_records(input);
     if (!records.possible) {
       if (total == input.size() && looks_like_http(input)) {
-        co_await send(kPlainHttpAnswer, stop);
+        static_cast<void>(co_await send(kPlainHttpAnswer, stop));  // a courtesy: it may be gone already
         co_return Error(Code::kInvalid, "client sent an HTTP request to an HTTPS server");
       }
       co_return Error(Code::kInvalid, "tls: first record does not look like a TLS handshake");

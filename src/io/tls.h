@@ -48,6 +48,9 @@ Result<std::string> issue_certificate_pem(Random& random, const CertificateReque
                                           std::string_view issuer_certificate_pem, std::string_view issuer_key_pem);
 // The first certificate of `pem`. Errors: Invalid, TooLarge.
 Result<CertificateInfo> parse_certificate_pem(std::string_view pem);
+// Whether `der` is a PKCS #10 request signed by the key that it asks a certificate for (RSA or ECDSA). Takes
+// milliseconds. Errors: Invalid.
+Result<void> verify_certificate_request(std::string_view der);
 // Whether a server that shows `certificate` is `name`: an IP address against iPAddress SANs, a DNS name against
 // dNSName SANs (left-most-label wildcards alone), never the common name. Errors: Unauthorized, in Go's words.
 Result<void> check_server_name(const CertificateInfo& certificate, std::string_view dns_name_or_ip);

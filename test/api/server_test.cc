@@ -794,7 +794,7 @@ Task<Result<void>> two_versions(ApiFixture& f) {
   const Kind* v2 = find_kind("autoscaling", "v2", "horizontalpodautoscalers");
   auto made = co_await f.call(create_request(
       f, *v1, "default",
-      R"({"metadata":{"name":"h"},"spec":{"scaleTargetRef":{"kind":"Deployment","name":"w"},"maxReplicas":4,"targetCPUUtilizationPercentage":60}})"));
+      R"({"metadata":{"name":"h"},"spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"w"},"maxReplicas":4,"targetCPUUtilizationPercentage":60}})"));
   REQUIRE_OK(made);
   CHECK(&made->object->kind() == v2);
   auto got = co_await f.call(f.request(Verb::kGet, *v2, "default", "h"));

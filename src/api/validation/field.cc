@@ -33,7 +33,7 @@ std::string shown(const json::Value& value) {
 }
 
 Error make(ErrorType type, const Path& path, std::string bad_value, std::string_view detail) {
-  return Error{type, path.is_nil() ? "<nil>" : path.text(), std::move(bad_value), std::string(detail)};
+  return Error{type, path.is_nil() ? "<nil>" : path.text(), std::move(bad_value), std::string(detail), false};
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ std::string_view Error::reason() const { return words_of(type).reason; }
 std::string Error::body() const {
   const Words& words = words_of(type);
   std::string text(words.text);
-  if (words.shows_value) text += cat(": ", bad_value);
+  if (words.shows_value && !omits_value) text += cat(": ", bad_value);
   if (!detail.empty()) text += cat(": ", detail);
   return text;
 }
@@ -75,6 +75,12 @@ Error duplicate(const Path& path, const json::Value& value) {
 }
 Error invalid(const Path& path, const json::Value& value, std::string_view detail) {
   return make(ErrorType::kInvalid, path, shown(value), detail);
+}
+
+Error invalid_omitting_value(const Path& path, std::string_view detail) {
+  Error error = make(ErrorType::kInvalid, path, "", detail);
+  error.omits_value = true;
+  return error;
 }
 
 Error not_supported(const Path& path, const json::Value& value, std::span<const std::string_view> supported) {

@@ -47,8 +47,9 @@ enum class ErrorType : std::uint8_t {
 struct Error {
   ErrorType type = ErrorType::kInvalid;
   std::string field;
-  std::string bad_value;  // as messages show it; unused by kRequired, kForbidden, kTooLong and kInternal
-  std::string detail;     // may be empty
+  std::string bad_value;     // as messages show it; unused by kRequired, kForbidden, kTooLong and kInternal
+  std::string detail;        // may be empty
+  bool omits_value = false;  // the value would say nothing: "Invalid value: " and the detail
 
   std::string_view reason() const;  // "FieldValueInvalid"
   std::string body() const;         // "Invalid value: -1: must be greater than or equal to 0"
@@ -60,6 +61,7 @@ Error not_found(const Path& path, const json::Value& value);
 Error required(const Path& path, std::string_view detail);
 Error duplicate(const Path& path, const json::Value& value);
 Error invalid(const Path& path, const json::Value& value, std::string_view detail);
+Error invalid_omitting_value(const Path& path, std::string_view detail);
 // "supported values: "A", "B"".
 Error not_supported(const Path& path, const json::Value& value, std::span<const std::string_view> supported);
 Error forbidden(const Path& path, std::string_view detail);

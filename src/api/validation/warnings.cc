@@ -2,6 +2,9 @@
 // Source: kubernetes pkg/api/pod/warnings.go, pkg/api/node/util.go and the kinds' strategies (v1.36).
 #include "api/validation/warnings.h"
 
+#include <map>
+
+#include "api/validation/checked.h"
 #include "api/validation/pods.h"
 #include "base/quantity.h"
 #include "base/strings.h"
@@ -22,25 +25,6 @@ void add(Warnings& warnings, const field::Path& path, std::string_view what) {
 }
 
 // ---- labels and annotations that have other names now
-
-std::string_view deprecated_label(std::string_view key) {
-  struct Row {
-    std::string_view key, message;
-  };
-  constexpr Row kRows[] = {
-      {"beta.kubernetes.io/arch", R"(deprecated since v1.14; use "kubernetes.io/arch" instead)"},
-      {"beta.kubernetes.io/os", R"(deprecated since v1.14; use "kubernetes.io/os" instead)"},
-      {"failure-domain.beta.kubernetes.io/region",
-       R"(deprecated since v1.17; use "topology.kubernetes.io/region" instead)"},
-      {"failure-domain.beta.kubernetes.io/zone",
-       R"(deprecated since v1.17; use "topology.kubernetes.io/zone" instead)"},
-      {"beta.kubernetes.io/instance-type", R"(deprecated since v1.17; use "node.kubernetes.io/instance-type" instead)"},
-  };
-  for (const Row& row : kRows) {
-    if (row.key == key) return row.message;
-  }
-  return {};
-}
 
 void warn_node_term(const json::Value& term, const field::Path& path, Warnings& warnings) {
   const auto expressions = list(term, "matchExpressions");
@@ -137,8 +121,6 @@ void warn_annotations(const json::Value& meta, const json::Value& spec, const fi
 
 // ---- volumes
 
-void warn_claim_quantities(const json::Value& spec, const field::Path& path, Warnings& warnings);
-
 void warn_volumes(const json::Value& spec, const field::Path& path, Warnings& warnings) {
   struct Row {
     const char *member, *shown, *message;
@@ -177,14 +159,6 @@ void warn_fraction(const json::Value& quantities, std::string_view resource, con
       cat(": fractional byte value ", quote(value->string_or()), " is invalid, must be an integer"));
 }
 
-void warn_claim_quantities(const json::Value& spec, const field::Path& path, Warnings& warnings) {
-  for (const char* kind : {"requests", "limits"}) {
-    const json::Value* quantities = get(part(spec, "resources"), kind);
-    if (quantities == nullptr) continue;
-    warn_fraction(*quantities, "storage", path.child("resources").child(kind), warnings);
-  }
-}
-
 void warn_container_quantities(const json::Value& container, const field::Path& path, Warnings& warnings) {
   const json::Value* resources = get(container, "resources");
   if (resources == nullptr || resources->as_object().empty()) return;
@@ -200,23 +174,20 @@ void warn_container_quantities(const json::Value& container, const field::Path& 
 void warn_twice(const json::Value& spec, const char* member, const char* key, const field::Path& path,
                 Warnings& warnings) {
   const auto items = list(spec, member);
+  Seen seen;
   for (std::size_t i = 0; i < items.size(); ++i) {
     const std::string_view value = text(items[i], key);
-    const auto before = items.first(i);
-    const bool seen =
-        std::any_of(before.begin(), before.end(), [&](const json::Value& item) { return text(item, key) == value; });
-    if (seen) add(warnings, path.child(member).index(i).child(key), cat(": duplicate ", key, " ", quote(value)));
+    if (!seen.add(value))
+      add(warnings, path.child(member).index(i).child(key), cat(": duplicate ", key, " ", quote(value)));
   }
 }
 
 void warn_env(const json::Value& container, const field::Path& path, Warnings& warnings) {
   const auto env = list(container, "env");
-  for (std::size_t i = 1; i < env.size(); ++i) {
+  Seen seen;
+  for (std::size_t i = 0; i < env.size(); ++i) {
     const std::string_view name = text(env[i], "name"), value = text(env[i], "value");
-    const auto before = env.first(i);
-    const bool seen =
-        std::any_of(before.begin(), before.end(), [&](const json::Value& item) { return text(item, "name") == name; });
-    if (!seen) continue;
+    if (seen.add(name)) continue;
     // A value that builds on the one before it is meant.
     const std::string reference = cat("$(", name, ")");
     const bool builds =
@@ -234,7 +205,9 @@ struct Port {
 };
 
 void warn_ports(const json::Value& spec, const field::Path& path, Warnings& warnings) {
-  std::vector<Port> seen;
+  // Of each number and protocol. Few are ever alike: more than some need not be compared, as a request may hold many.
+  constexpr std::size_t kMaxAlike = 64;
+  std::map<std::pair<std::int64_t, std::string_view>, std::vector<Port>> seen;
   visit_containers(spec, path, [&](const json::Value& container, const field::Path& own) {
     const auto ports = list(container, "ports");
     for (std::size_t i = 0; i < ports.size(); ++i) {
@@ -243,8 +216,8 @@ void warn_ports(const json::Value& spec, const field::Path& path, Warnings& warn
       if (!port.ip.empty() && port.host == 0) {
         add(warnings, port.path, cat(": hostIP set without hostPort: ", json::write(ports[i])));
       }
-      for (const Port& other : seen) {
-        if (other.number != port.number || other.protocol != port.protocol) continue;
+      std::vector<Port>& alike = seen[{port.number, port.protocol}];
+      for (const Port& other : alike) {
         if (port.ip == other.ip && port.host == other.host) {
           add(warnings, port.path, cat(": duplicate port definition with ", other.path.text()));
         } else if (port.host == 0 || other.host == 0) {
@@ -253,7 +226,7 @@ void warn_ports(const json::Value& spec, const field::Path& path, Warnings& warn
           add(warnings, port.path, cat(": dangerously ambiguous port definition with ", other.path.text()));
         }
       }
-      seen.push_back(std::move(port));
+      if (alike.size() < kMaxAlike) alike.push_back(std::move(port));
     }
   });
 }
@@ -299,7 +272,7 @@ const Holder kHolders[] = {
     {"apps", "deployments", {"spec", "template"}, true},
     {"apps", "replicasets", {"spec", "template"}, true},
     {"apps", "statefulsets", {"spec", "template"}, false},
-    {"apps", "daemonsets", {"spec", "template"}, true},
+    {"apps", "daemonsets", {"spec", "template"}, false},
     {"batch", "jobs", {"spec", "template"}, true},
     {"batch", "cronjobs", {"spec", "jobTemplate", "spec", "template"}, true},
     {"", "replicationcontrollers", {"spec", "template"}, true},
@@ -333,6 +306,33 @@ bool is_core(const Kind& kind, std::string_view resource) { return kind.group.em
 
 }  // namespace
 
+std::string_view deprecated_label(std::string_view key) {
+  struct Row {
+    std::string_view key, message;
+  };
+  constexpr Row kRows[] = {
+      {"beta.kubernetes.io/arch", R"(deprecated since v1.14; use "kubernetes.io/arch" instead)"},
+      {"beta.kubernetes.io/os", R"(deprecated since v1.14; use "kubernetes.io/os" instead)"},
+      {"failure-domain.beta.kubernetes.io/region",
+       R"(deprecated since v1.17; use "topology.kubernetes.io/region" instead)"},
+      {"failure-domain.beta.kubernetes.io/zone",
+       R"(deprecated since v1.17; use "topology.kubernetes.io/zone" instead)"},
+      {"beta.kubernetes.io/instance-type", R"(deprecated since v1.17; use "node.kubernetes.io/instance-type" instead)"},
+  };
+  for (const Row& row : kRows) {
+    if (row.key == key) return row.message;
+  }
+  return {};
+}
+
+void warn_claim_quantities(const json::Value& spec, const field::Path& path, Warnings& warnings) {
+  for (const char* kind : {"requests", "limits"}) {
+    const json::Value* quantities = get(part(spec, "resources"), kind);
+    if (quantities == nullptr) continue;
+    warn_fraction(*quantities, "storage", path.child("resources").child(kind), warnings);
+  }
+}
+
 void warn_create(const Kind& kind, const json::Value& object, Warnings& warnings) {
   if (is_core(kind, "pods")) {
     warn_name(object, "the Pod's hostname", warnings);
@@ -343,6 +343,7 @@ void warn_create(const Kind& kind, const json::Value& object, Warnings& warnings
     if (holder->names_pods) warn_name(object, "Pod names and hostnames", warnings);
     warn_template(*holder, object, warnings);
   }
+  warn_kind_create(kind, object, warnings);
 }
 
 void warn_update(const Kind& kind, const json::Value& object, const json::Value& old, Warnings& warnings) {
@@ -351,6 +352,7 @@ void warn_update(const Kind& kind, const json::Value& object, const json::Value&
   } else if (const Holder* holder = holder_of(kind)) {
     if (!same(object.at(holder->path), old.at(holder->path))) warn_template(*holder, object, warnings);
   }
+  warn_kind_update(kind, object, old, warnings);
 }
 
 }  // namespace kayak::api::validation

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/kind.h"
+#include "api/validation/field.h"
 #include "base/json.h"
 
 namespace kayak::api::validation {
@@ -12,5 +14,14 @@ namespace kayak::api::validation {
 void warn_create(const Kind& kind, const json::Value& object, std::vector<std::string>& warnings);
 void warn_update(const Kind& kind, const json::Value& object, const json::Value& old,
                  std::vector<std::string>& warnings);
+
+// Of the kinds outside the core group; kind_warnings.cc.
+void warn_kind_create(const Kind& kind, const json::Value& object, std::vector<std::string>& warnings);
+void warn_kind_update(const Kind& kind, const json::Value& object, const json::Value& old,
+                      std::vector<std::string>& warnings);
+// "deprecated since v1.14; use ... instead", of a node's label that has another name now; "" of all others.
+std::string_view deprecated_label(std::string_view key);
+// Bytes that are no whole number, in a claim's spec.
+void warn_claim_quantities(const json::Value& spec, const field::Path& path, std::vector<std::string>& warnings);
 
 }  // namespace kayak::api::validation

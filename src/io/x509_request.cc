@@ -1,0 +1,50 @@
+// x509_request.cc: PKCS #10 certificate requests as others write them.
+// Source: RFC 2986.
+#include <mbedtls/md.h>
+#include <mbedtls/x509_csr.h>
+
+#include <array>
+
+#include "io/mbed.h"
+#include "io/tls.h"
+
+namespace kayak::io {
+
+namespace {
+
+constexpr std::size_t kMaxRequestBytes = 64 * 1024;
+
+struct ParsedRequest {
+  ParsedRequest() { mbedtls_x509_csr_init(&csr); }
+  ~ParsedRequest() { mbedtls_x509_csr_free(&csr); }
+  ParsedRequest(const ParsedRequest&) = delete;
+  ParsedRequest& operator=(const ParsedRequest&) = delete;
+  mbedtls_x509_csr csr;
+};
+
+Error invalid_request(int rc, std::string_view what) { return Error(Code::kInvalid, mbed_error(rc, what).message()); }
+
+}  // namespace
+
+Result<void> verify_certificate_request(std::string_view der) {
+  if (der.size() > kMaxRequestBytes) return Error(Code::kInvalid, "the certificate request is too large");
+  ParsedRequest parsed;
+  mbedtls_x509_csr& csr = parsed.csr;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(der.data());
+  if (const int rc = mbedtls_x509_csr_parse_der(&csr, bytes, der.size()); rc != 0) {
+    return invalid_request(rc, "reading a certificate request");
+  }
+  const mbedtls_md_type_t algorithm = csr.MBEDTLS_PRIVATE(sig_md);
+  const mbedtls_md_info_t* digest = mbedtls_md_info_from_type(algorithm);
+  if (digest == nullptr) return Error(Code::kInvalid, "the certificate request's signature algorithm is not supported");
+  std::array<unsigned char, MBEDTLS_MD_MAX_SIZE> hash{};
+  const int hashed = mbedtls_md(digest, csr.cri.p, csr.cri.len, hash.data());
+  if (hashed != 0) return invalid_request(hashed, "hashing a certificate request");
+  const mbedtls_x509_buf& signature = csr.MBEDTLS_PRIVATE(sig);
+  const int rc = mbedtls_pk_verify_ext(csr.MBEDTLS_PRIVATE(sig_pk), csr.MBEDTLS_PRIVATE(sig_opts), &csr.pk, algorithm,
+                                       hash.data(), mbedtls_md_get_size(digest), signature.p, signature.len);
+  if (rc != 0) return invalid_request(rc, "checking a certificate request's signature");
+  return Result<void>();
+}
+
+}  // namespace kayak::io
