@@ -316,6 +316,7 @@ int run_server(const ServerOptions& options) {
   SystemRandom random;
   Metrics metrics;
   Loop loop;
+  loop.watch_stalls(log.named("loop"), metrics);
   const Context context{loop, clock, random, log.named("server"), metrics};
   log.named("server").info("starting", {{"version", kVersion}, {"data_dir", options.data_dir}});
   Server server(context, options);

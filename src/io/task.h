@@ -28,6 +28,8 @@ class ReadyQueue {
   void push_later(std::coroutine_handle<> handle) { later_.push_back(handle); }
   void begin_turn();
   bool empty() const { return queue_.empty() && later_.empty(); }
+  // Where the next one to be resumed goes on; null when there is none.
+  const void* next_code() const;
   // Resumes at most `limit` handles; true when some could go on at once.
   bool drain(std::size_t limit = 100'000);
 
