@@ -194,7 +194,9 @@ Task<Result<void>> reconcile_bootstrap(ApiServer& server, ServerParts& parts, St
   io::TaskScope scope(stop);
   const StopToken token = scope.token();
   scope.spawn(ensure(server, kinds::services(), kubernetes_service(parts), false, token));
-  if (!parts.options.advertise_address.empty()) {
+  // A machine without a network has only its loopback address, which Endpoints cannot hold: the Service has none then.
+  const std::string& advertised = parts.options.advertise_address;
+  if (!advertised.empty() && !advertised.starts_with("127.") && advertised != "::1") {
     scope.spawn(ensure(server, kinds::endpoints(), kubernetes_endpoints(parts.options), true, token));
     scope.spawn(ensure(server, kinds::endpoint_slices(), kubernetes_slice(parts.options), true, token));
   }

@@ -61,7 +61,9 @@ std::string_view body_kind(const RequestInfo& info) {
 MediaOffer offer_of(const RequestInfo& info) {
   MediaOffer offer;
   offer.stream = info.verb == Verb::kWatch;
-  offer.table = info.subresource.empty() || info.subresource == "status" || info.subresource == "scale";
+  // Reviews and bindings, which can only be created, are questions and not objects: nothing to print as a row.
+  offer.table = (info.subresource.empty() && info.kind->verbs != "create") || info.subresource == "status" ||
+                info.subresource == "scale";
   offer.partial = info.subresource.empty() || info.subresource == "status";
   return offer;
 }

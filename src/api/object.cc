@@ -15,22 +15,24 @@ namespace {
 struct DerivedField {
   std::string_view kind, field;
   std::array<std::string_view, 3> path;
-  std::string_view absent;  // what an object without the field answers
+  std::string_view absent;     // what an object without the field answers
+  std::string_view otherwise;  // the field whose value stands in for an empty one
 };
 constexpr std::array kDerivedFields = {
-    DerivedField{"Pod", "spec.hostNetwork", {"spec", "hostNetwork"}, "false"},
-    DerivedField{"Pod", "spec.schedulerName", {"spec", "schedulerName"}, ""},
-    DerivedField{"Node", "spec.unschedulable", {"spec", "unschedulable"}, "false"},
-    DerivedField{"ReplicaSet", "status.replicas", {"status", "replicas"}, "0"},
-    DerivedField{"ReplicationController", "status.replicas", {"status", "replicas"}, "0"},
-    DerivedField{"Job", "status.successful", {"status", "succeeded"}, "0"},
-    DerivedField{"Event", "source", {"source", "component"}, ""},
+    DerivedField{"Pod", "spec.hostNetwork", {"spec", "hostNetwork"}, "false", ""},
+    DerivedField{"Pod", "spec.schedulerName", {"spec", "schedulerName"}, "", ""},
+    DerivedField{"Node", "spec.unschedulable", {"spec", "unschedulable"}, "false", ""},
+    DerivedField{"ReplicaSet", "status.replicas", {"status", "replicas"}, "0", ""},
+    DerivedField{"ReplicationController", "status.replicas", {"status", "replicas"}, "0", ""},
+    DerivedField{"Job", "status.successful", {"status", "succeeded"}, "0", ""},
+    // An event of events.k8s.io has no source.
+    DerivedField{"Event", "source", {"source", "component"}, "", "reportingComponent"},
 };
 
 struct FieldPath {
   std::string_view field;              // as the selector names it
   std::vector<std::string_view> path;  // where the text has it
-  std::string_view absent;
+  std::string_view absent, otherwise;
 };
 
 std::vector<FieldPath> paths_of(const Kind& kind) {
@@ -49,6 +51,7 @@ std::vector<FieldPath> paths_of(const Kind& kind) {
         if (!part.empty()) path.path.push_back(part);
       }
       path.absent = derived->absent;
+      path.otherwise = derived->otherwise;
     }
     paths.push_back(std::move(path));
   }
@@ -94,6 +97,7 @@ class StoredObject final : public Object, public std::enable_shared_from_this<St
   void read_labels(JsonScanner& scanner);
   void read_owners(JsonScanner& scanner);
   void read_fields(JsonScanner& scanner, std::string_view key, std::size_t depth, std::vector<std::size_t> candidates);
+  void fill_in_fields();
   std::string_view keep(std::string_view raw);
 
   const Kind* kind_;
@@ -139,7 +143,18 @@ bool StoredObject::read_header() {
       read_fields(scanner, key, 1, std::move(candidates));
     }
   }
+  fill_in_fields();
   return !scanner.failed() && revision_offset_ != 0 && !in_prefix;
+}
+
+void StoredObject::fill_in_fields() {
+  const std::vector<FieldPath>& paths = field_paths(*kind_);
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    if (paths[i].otherwise.empty() || !header_.field_values[i].second.empty()) continue;
+    for (const auto& [field, value] : header_.field_values) {
+      if (field == paths[i].otherwise) header_.field_values[i].second = value;
+    }
+  }
 }
 
 void StoredObject::read_metadata(JsonScanner& scanner) {

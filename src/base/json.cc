@@ -324,8 +324,12 @@ void write_string_to(std::string& out, std::string_view text) {
 void write_to(std::string& out, const Value& value) { Writer(out, -1).value(value); }
 
 std::string write(const Value& value) {
+  // Most documents are about this long, and many are kept: they must not keep room to grow.
+  constexpr std::size_t kUsualSize = 1024;
   std::string out;
+  out.reserve(kUsualSize);
   write_to(out, value);
+  out.shrink_to_fit();
   return out;
 }
 

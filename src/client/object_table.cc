@@ -28,8 +28,15 @@ void ObjectTable::unindex(const ObjectRef& object) {
 }
 
 ObjectRef ObjectTable::put(const ObjectRef& object) {
-  ObjectRef previous = remove(object->namespace_(), object->name());
-  index(*objects_.insert(object).first);
+  const KeyView key = key_of(*object);
+  ObjectRef previous;
+  auto place = objects_.lower_bound(key);
+  if (place != objects_.end() && key_of(**place) == key) {
+    unindex(*place);
+    previous = *place;
+    place = objects_.erase(place);
+  }
+  index(*objects_.emplace_hint(place, object));
   return previous;
 }
 

@@ -173,7 +173,8 @@ class LoopWorkQueue final : public WorkQueue {
   Loop::Timer timer_;
 };
 
-Task<Result<void>> work(Log log, WorkQueue& queue, const Reconcile& reconcile, StopToken stop) {
+Task<Result<void>> work(Context context, WorkQueue& queue, const Reconcile& reconcile, StopToken stop) {
+  Log& log = context.log;
   for (;;) {
     const std::optional<ObjectKey> key = co_await queue.take(stop);
     if (!key) co_return Error(Code::kCancelled, "stopped");
@@ -195,6 +196,8 @@ Task<Result<void>> work(Log log, WorkQueue& queue, const Reconcile& reconcile, S
       queue.add_rate_limited(*key);
     }
     queue.done(*key);
+    // A reconcile may end without ever waiting: keys that keep coming must not hold up everything else on the loop.
+    co_await context.loop.yield();
   }
 }
 
@@ -206,7 +209,7 @@ std::unique_ptr<WorkQueue> make_work_queue(Context context, std::string name) {
 
 Task<Result<void>> run_workers(Context context, WorkQueue& queue, int workers, Reconcile reconcile, StopToken stop) {
   io::TaskScope scope(stop);
-  for (int i = 0; i < workers; ++i) scope.spawn(work(context.log, queue, reconcile, scope.token()));
+  for (int i = 0; i < workers; ++i) scope.spawn(work(context, queue, reconcile, scope.token()));
   co_return co_await scope.join();
 }
 

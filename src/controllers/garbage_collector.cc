@@ -75,7 +75,8 @@ class GarbageCollector final : public Controller {
         done = co_await check_owners(node, decision.unknown, stop);
         break;
       case GcDecision::Type::kDelete:
-        done = co_await remove(node, decision.policy, stop);
+        if (decision.unblock) done = co_await unblock_owners(node, stop);
+        if (done) done = co_await remove(node, decision.policy, stop);
         break;
       case GcDecision::Type::kDropOwners:
         done = co_await drop_owners(node, decision.uids, stop);
@@ -151,6 +152,17 @@ class GarbageCollector final : public Controller {
       if (!uid || std::find(uids.begin(), uids.end(), uid->string_or()) == uids.end()) kept.push_back(owner);
     }
     co_return co_await patch_metadata(node, **live, "ownerReferences", std::move(kept), stop);
+  }
+
+  Task<Result<void>> unblock_owners(GcNode node, StopToken stop) {
+    Result<api::ObjectRef> live = co_await client_.get(*node.kind, node.namespace_, node.name, stop);
+    if (!live) co_return settle(live.error());
+    if ((*live)->uid() != node.uid) co_return Result<void>();
+    const json::Document document = (*live)->document();
+    const json::Value* owners = document->at({"metadata", "ownerReferences"});
+    json::Array unblocked = owners && owners->is_array() ? owners->as_array() : json::Array();
+    for (json::Value& owner : unblocked) owner["blockOwnerDeletion"] = false;
+    co_return co_await patch_metadata(node, **live, "ownerReferences", std::move(unblocked), stop);
   }
 
   Task<Result<void>> drop_finalizer(GcNode node, std::string finalizer, StopToken stop) {

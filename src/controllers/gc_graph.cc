@@ -13,6 +13,9 @@ bool has(const std::vector<std::string>& list, const char* text) {
   return std::find(list.begin(), list.end(), text) != list.end();
 }
 
+// Deleted in the foreground and waiting for its own dependents.
+bool waits_for_dependents(const GcNode& node) { return node.deleting && node.foreground; }
+
 bool blocks(const GcNode& dependent, const std::string& owner_uid) {
   return std::any_of(dependent.owners.begin(), dependent.owners.end(),
                      [&](const api::OwnerReference& o) { return o.uid == owner_uid && o.block_owner_deletion; });
@@ -96,14 +99,16 @@ GcDecision GcGraph::decide(const std::string& uid) const {
     if (at != dependents_.end()) decision.dependents.assign(at->second.begin(), at->second.end());
     return decision;
   }
-  if (node->deleting && node->foreground) {
+  if (waits_for_dependents(*node)) {
     GcDecision decision;
     decision.type = GcDecision::Type::kFinishForeground;
     if (at == dependents_.end()) return decision;
     for (const std::string& dependent : at->second) {
       const GcNode* other = find(dependent);
-      if (other && blocks(*other, uid)) decision.type = GcDecision::Type::kDeleteDependents;
-      decision.dependents.push_back(dependent);
+      if (!other || !blocks(*other, uid)) continue;
+      decision.type = GcDecision::Type::kDeleteDependents;
+      // One that waits for dependents itself is on its way; owners in a circle would look at each other for ever.
+      if (!waits_for_dependents(*other)) decision.dependents.push_back(dependent);
     }
     return decision;
   }
@@ -122,7 +127,7 @@ GcDecision GcGraph::decide_owned(const GcNode& node) const {
       const bool fits = owner->namespace_.empty() || owner->namespace_ == node.namespace_;
       if (!fits) {
         dangling.push_back(reference.uid);
-      } else if (owner->deleting && owner->foreground) {
+      } else if (waits_for_dependents(*owner)) {
         waiting.push_back(reference.uid);
       } else {
         solid = true;
@@ -145,7 +150,15 @@ GcDecision GcGraph::decide_owned(const GcNode& node) const {
     return decision;
   }
   decision.type = GcDecision::Type::kDelete;
-  const bool has_dependents = dependents_.count(node.uid) != 0;
+  const auto dependents = dependents_.find(node.uid);
+  const bool has_dependents = dependents != dependents_.end();
+  if (!waiting.empty() && has_dependents) {
+    decision.unblock =
+        std::any_of(dependents->second.begin(), dependents->second.end(), [this](const std::string& dependent) {
+          const GcNode* other = find(dependent);
+          return other && waits_for_dependents(*other);
+        });
+  }
   decision.policy = node.orphan                                                 ? "Orphan"
                     : (node.foreground || (!waiting.empty() && has_dependents)) ? "Foreground"
                                                                                 : "Background";

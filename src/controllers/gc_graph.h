@@ -25,14 +25,15 @@ struct GcDecision {
   enum class Type : std::uint8_t {
     kNothing,
     kCheckOwners,       // ask the API whether `unknown` exist, note the absent ones, then decide again
-    kDelete,            // by `policy`
+    kDelete,            // by `policy`; before that, if `unblock`, no owner reference of ours is to block its owner
     kDropOwners,        // take the owner references with these uids away; the object stays
     kReleaseOwner,      // orphan: take our uid from all `dependents`, then our finalizer `orphan` away
     kFinishForeground,  // take our finalizer `foregroundDeletion` away
-    kDeleteDependents,  // look at each of `dependents` again: they are to go
+    kDeleteDependents,  // look at each of `dependents` again: they are to go, and then it is our turn
   };
   Type type = Type::kNothing;
   std::string policy;                        // "Background", "Foreground", "Orphan"
+  bool unblock = false;                      // kDelete: owners and dependents may form a circle, which ends here
   std::vector<std::string> uids;             // kDropOwners
   std::vector<std::string> dependents;       // uids
   std::vector<api::OwnerReference> unknown;  // kCheckOwners

@@ -316,21 +316,21 @@ Task<void> SqliteStore::close() {
   hub_.close();
   scope_.stop();
   sweep_wanted_.set();
-  // Accepted writes are finished, reads under way too.
-  while (active_ > 0) {
+  // Accepted writes are finished, also those whose callers no longer wait; reads under way too.
+  while (active_ > 0 || !in_flight_.empty()) {
+    if (!in_flight_.empty()) {
+      auto last = std::make_shared<Waiter>();
+      in_flight_.back().waiters.push_back(last);
+      co_await last->done.wait();
+      continue;
+    }
     idle_.reset();
     const bool idle = co_await idle_.wait();
     ASSERT(idle);
   }
   auto joined = co_await scope_.join();
   ASSERT(joined.ok());
-  // So are the writes that nobody waits for any more.
-  if (!in_flight_.empty()) {
-    auto last = std::make_shared<Waiter>();
-    in_flight_.back().waiters.push_back(last);
-    const bool told = co_await last->done.wait();
-    ASSERT(told);
-  }
+  ASSERT(in_flight_.empty());
   auto closed = co_await storage_->close();
   if (!closed) context_.log.warn("closing the store", {{"error", closed.error().message()}});
   storage_.reset();

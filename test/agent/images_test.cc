@@ -69,6 +69,7 @@ TEST_CASE("manifests are read strictly") {
         Row{"{" + config + ",\"layers\":[{\"mediaType\":\"x\",\"digest\":\"sha256:..\",\"size\":3}]}", oci, false},
         Row{"{" + config + ",\"layers\":[{\"digest\":" + digest + ",\"size\":-1}]}", oci, false},
         Row{"{\"mediaType\":\"application/vnd.oci.image.index.v1+json\"," + config + ",\"layers\":[]}", oci, false},
+        Row{"{\"mediaType\":\"application/vnd.example.cake\"," + config + ",\"layers\":[]}", "", false},
         Row{"[]", oci, false}, Row{"{\"schemaVersion\":1}", "", false}, Row{"nonsense", oci, false}}) {
     CAPTURE(row.text);
     const Result<Manifest> got = parse_manifest(row.text, row.type);

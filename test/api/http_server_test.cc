@@ -546,6 +546,12 @@ Task<Result<void>> reviews(ApiFixture& f) {
                             R"({"spec":{"user":"jane","resourceAttributes":{"verb":"get","resource":"pods"}}})");
   co_await serve(f, other);
   CHECK(field(parsed(other.sent_body), {"status", "allowed"}) == "false");
+  FakeExchange table("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
+  as_admin(table)
+      .with_body("application/json", R"({"spec":{"nonResourceAttributes":{"verb":"get","path":"/"}}})")
+      .header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+  co_await serve(f, table);
+  CHECK(table.sent_status == 406);
   co_return Result<void>();
 }
 

@@ -120,6 +120,12 @@ TEST_CASE("field values that are not plain strings") {
   CHECK(field_value(*event, "involvedObject.name") == "we\"b");
   CHECK(field_value(*event, "source") == "kubelet");
   CHECK(field_value(*event, "reason") == "Pulled");
+  const ObjectRef new_event =
+      stored(kinds::events(),
+             R"({"kind":"Event","apiVersion":"v1","metadata":{"name":"e","namespace":"d"},"involvedObject":{},)"
+             R"("source":{},"reportingComponent":"ctl"})",
+             1);
+  CHECK(field_value(*new_event, "source") == "ctl");
 }
 
 TEST_CASE("texts that are no objects are refused") {

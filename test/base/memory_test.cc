@@ -1,6 +1,7 @@
 // What refused input costs in memory: this program counts what operator new hands out.
 #include <malloc.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <new>
@@ -97,5 +98,15 @@ TEST_CASE("the densest documents are bounded by the number of values") {
     CAPTURE(text.substr(0, 10));
     const std::size_t cost = peak_of([&] { CHECK_FALSE(json::read(text)); });
     CHECK(cost < 20'000'000);
+  }
+}
+
+TEST_CASE("written documents keep no room to grow") {
+  for (const std::size_t size : {10U, 500U, 1100U, 5000U}) {
+    CAPTURE(size);
+    json::Value value;
+    value["text"] = std::string(size, 'x');
+    const std::string text = json::write(value);
+    CHECK(text.capacity() <= std::max<std::size_t>(text.size() + 16, 15));
   }
 }

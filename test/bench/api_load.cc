@@ -60,6 +60,7 @@ class ApiLoad {
   ApiLoad(Context context, const Options& options, io::HttpTarget target)
       : context_(std::move(context)),
         pid_(static_cast<int>(options.number("pid", 0))),
+        only_(options.text("only")),
         length_(std::chrono::milliseconds(options.number("ms", 2000))),
         rounds_(options.number("rounds", 3)) {
     for (std::size_t i = 0; i < 16; ++i) clients_.push_back(io::HttpClient::create(context_, target, 1));
@@ -113,6 +114,8 @@ class ApiLoad {
     co_return Result<void>();
   }
 
+  bool wanted(std::string_view what) const { return only_.empty() || only_ == what; }
+
   Task<Result<void>> measure_round(std::int64_t round, std::size_t clients, Kinds& kinds) {
     const std::string run = cat("r", round, "-", clients, "-");
     Action create = [this, run](std::size_t client, std::uint64_t number) {
@@ -125,9 +128,10 @@ class ApiLoad {
     Action list = [this](std::size_t client, std::uint64_t) {
       return send(clients_[client].get(), "GET", maps_path("bench-list"), "", 200);
     };
-    Result<void> done = co_await measure(clients, std::move(create), &kinds.creates);
-    if (done) done = co_await measure(clients, std::move(get), &kinds.gets);
-    if (done) done = co_await measure(clients, std::move(list), &kinds.lists);
+    Result<void> done;
+    if (wanted("creates")) done = co_await measure(clients, std::move(create), &kinds.creates);
+    if (done && wanted("gets")) done = co_await measure(clients, std::move(get), &kinds.gets);
+    if (done && wanted("lists")) done = co_await measure(clients, std::move(list), &kinds.lists);
     co_return done;
   }
 
@@ -141,6 +145,7 @@ class ApiLoad {
   }
 
   static void report_kind(const std::string& what, const std::string& clients, const Runs& runs) {
+    if (runs.empty()) return;
     const std::string tail = cat(", ", clients, clients == "1" ? " client" : " clients");
     const std::string single = what.substr(0, what.size() - 1);
     report(cat(what, "_per_s_", clients), runs.per_second(), what + " a second" + tail);
@@ -157,6 +162,7 @@ class ApiLoad {
       report_kind("creates", clients, kinds.creates);
       report_kind("gets", clients, kinds.gets);
       report_kind("lists", clients, kinds.lists);
+      if (kinds.lists.empty()) continue;
       const std::string suffix = many ? "_16" : "";
       report(cat("list_mb_per_s", suffix), kinds.lists.megabytes_per_second(),
              cat("MB (10^6 bytes) a second of lists, ", clients, many ? " clients" : " client"));
@@ -168,6 +174,7 @@ class ApiLoad {
   Context context_;
   Clients clients_;
   int pid_;
+  std::string only_;  // one kind of request, for a profile of it; empty: all
   Duration length_;
   std::int64_t rounds_;
   Kinds one_, many_;

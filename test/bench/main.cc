@@ -18,7 +18,8 @@ struct Verb {
 };
 constexpr Verb kVerbs[] = {
     {"boot", "--kayak PROGRAM --dir DIR --port PORT --runs N: exec to /readyz", measure_boot},
-    {"api", "--kubeconfig FILE --pid SERVER --ms MS --rounds N: requests over TLS", measure_api},
+    {"api", "--kubeconfig FILE --pid SERVER --ms MS --rounds N [--only creates|gets|lists]: requests over TLS",
+     measure_api},
     {"apply", "--kubeconfig FILE --deployment NAME --replicas N -- COMMAND: COMMAND to available", measure_apply},
     {"store", "--dir DIR --ms MS --rounds N: durable puts on the store's interface", measure_store},
     {"etcd", "--port PORT --pid SERVER --ms MS --rounds N: puts through etcd's JSON gateway", measure_etcd},

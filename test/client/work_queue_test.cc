@@ -170,6 +170,49 @@ Task<Result<void>> run_shop(Context context, WorkQueue& queue, Shop& shop) {
 
 }  // namespace
 
+namespace {
+
+// Puts its key back in line at once, until the timer has rung or the test gives up.
+struct Spinner {
+  WorkQueue& queue;
+  io::StopSource stop{};
+  int runs = 0;
+  bool rang = false;
+
+  Task<Result<Requeue>> reconcile(ObjectKey key, StopToken) {
+    if (rang || ++runs == 100000) {
+      stop.stop();
+    } else {
+      queue.add(std::move(key));
+    }
+    co_return Requeue::never();
+  }
+};
+
+Task<Result<void>> run_spinner(Context context, Spinner& spinner) {
+  Reconcile reconcile = [&spinner](ObjectKey object, StopToken stop) {
+    return spinner.reconcile(std::move(object), std::move(stop));
+  };
+  StopToken stop = spinner.stop.token();
+  co_return co_await run_workers(context, spinner.queue, 1, reconcile, stop);
+}
+
+}  // namespace
+
+TEST_CASE("a key that always comes back does not hold up the loop") {
+  Loop loop;
+  SystemClock clock;
+  SeededRandom random(1);
+  Metrics metrics;
+  const Context context{loop, clock, random, Log::discard(), metrics};
+  auto queue = make_work_queue(context, "test");
+  Spinner spinner{.queue = *queue};
+  queue->add(key("a"));
+  const Loop::Timer timer = loop.after(1ms, [&spinner] { spinner.rang = true; });
+  CHECK(loop.run(run_spinner(context, spinner)).ok());
+  CHECK(spinner.rang);
+}
+
 TEST_CASE("workers run keys side by side, retry failures and end with the token") {
   Loop loop;
   SystemClock clock;

@@ -116,3 +116,25 @@ TEST_CASE("what is being deleted already is left alone") {
   graph.put(deleting(node("child", {"gone"}), false));
   CHECK(graph.decide("child").type == Type::kNothing);
 }
+
+TEST_CASE("owners in a circle do not wait for each other") {
+  GcGraph graph;
+  graph.put(deleting(node("a", {"c"}), true));
+  graph.put(node("b", {"a"}));
+  graph.put(node("c", {"b"}));
+  CHECK(graph.decide("a").dependents == std::vector<std::string>{"b"});
+  GcDecision b = graph.decide("b");
+  CHECK(b.type == Type::kDelete);
+  CHECK(b.policy == "Foreground");
+  CHECK_FALSE(b.unblock);  // its dependent c is not waiting yet
+  graph.put(deleting(node("b", {"a"}), true));
+  // b is on its way: looking at it again brings nothing.
+  const GcDecision a = graph.decide("a");
+  CHECK(a.type == Type::kDeleteDependents);
+  CHECK(a.dependents.empty());
+  const GcDecision c = graph.decide("c");
+  CHECK(c.type == Type::kDelete);
+  CHECK(c.unblock);  // its dependent a waits
+  graph.put(deleting(node("c", {"b"}, false), true));
+  CHECK(graph.decide("b").type == Type::kFinishForeground);
+}

@@ -89,6 +89,6 @@ for kubectl in "${versions[@]}"; do
   eventually 30 "its pods are gone" 'No resources found' k get pods
 done
 
-stop_server
+clean_up
 check_output "nothing is left on the machine" '^$' leftovers
 finish

@@ -38,7 +38,7 @@ check_output() {
   shift 2
   checks=$((checks + 1))
   out="$("$@" 2>&1)" || true
-  if printf '%s' "$out" | grep -qE -- "$regex"; then
+  if printf '%s\n' "$out" | grep -qE -- "$regex"; then  # '^$' matches no output
     echo "ok   $what"
   else
     failures=$((failures + 1))
@@ -50,7 +50,7 @@ eventually() {
   local deadline=$((SECONDS + $1))
   shift
   while [ "$SECONDS" -lt "$deadline" ]; do
-    if "${@:3}" 2>&1 | grep -qE -- "$2"; then break; fi
+    if printf '%s\n' "$("${@:3}" 2>&1)" | grep -qE -- "$2"; then break; fi
     sleep 0.2
   done
   check_output "$@"

@@ -35,6 +35,6 @@ stop_server
 start_server --stop-pods-on-exit
 wait_ready 30
 kubectl wait --for=condition=Ready node --all --timeout=30s >/dev/null
-stop_server
+clean_up
 check_output "nothing is left on the machine" '^$' leftovers
 finish

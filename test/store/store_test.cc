@@ -364,6 +364,38 @@ TEST_CASE("a second store on the same files is told that it is busy") {
   CHECK(second.open().ok());
 }
 
+TEST_CASE("closing finishes what was accepted, also what its caller no longer waits for") {
+  struct Body {
+    static Task<Result<void>> put(Store* store, int i, StopToken stop) {
+      TxnRequest request;
+      Op op;
+      op.key = cat("k", i);
+      op.value = std::make_shared<const std::string>(20'000, 'x');
+      request.success.push_back(std::move(op));
+      auto done = co_await store->txn(std::move(request), stop);
+      CHECK((done.ok() || done.error().code() == Code::kCancelled));
+      co_return Result<void>();
+    }
+    static Task<Result<void>> run(Store* store) {
+      io::TaskScope scope;
+      for (int i = 0; i < 50; ++i) scope.spawn(put(store, i, scope.token()));
+      scope.stop();
+      co_await store->close();
+      co_return co_await scope.join();
+    }
+  };
+  TempFolder folder;
+  for (int round = 0; round < 3; ++round) {
+    Driver d(options_in(folder));
+    REQUIRE(d.open().ok());
+    Store& store = d.store();
+    REQUIRE(d.harness.wait(Body::run(&store)).ok());
+  }
+  Driver d(options_in(folder));
+  REQUIRE(d.open().ok());
+  CHECK(d.range("k", "l")->count == 50);
+}
+
 TEST_CASE("a closed store is one file beside its lock, and answers Unavailable") {
   TempFolder folder;
   Driver d(options_in(folder));

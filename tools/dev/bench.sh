@@ -133,32 +133,60 @@ bench_pods() {
   rm -rf "$work/data"
 }
 
-bench_store() {
-  local ms rounds port peer_port
-  ms="$(pick 2000 700)" rounds="$(pick 3 1)"
-  say "store: durable puts on the store's interface"
-  measure store --dir "$work/store" --ms "$ms" --rounds "$rounds"
-  if ! command -v etcd >/dev/null; then
-    say "etcd is not installed (./dev deps): no figures beside these"
-    return
-  fi
-  say "store: the same puts on $(etcd --version | head -n 1)"
-  port="$(free_port)" peer_port="$(free_port)"
+# medians FILE: each key of several runs' figures once, with its median, in order of appearance
+medians() {
+  awk -F '\t' '
+    !($2 in n) {order[++keys] = $2; text[$2] = $4}
+    {v[$2, ++n[$2]] = $3}
+    END {
+      for (k = 1; k <= keys; k++) {
+        key = order[k]
+        for (i = 2; i <= n[key]; i++)
+          for (j = i; j > 1 && v[key, j - 1] + 0 > v[key, j] + 0; j--) {
+            swap = v[key, j]; v[key, j] = v[key, j - 1]; v[key, j - 1] = swap
+          }
+        printf "figure\t%s\t%s\t%s\n", key, v[key, int((n[key] + 1) / 2)], text[key]
+      }
+    }' "$1"
+}
+
+start_etcd() {
+  port="$(free_port)"
+  local peer_port
+  peer_port="$(free_port)"
   etcd --data-dir "$work/etcd" --listen-client-urls "http://127.0.0.1:$port" --log-level error \
     --advertise-client-urls "http://127.0.0.1:$port" --listen-peer-urls "http://127.0.0.1:$peer_port" \
     --initial-advertise-peer-urls "http://127.0.0.1:$peer_port" \
     --initial-cluster "default=http://127.0.0.1:$peer_port" >"$work/etcd.log" 2>&1 &
   etcd_pid=$!
   for _ in $(seq 200); do
-    if curl -fsS "http://127.0.0.1:$port/health" 2>/dev/null | grep -q true; then break; fi
+    if curl -fsS "http://127.0.0.1:$port/health" 2>/dev/null | grep -q true; then return; fi
     sleep 0.05
   done
-  measure etcd --port "$port" --ms "$ms" --rounds "$rounds"
-  measure memory --pid "$etcd_pid" --label etcd_after_load
-  end_etcd
+  fail "etcd did not start; its log is $work/etcd.log"
 }
 
-say "$(nproc) cores, $(awk '/MemTotal/ {printf "%.0f", $2 / 1048576}' /proc/meminfo) GiB, kernel $(uname -r), $(
+bench_store() {
+  local ms peer=""
+  ms="$(pick 2000 700)"
+  if command -v etcd >/dev/null; then
+    start_etcd
+    peer="$(etcd --version | head -n 1)"
+  fi
+  say "store: durable puts on the store's interface, in turns with ${peer:-nothing beside it: etcd is not installed}"
+  # In turns, so that a busy moment of the machine or its disk falls on both.
+  for _ in $(seq "$(pick 3 1)"); do
+    "$bench" store --dir "$work/store" --ms "$ms" --rounds 1
+    if [ -n "$peer" ]; then "$bench" etcd --port "$port" --ms "$ms" --rounds 1; fi
+  done >"$work/rounds"
+  medians "$work/rounds" | record
+  [ -n "$peer" ] || return 0
+  measure memory --pid "$etcd_pid" --label etcd_after_load
+  end_etcd
+  port=""
+}
+
+say "$(nproc) cores, $(awk '/MemTotal/ {printf "%.0f", $2 / 1048576}' /proc/meminfo) GiB, kernel $(uname -r | cut -d- -f1), $(
   findmnt -no FSTYPE -T /tmp 2>/dev/null || echo unknown) under /tmp, load $(cut -d' ' -f1 /proc/loadavg), $(date -u +%F)"
 for one in $what; do "bench_$one"; done
 if [ -n "$json" ]; then

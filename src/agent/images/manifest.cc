@@ -68,6 +68,10 @@ Result<Compression> compression_of(std::string_view media_type) {
   return corrupt(cat("layer of unknown media type ", quote(media_type.substr(0, 200))));
 }
 
+bool is_manifest_type(std::string_view type) {
+  return type == kOciManifest || type == kOciIndex || type == kDockerManifest || type == kDockerList;
+}
+
 Result<Manifest> parse_index(const json::Value& document) {
   Manifest manifest;
   manifest.is_index = true;
@@ -117,8 +121,13 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view content_
   if (manifests && layers) return corrupt("the manifest has both manifests and layers");
   std::string_view type = document->find("mediaType") ? document->find("mediaType")->string_or() : "";
   content_type = content_type.substr(0, content_type.find(';'));
-  const bool known = content_type == kOciManifest || content_type == kOciIndex || content_type == kDockerManifest ||
-                     content_type == kDockerList;
+  if (const json::Value* version = document->find("schemaVersion"); version && version->int_or(0) == 1) {
+    return corrupt("the manifest is of Docker schema 1, which no current tool makes; push the image again");
+  }
+  if (!type.empty() && !is_manifest_type(type)) {
+    return corrupt(cat("the manifest is of unknown media type ", quote(type.substr(0, 200))));
+  }
+  const bool known = is_manifest_type(content_type);
   if (type.empty() && known) type = content_type;
   if (!type.empty() && known && type != content_type) {
     return corrupt(
@@ -128,9 +137,6 @@ Result<Manifest> parse_manifest(std::string_view text, std::string_view content_
   const bool image_type = type == kOciManifest || type == kDockerManifest;
   if (manifests && manifests->is_array() && !image_type) return parse_index(*document);
   if (layers && layers->is_array() && !index_type) return parse_image(*document);
-  if (const json::Value* version = document->find("schemaVersion"); version && version->int_or(0) == 1) {
-    return corrupt("the manifest is of Docker schema 1, which no current tool makes; push the image again");
-  }
   return corrupt("the manifest has neither layers nor manifests of its media type");
 }
 

@@ -58,6 +58,10 @@ Error status_error(int status, const std::string& what) {
   }
 }
 
+std::string host_and_port(std::string_view host, std::uint16_t port) {
+  return host.find(':') == std::string_view::npos ? cat(host, ":", port) : cat("[", host, "]:", port);
+}
+
 Result<void> write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t put = ::write(fd, bytes.data(), bytes.size());
@@ -154,14 +158,14 @@ Task<Result<void>> RegistryClient::authenticate(std::string challenge, StopToken
 
 // Follows a redirect without our credentials.
 Task<Result<io::HttpClientResponse>> RegistryClient::follow(std::string location, int redirects, StopToken stop) {
-  if (location.rfind("/", 0) == 0) {
-    location = cat(endpoint_.https ? "https://" : "http://", endpoint_.host, ":", endpoint_.port, location);
-  }
+  std::string origin = cat(endpoint_.https ? "https://" : "http://", host_and_port(endpoint_.host, endpoint_.port));
   for (; redirects < kMaxRedirects; ++redirects) {
-    Result<io::Url> url = io::parse_url(location);
+    const bool path_alone = location.starts_with('/') && !location.starts_with("//");
+    Result<io::Url> url = io::parse_url(path_alone ? cat(origin, location) : location);
     if (!url) co_return Error(Code::kCorrupt, "the registry redirects to something that is no address");
     if (endpoint_.https && url->scheme != "https")
       co_return Error(Code::kCorrupt, "the registry redirects from HTTPS to HTTP");
+    origin = cat(url->scheme, "://", host_and_port(url->host, url->port));
     const bool own_host = url->host == endpoint_.host && url->port == endpoint_.port;
     Result<std::unique_ptr<io::HttpClient>> client = client_for(*url, own_host);
     if (!client) co_return client.error();
