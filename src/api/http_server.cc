@@ -186,6 +186,18 @@ Task<Result<void>> HttpAdapter::read_body(io::HttpExchange& exchange, const Requ
   co_return Result<void>();
 }
 
+namespace {
+
+// Said with every answer of a kind that is on its way out; empty for the others.
+std::string_view deprecation(const Kind& kind) {
+  if (!kind.group.empty()) return {};
+  if (kind.plural == "endpoints") return "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+  if (kind.plural == "componentstatuses") return "v1 ComponentStatus is deprecated in v1.19+";
+  return {};
+}
+
+}  // namespace
+
 Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply& reply, const RequestInfo& info) {
   const io::HttpRequest& http = exchange.request();
   ApiRequest request;
@@ -199,6 +211,9 @@ Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply
   request.audit_id = reply.audit_id;
   if (auto allowed = authorize(request.user, request); !allowed) {
     co_return co_await send_error(exchange, reply, allowed.error());
+  }
+  if (const std::string_view deprecated = deprecation(*info.kind); !deprecated.empty()) {
+    reply.warnings.emplace_back(deprecated);
   }
   auto query = io::parse_query(http.query);
   ASSERT(query.ok());
@@ -248,7 +263,7 @@ Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply
     co_return co_await send_watch(exchange, reply, std::move(encode), nullptr, response.error());
   }
   if (!response) co_return co_await send_error(exchange, reply, response.error());
-  reply.warnings = response->warnings;
+  reply.warnings.insert(reply.warnings.end(), response->warnings.begin(), response->warnings.end());
   co_return co_await send_response(exchange, reply, encode, std::move(*response));
 }
 

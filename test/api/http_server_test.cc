@@ -156,6 +156,14 @@ Task<Result<void>> objects_over_http(ApiFixture& f) {
   const json::Value* managed = made.at({"metadata", "managedFields"});
   CHECK(managed->as_array()[0].find("manager")->as_string() == "tester");
 
+  for (const char* name : {"kubernetes", "nothing"}) {
+    FakeExchange endpoints("GET", cat("/api/v1/namespaces/default/endpoints/", name));
+    as_admin(endpoints);
+    co_await serve(f, endpoints);
+    CHECK(endpoints.sent_headers.get("Warning") ==
+          "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"");
+  }
+
   FakeExchange yaml("POST", base);
   as_admin(yaml)
       .with_body("application/yaml", "metadata:\n  name: yml\ndata:\n  mode: \"0644\"\n")
