@@ -32,8 +32,9 @@ check_output "again" 'no space left on device' k create configmap again --from-f
 check_output "reads go on" '^before ' k get configmaps before --no-headers
 check_output "lists show what was acknowledged, and nothing else" "^$((made + 1))$" bash -c "kubectl get configmaps --no-headers | grep -cE '^(before|full-|again)'"
 check_output "the server is alive" '^ok$' curl -sk "https://127.0.0.1:$port/livez"
-k get configmaps --watch-only -o name >"$work/watch" 2>/dev/null &
+kubectl get configmaps --watch -o name >"$work/watch" 2>/dev/null &
 watch_pid=$!
+eventually 10 "a watch starts on a full disk" 'configmap/before' cat "$work/watch"
 
 rm "$disk/ballast"
 eventually 10 "with space again, writes work" 'created|already exists' k create configmap after --from-file="$work/value"
