@@ -248,7 +248,7 @@ Result<std::optional<Duration>> query_timeout(const QueryPairs& query) {
   if (text == nullptr || text->empty()) return std::optional<Duration>();
   Duration duration{};
   if (!parse_go_duration(*text, &duration)) {
-    return bad_request(cat("invalid timeout specified in the request URL: time: invalid duration ", quote(*text)));
+    return bad_request(cat("invalid timeout specified in the request URL - time: invalid duration ", quote(*text)));
   }
   if (duration.count() <= 0) return std::optional<Duration>();
   return std::optional<Duration>(duration);

@@ -205,6 +205,8 @@ json::Value pod_status(const PodFacts& facts, const StatusInputs& inputs) {
   }
   conditions.set("Ready", ready, reason, message);
   conditions.set("ContainersReady", ready, reason, message);
+  // A pod that is here has been given a node, by whomever.
+  conditions.set("PodScheduled", true);
   status["conditions"] = conditions.take();
 
   if (facts.deadline_exceeded) {
