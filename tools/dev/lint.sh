@@ -1,4 +1,4 @@
-# lint.sh: what a machine can check of our style.
+# lint.sh [--all]: what a machine can check of our style. clang-tidy sees changed files, with --all every one.
 set -euo pipefail
 format="$(command -v clang-format-14 || command -v clang-format-19 || command -v clang-format)"
 failed=0
@@ -14,4 +14,5 @@ if ! git ls-files 'src/*.cc' 'src/*.h' 'test/*.cc' 'test/*.h' | xargs -r "$forma
   failed=1
 fi
 rm -f /tmp/kayak-lint.$$
+bash tools/dev/tidy.sh "$@" || failed=1
 exit $failed
