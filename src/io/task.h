@@ -2,8 +2,8 @@
 // ways to wait for another coroutine.
 // Everything is resumed from the thread's ready queue, which the Loop drains: no symmetric transfer (it overflows
 // the stack at -O0 and under sanitizers), and no frame is destroyed while one of its own awaiters is on the stack.
-// GCC 12 destroys braced temporaries twice in a statement with co_await: give arguments as named locals,
-// constructor calls or function results (test/io/task_test.cc holds the cases, ./dev lint greps for them).
+// GCC 12 destroys aggregates in braces (default arguments, too), values of conditionals and lambdas that own a capture
+// twice in a statement with co_await: name them on a line before (docs/decisions.md; ./dev lint finds them).
 #pragma once
 
 #include <coroutine>

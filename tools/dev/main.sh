@@ -13,7 +13,7 @@ usage: ./dev COMMAND [ARGS]
   run [--once]    start a cluster, deploy a small app on it and show it; --once stops and cleans up
   test [ARGS]     build and run the tests; ARGS go to ctest (-L unit, -R name)
   bench [WHAT]    measure: boot, api, pods, store; --quick, --json
-  lint            check formatting and run clang-tidy on changed files
+  lint [--all]    check formatting and coroutines, run clang-tidy on changed files
   fuzz [SECONDS]  run every fuzz target for a bounded time each
   help            this text
 TEXT
