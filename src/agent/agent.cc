@@ -99,6 +99,8 @@ class AgentImpl final : public Agent {
   void pod_added(const api::ObjectRef& pod);
   void pod_removed(const api::ObjectRef& pod);
   Task<void> end_pods();
+  Result<ContainerStatus> log_source(const LogRequest& request);
+  std::string waiting_reason(const LogRequest& request);
 
   Context context_;
   client::Client& client_;
@@ -311,7 +313,10 @@ Task<Result<void>> AgentImpl::import_archives(StopToken stop) {
   co_return Result<void>();
 }
 
-Task<Result<std::unique_ptr<io::HttpBody>>> AgentImpl::logs(LogRequest request, StopToken stop) {
+// Which container's log `request` means: the one of the highest attempt, or the one before it. While an ended container
+// waits for its restart it is both: that is what its status shows as the last state.
+// Errors: BadRequest, in kubelet's words. Source: kubelet validateContainerLogStatus.
+Result<ContainerStatus> AgentImpl::log_source(const LogRequest& request) {
   const std::optional<SandboxStatus> sandbox = runtime_ ? runtime_->sandbox(request.uid) : std::nullopt;
   std::optional<ContainerStatus> latest, previous;
   for (const ContainerStatus& status : sandbox ? sandbox->containers : std::vector<ContainerStatus>()) {
@@ -323,29 +328,41 @@ Task<Result<std::unique_ptr<io::HttpBody>>> AgentImpl::logs(LogRequest request, 
       previous = status;
     }
   }
+  const std::string waiting = waiting_reason(request);
   if (request.previous) {
-    if (!previous) {
-      co_return Error(Code::kBadRequest, cat("previous terminated container ", quote(request.container), " in pod ",
-                                             quote(request.name), " not found"));
-    }
-    latest = previous;
+    if (latest && latest->state == ContainerState::kExited && !waiting.empty()) return *latest;
+    if (previous) return *previous;
+    return Error(Code::kBadRequest, cat("previous terminated container ", quote(request.container), " in pod ",
+                                        quote(request.name), " not found"));
   }
-  if (!latest) {
-    std::string reason = "ContainerCreating";
-    if (const api::ObjectRef pod = pods_.get(request.namespace_, request.name)) {
-      const api::core_v1::PodView view(pod);
-      for (const auto& status : view.status().container_statuses()) {
-        if (status.name() == request.container && status.state().waiting()) reason = status.state().waiting().reason();
-      }
+  if (latest) return *latest;
+  const std::string why = waiting == "ErrImagePull"       ? "image can't be pulled"
+                          : waiting == "ImagePullBackOff" ? "trying and failing to pull image"
+                          : waiting.empty()               ? "ContainerCreating"
+                                                          : waiting;
+  return Error(Code::kBadRequest, cat("container ", quote(request.container), " in pod ", quote(request.name),
+                                      " is waiting to start: ", why));
+}
+
+// The reason of the container's waiting state as the API shows it; "" when it does not wait.
+std::string AgentImpl::waiting_reason(const LogRequest& request) {
+  const api::ObjectRef pod = pods_.get(request.namespace_, request.name);
+  if (!pod) return "";
+  const api::core_v1::PodView view(pod);
+  for (const auto& list : {view.status().container_statuses(), view.status().init_container_statuses()}) {
+    for (const auto& status : list) {
+      if (status.name() == request.container && status.state().waiting())
+        return std::string(status.state().waiting().reason());
     }
-    const bool pull = reason == "ErrImagePull" || reason == "ImagePullBackOff" || reason == "InvalidImageName" ||
-                      reason == "ErrImageNeverPull";
-    co_return Error(Code::kBadRequest,
-                    cat("container ", quote(request.container), " in pod ", quote(request.name),
-                        " is waiting to start: ", pull ? "trying and failing to pull image" : reason));
   }
+  return "";
+}
+
+Task<Result<std::unique_ptr<io::HttpBody>>> AgentImpl::logs(LogRequest request, StopToken stop) {
+  Result<ContainerStatus> chosen = log_source(request);
+  if (!chosen) co_return chosen.error();
   LogReadOptions options;
-  options.follow = request.follow && latest->state == ContainerState::kRunning;
+  options.follow = request.follow && chosen->state == ContainerState::kRunning;
   options.timestamps = request.timestamps;
   options.tail_lines = request.tail_lines;
   options.limit_bytes = request.limit_bytes;
@@ -353,11 +370,11 @@ Task<Result<std::unique_ptr<io::HttpBody>>> AgentImpl::logs(LogRequest request, 
   if (request.since_seconds) options.since = context_.clock.wall() + -std::chrono::seconds(*request.since_seconds);
   options.stream = request.stream;
   Runtime* runtime = runtime_.get();
-  options.running = [runtime, id = latest->id] {
+  options.running = [runtime, id = chosen->id] {
     const std::optional<ContainerStatus> now = runtime->container(id);
     return now && now->state == ContainerState::kRunning;
   };
-  co_return co_await open_log(context_, latest->log_path, std::move(options), stop);
+  co_return co_await open_log(context_, chosen->log_path, std::move(options), stop);
 }
 
 std::unique_ptr<Agent> Agent::create(Context context, client::Client& client, client::InformerFactory& informers,

@@ -52,8 +52,11 @@ Task<Result<void>> run(agent::ImageStore& store, ImageOptions options) {
     if (options.verb == "import") {
       Result<std::vector<agent::ImageRef>> images = co_await store.import(name);
       if (!images) co_return images.error();
-      for (const agent::ImageRef& image : *images)
-        std::printf("%s\n", image->names.empty() ? image->id.c_str() : image->names.front().c_str());
+      for (const agent::ImageRef& image : *images) {
+        // The same image may have had names before: all of them lead to it now.
+        const std::vector<std::string> names = image->names.empty() ? std::vector{image->id} : image->names;
+        for (const std::string& shown : names) std::printf("%s\n", shown.c_str());
+      }
       continue;
     }
     Result<agent::Reference> reference = agent::Reference::parse(name);

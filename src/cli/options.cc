@@ -378,9 +378,13 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     return line;
   } catch (const CLI::CallForHelp&) {
     const CLI::App* shown = &app;
-    while (!shown->get_subcommands().empty()) shown = shown->get_subcommands().front();
+    std::string parents;
+    while (!shown->get_subcommands().empty()) {
+      parents += cat(parents.empty() ? "" : " ", shown->get_name());
+      shown = shown->get_subcommands().front();
+    }
     line.exit_code = 0;
-    line.text = shown->help();
+    line.text = shown->help(parents);
     return line;
   } catch (const CLI::Error& e) {
     std::string what = e.what();

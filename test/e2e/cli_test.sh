@@ -27,7 +27,7 @@ check "a config file that is not there" refused 'config file' server --config "$
 check_output "version" '^kayak version v1\.36\.0\+kayak1$' "$kayak" version
 for verb in "" server image "image pull" version; do
   # shellcheck disable=SC2086
-  check_output "help of kayak $verb" 'Usage' "$kayak" $verb --help
+  check_output "help of kayak $verb" "^Usage: kayak${verb:+ $verb} " "$kayak" $verb --help
 done
 
 start_registry

@@ -73,15 +73,18 @@ Task<Result<ImageRef>> ImageStoreImpl::pull_once(Reference reference, PullOption
     // Credentials from the pod come first, then those of registries.yaml (which may be none).
     std::vector<Credentials> attempts = options.credentials;
     attempts.push_back(endpoint.credentials);
+    std::optional<Error> first;
     for (const Credentials& credentials : attempts) {
       RegistryEndpoint attempt = endpoint;
       attempt.credentials = credentials;
       Result<ImageRef> pulled = co_await pull_from(attempt, reference, options, stop);
       if (pulled || final_failure(pulled.error().code())) co_return pulled;
       const Code code = pulled.error().code();
-      failure = pulled.error().while_doing(cat("from ", endpoint.to_string()));
+      // What was wrong with the credentials given is worth more than that none were not enough either.
+      if (!first) first = pulled.error().while_doing(cat("from ", endpoint.to_string()));
       if (code != Code::kUnauthorized && code != Code::kForbidden) break;
     }
+    failure = std::move(first);
   }
   co_return failure->while_doing(cat("failed to pull image ", quote(reference.to_string())));
 }

@@ -103,8 +103,9 @@ Result<Reference> Reference::parse(std::string_view text) {
   if (rest.size() > 255) return refuse(text, "repository name must not be more than 255 characters");
   for (std::string_view part : split(rest, '/')) {
     if (part.empty() || to_lower(part) != part) {
-      return refuse(text, part.empty() ? "invalid reference format"
-                                       : "invalid reference format: repository name must be lowercase");
+      return refuse(text, part.empty()
+                              ? "invalid reference format"
+                              : cat("invalid reference format: repository name (", rest, ") must be lowercase"));
     }
     if (!valid_component(part)) return refuse(text, "invalid reference format");
   }

@@ -147,7 +147,8 @@ Task<Result<ImageRef>> PodWorker::ensure_image(std::string name, std::string ima
   }
   ImageRef present = policy == "Always" ? nullptr : deps_.images.find(*reference);
   if (present) {
-    event(name, "Normal", "Pulled", cat("Container image ", quote(image), " already present on machine"));
+    event(name, "Normal", "Pulled",
+          cat("Container image ", quote(image), " already present on machine and can be accessed by the pod"));
     co_return present;
   }
   if (policy == "Never") {
@@ -230,7 +231,7 @@ Task<void> PodWorker::start_container(std::string name, std::uint32_t attempt, S
     event(name, "Warning", "Failed", cat("Error: ", id.error().message()));
     co_return;
   }
-  event(name, "Normal", "Created", cat("Created container: ", name));
+  event(name, "Normal", "Created", "Container created");
   Result<void> started = co_await deps_.runtime.start_container(*id, stop);
   book.attempt_floor = std::max(book.attempt_floor, attempt + 1);
   if (!started) {
@@ -240,7 +241,7 @@ Task<void> PodWorker::start_container(std::string name, std::uint32_t attempt, S
     co_return;
   }
   book.failure = RetryState();
-  event(name, "Normal", "Started", cat("Started container ", name));
+  event(name, "Normal", "Started", "Container started");
 }
 
 }  // namespace kayak::agent

@@ -82,7 +82,7 @@ const json::Value* PodWorker::container_spec(const std::string& name) const {
 }
 
 // When an ended container runs again: at once the first time, then after 10 s, 20 s, ... 5 min.
-void PodWorker::judge_exit(ContainerFacts& facts, Book& book) {
+void PodWorker::judge_exit(ContainerFacts& facts, const PodFacts& pod, Book& book) {
   if (!facts.latest || facts.latest->state != ContainerState::kExited) return;
   if (book.judged_id != facts.latest->id) {
     book.judged_id = facts.latest->id;
@@ -91,7 +91,8 @@ void PodWorker::judge_exit(ContainerFacts& facts, Book& book) {
     book.restart_delay = book.next_restart_delay;
     book.restart_at = deps_.context.clock.now() + book.restart_delay;
     book.next_restart_delay = next_delay(book.next_restart_delay);
-    if (book.restart_delay > Duration(0) && !gone_ && document_) {
+    const bool restarts = should_restart(pod.restart_policy, facts) && !pod.deleting && !pod.deadline_exceeded;
+    if (book.restart_delay > Duration(0) && restarts && !gone_ && !stop_requested_) {
       event(
           facts.name, "Warning", "BackOff",
           cat("Back-off restarting failed container ", facts.name, " in pod ", name_, "_", namespace_, "(", uid_, ")"));
@@ -101,8 +102,7 @@ void PodWorker::judge_exit(ContainerFacts& facts, Book& book) {
   facts.restart_delay = book.restart_delay;
 }
 
-ContainerFacts PodWorker::facts_of(const json::Value& container, bool init,
-                                   const std::optional<SandboxStatus>& sandbox) {
+ContainerFacts PodWorker::facts_of(const json::Value& container, bool init, const PodFacts& pod) {
   const api::core_v1::ContainerView view(&container, nullptr);
   ContainerFacts facts;
   facts.name = view.name();
@@ -110,8 +110,8 @@ ContainerFacts PodWorker::facts_of(const json::Value& container, bool init,
   facts.sidecar = init && view.restart_policy().value_or("") == "Always";
   Book& book = books_[facts.name];
   facts.next_attempt = book.attempt_floor;
-  if (sandbox) {
-    for (const ContainerStatus& status : sandbox->containers) {
+  if (pod.sandbox) {
+    for (const ContainerStatus& status : pod.sandbox->containers) {
       if (status.name != facts.name || status.state == ContainerState::kCreated) continue;
       if (!facts.latest || status.attempt > facts.latest->attempt) {
         facts.previous = std::move(facts.latest);
@@ -123,8 +123,15 @@ ContainerFacts PodWorker::facts_of(const json::Value& container, bool init,
   }
   if (facts.latest) facts.next_attempt = std::max(facts.next_attempt, facts.latest->attempt + 1);
   facts.failure = book.failure;
-  judge_exit(facts, book);
+  judge_exit(facts, pod, book);
   return facts;
+}
+
+// Its waiting state shows the refusal; the event is what `kubectl describe` ends with.
+void PodWorker::tell_refusal(const PodFacts& facts) {
+  if (!facts.refusal || facts.deleting || gone_ || told_refusal_ == facts.refusal->message) return;
+  told_refusal_ = facts.refusal->message;
+  event("", "Warning", "Failed", cat("Error: ", facts.refusal->message));
 }
 
 PodFacts PodWorker::gather() {
@@ -169,11 +176,11 @@ PodFacts PodWorker::gather() {
   }
   const json::Value* init = document_->at({"spec", "initContainers"});
   for (const json::Value& c : init && init->is_array() ? init->as_array() : json::Array()) {
-    facts.init.push_back(facts_of(c, true, facts.sandbox));
+    facts.init.push_back(facts_of(c, true, facts));
   }
   const json::Value* main = document_->at({"spec", "containers"});
   for (const json::Value& c : main && main->is_array() ? main->as_array() : json::Array()) {
-    facts.main.push_back(facts_of(c, false, facts.sandbox));
+    facts.main.push_back(facts_of(c, false, facts));
   }
   return facts;
 }
@@ -196,6 +203,7 @@ Task<void> PodWorker::run(StopToken stop) {
       deadline_exceeded_ = facts.deadline_exceeded = true;
       event("", "Normal", "DeadlineExceeded", "Pod was active on the node longer than the specified deadline");
     }
+    tell_refusal(facts);
     const Plan plan = plan_pod(facts, now);
     if (plan.action.type == Action::Type::kFinish) {
       const bool finished = co_await finish(stop);

@@ -55,8 +55,9 @@ class PodWorker {
   };
 
   PodFacts gather();
-  ContainerFacts facts_of(const json::Value& container, bool init, const std::optional<SandboxStatus>& sandbox);
-  void judge_exit(ContainerFacts& facts, Book& book);
+  ContainerFacts facts_of(const json::Value& container, bool init, const PodFacts& pod);
+  void judge_exit(ContainerFacts& facts, const PodFacts& pod, Book& book);
+  void tell_refusal(const PodFacts& facts);
   Task<void> carry_out(Action action, StopToken stop);
   Task<void> create_sandbox(StopToken stop);
   Task<void> start_container(std::string name, std::uint32_t attempt, StopToken stop);
@@ -80,7 +81,8 @@ class PodWorker {
   bool gone_ = false, stop_requested_ = false, done_ = false, deadline_exceeded_ = false;
   RetryState sandbox_failure_;
   std::map<std::string, Book> books_;
-  std::string reported_;  // the status as last sent
+  std::string reported_;      // the status as last sent
+  std::string told_refusal_;  // the refusal that an event has told
   Instant report_retry_;
   io::Event wake_;
   std::unique_ptr<io::StopSource> interrupt_;  // of the action that runs

@@ -19,10 +19,10 @@ constexpr PodFieldsRow kRows[] = {
      "activeDeadlineSeconds dnsPolicy nodeName hostNetwork hostPID hostIPC shareProcessNamespace "
      "securityContext:PodSecurityContext hostname subdomain hostAliases:HostAlias dnsConfig:PodDNSConfig "
      "readinessGates:PodReadinessGate enableServiceLinks setHostnameAsFQDN os:PodOS hostnameOverride "
-     "resources:ResourceRequirements priority",
+     "resources:ResourceRequirements priority imagePullSecrets:LocalObjectReference",
      "nodeSelector serviceAccountName serviceAccount automountServiceAccountToken affinity schedulerName tolerations "
      "priorityClassName preemptionPolicy topologySpreadConstraints schedulingGates schedulingGroup",
-     "ephemeralContainers imagePullSecrets runtimeClassName overhead hostUsers=true resourceClaims"},
+     "ephemeralContainers runtimeClassName overhead hostUsers=true resourceClaims"},
     {"Container",
      "name image command args workingDir ports:ContainerPort envFrom:EnvFromSource env:EnvVar "
      "resources:ResourceRequirements volumeMounts:VolumeMount terminationMessagePath terminationMessagePolicy "
@@ -65,6 +65,7 @@ constexpr PodFieldsRow kRows[] = {
     {"PodDNSConfigOption", "name value", "", ""},
     {"PodOS", "", "", "name=linux"},
     {"PodReadinessGate", "conditionType", "", ""},
+    {"LocalObjectReference", "name", "", ""},
     {"Volume", "name hostPath:HostPathVolumeSource emptyDir:EmptyDirVolumeSource", "",
      "gcePersistentDisk awsElasticBlockStore gitRepo secret nfs iscsi glusterfs persistentVolumeClaim rbd flexVolume "
      "cinder cephfs flocker downwardAPI fc azureFile configMap vsphereVolume quobyte azureDisk photonPersistentDisk "
