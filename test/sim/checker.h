@@ -36,6 +36,7 @@ class Checker {
   void applied(raft::NodeId node, const raft::Entry& entry, std::uint64_t digest);
   void installed(raft::NodeId node, raft::LogIndex index, std::uint64_t digest);
 
+  std::size_t snapshots() const { return snapshots_; }
   raft::LogIndex commit() const { return committed_.size() - 1; }
   bool is_committed(raft::LogIndex index, raft::Term term) const {
     return index < committed_.size() && committed_[index].term == term;
@@ -68,6 +69,7 @@ class Checker {
   void check_digest(raft::NodeId node, raft::LogIndex index, std::uint64_t digest);
 
   DiskOf disk_of_;
+  std::size_t snapshots_ = 0;
   std::vector<std::vector<Seen>> seen_;  // by index
   std::vector<Committed> committed_{1};  // by index
   raft::MembershipRef membership_;

@@ -38,6 +38,7 @@ Node& Cluster::add_node(bool witness, const raft::Membership& membership) {
       std::make_unique<Node>(static_cast<World&>(*this), options, [] { return std::make_unique<ToyStore>(); }));
   Node& node = *nodes_.back();
   node.disk().begin_with().base.membership = membership;
+  node.set_clock_rate(clock_rate());
   node.start();
   return node;
 }
@@ -70,7 +71,10 @@ bool Cluster::run_until(Instant end, const std::function<bool()>& done) {
     ASSERT(event.at >= now_);
     now_ = event.at;
     ++stats_.events;
+    const raft::NodeId node = event.node;
     dispatch(std::move(event));
+    if (scenario_.hunt > 0) hunt(node);
+    if (trace_) log_roles();
     if (done()) return true;
   }
   now_ = end;
@@ -114,6 +118,11 @@ void Cluster::dispatch(Event event) {
     case Kind::kHeal:
       if (event.request == cut_number_) std::fill(&cut_[0][0], &cut_[0][0] + sizeof cut_, false);
       return;
+    case Kind::kHunt:
+      return strike(*node);
+    case Kind::kIsolate:
+      if (!peace_) isolate(event.node, dice_.around(3s));
+      return;
     case Kind::kStart:
       if (!node->up()) node->start();
       return;
@@ -124,7 +133,12 @@ void Cluster::dispatch(Event event) {
 
 void Cluster::transmit(raft::Message message) {
   const raft::NodeId from = message.from, to = message.to;
-  if (!find(to) || cut_[from][to] || dice_.chance(loss_)) return;
+  if (!find(to) || dice_.chance(loss_)) return;
+  if (cut_[from][to]) {
+    // Sometimes the sender's connection notices.
+    if (dice_.chance(0.1)) wake(*find(from), now_ + delay_, {NodeEvent::Kind::kUnreachable, to, 0, 0});
+    return;
+  }
   const int copies = dice_.chance(twice_) ? 2 : 1;
   for (int copy = 1; copy <= copies; ++copy) {
     Duration delay = delay_ / 2 + dice_.around(delay_ / 2);
@@ -148,9 +162,10 @@ void Cluster::wake(const Node& node, Instant at, NodeEvent event) {
 // Clients: their way to a server never fails, so that they also reach those that are cut off from the others.
 
 void Cluster::submit(RequestId request, const Command& command, bool any_node) {
-  Node* node = any_node ? nullptr : leader();
-  // Some do not know yet who leads.
-  if (!node || dice_.chance(0.1)) node = nodes_[dice_.below(nodes_.size())].get();
+  // Some do not know yet who leads, or know one that does no more.
+  Node* node = dice_.chance(0.1) ? nullptr : leader();
+  if (dice_.chance(0.3)) node = any_leader();
+  if (any_node || !node) node = nodes_[dice_.below(nodes_.size())].get();
   const std::size_t slot = take_slot();
   slots_[slot].command = command;
   push({.at = now_ + dice_.around(500us),
@@ -179,6 +194,14 @@ Node* Cluster::leader() {
     if (!best || node->core().term() > best->core().term()) best = node.get();
   }
   return best;
+}
+
+Node* Cluster::any_leader() {
+  std::vector<Node*> leaders;
+  for (const auto& node : nodes_) {
+    if (node->up() && node->core().role() == raft::Role::kLeader) leaders.push_back(node.get());
+  }
+  return leaders.empty() ? nullptr : leaders[dice_.below(leaders.size())];
 }
 
 Node* Cluster::random_up() {
@@ -225,10 +248,8 @@ void Cluster::disturb(Node& node, int kind) {
     case 2:
       for (const auto& each : nodes_) crash(*each, dice_.around(1s));
       return;
-    case 3: {
-      const raft::NodeId lonely = leads && dice_.chance(0.5) ? leads->id() : id;
-      return cut(dice_.around(3s), [&](auto from, auto to) { return from == lonely || to == lonely; });
-    }
+    case 3:
+      return isolate(leads && dice_.chance(0.5) ? leads->id() : id, dice_.around(3s));
     case 4: {
       const std::uint64_t side = dice_.next();
       return cut(dice_.around(3s), [&](auto from, auto to) { return ((side >> from ^ side >> to) & 1) != 0; });
@@ -240,19 +261,51 @@ void Cluster::disturb(Node& node, int kind) {
       return;
     case 7:
       if (dice_.chance(0.5)) return node.jump_clock(dice_.around(1s));
-      return node.set_clock_rate(0.7 + 0.6 * dice_.unit());
+      return node.set_clock_rate(clock_rate());
     case 8:
       return node.stall_next_sync(dice_.between(Duration(100ms), Duration(6s)));
     case 9:
       return node.fail_next_sync();
     case 10:
-      if (leads) (void)leads->transfer(id);
+      if (!leads) return;
+      (void)leads->transfer(id);
+      // Cut off before it hears how the election went, it goes on believing in itself for a while.
+      if (dice_.chance(0.4)) {
+        push({.at = now_ + dice_.around(3 * delay_), .kind = Event::Kind::kIsolate, .node = leads->id()});
+      }
       return;
     case 11:
       return change_group();
     default:
       return change_weather();
   }
+}
+
+double Cluster::clock_rate() {
+  return scenario_.slowest_clock + (scenario_.fastest_clock - scenario_.slowest_clock) * dice_.unit();
+}
+
+// Leadership that ends before it has replicated anything: where terms, votes and old entries meet.
+void Cluster::hunt(raft::NodeId id) {
+  Node* node = find(id);
+  const bool leads = node && node->up() && node->core().role() == raft::Role::kLeader;
+  if (!leads || leads_[id] == node->core().term()) return;
+  leads_[id] = node->core().term();
+  if (peace_ || !dice_.chance(scenario_.hunt)) return;
+  // Before anything left it, or somewhere in its first exchanges with the others.
+  const Duration early = delay_ / 2 + scenario_.node.sync_time, late = 6 * delay_ + 3 * scenario_.node.sync_time;
+  const Duration wait = dice_.between(Duration(0), dice_.chance(0.5) ? early : late);
+  push({.at = now_ + wait, .kind = Event::Kind::kHunt, .node = id});
+}
+
+void Cluster::strike(Node& node) {
+  if (peace_) return;
+  if (dice_.chance(0.7)) return crash(node, dice_.around(300ms));
+  isolate(node.id(), dice_.around(3s));
+}
+
+void Cluster::isolate(raft::NodeId lonely, Duration length) {
+  cut(length, [&](auto from, auto to) { return from == lonely || to == lonely; });
 }
 
 void Cluster::cut(Duration length, const std::function<bool(raft::NodeId, raft::NodeId)>& cuts) {
@@ -271,27 +324,27 @@ void Cluster::change_weather() {
   delay_ = fine ? scenario_.delay : scenario_.delay + dice_.around(30ms);
 }
 
-std::optional<raft::MembershipChange> Cluster::draw_change(Node& leader) {
+std::optional<raft::MembershipChange> Cluster::draw_change(const raft::Membership& group) {
   using Type = raft::MembershipChange::Type;
-  const raft::Membership& group = leader.core().membership();
+  std::vector<raft::MembershipChange> possible;
   const bool room = nodes_.size() < kMaxNodes;
-  switch (dice_.below(6)) {
-    case 0:
-      if (!room || group.voters.size() + group.learners.size() > 4) return std::nullopt;
-      return raft::MembershipChange{Type::kAddLearner, add_node(false, {}).id()};
-    case 1:
-    case 2:
-      if (group.learners.empty()) return std::nullopt;
-      return raft::MembershipChange{Type::kPromote, group.learners[dice_.below(group.learners.size())]};
-    case 3:
-      if (!room || group.voters.size() != 2 || group.witness != raft::kNobody) return std::nullopt;
-      return raft::MembershipChange{Type::kAddWitness, add_node(true, {}).id()};
-    case 4:
-      if (group.witness == raft::kNobody || dice_.chance(0.7)) return std::nullopt;
-      return raft::MembershipChange{Type::kRemove, group.witness};
-    default:
-      return raft::MembershipChange{Type::kRemove, group.voters[dice_.below(group.voters.size())]};
+  const auto any_of = [&](const std::vector<raft::NodeId>& nodes) { return nodes[dice_.below(nodes.size())]; };
+  if (room && group.voters.size() + group.learners.size() < 5) possible.push_back({Type::kAddLearner, raft::kNobody});
+  if (!group.learners.empty()) {
+    possible.push_back({Type::kPromote, any_of(group.learners)});
+    possible.push_back({Type::kPromote, any_of(group.learners)});
+    if (dice_.chance(0.2)) possible.push_back({Type::kRemove, any_of(group.learners)});
   }
+  if (room && group.voters.size() == 2 && group.witness == raft::kNobody) {
+    possible.push_back({Type::kAddWitness, raft::kNobody});
+    possible.push_back({Type::kAddWitness, raft::kNobody});
+  }
+  if (group.voters.size() > 1) possible.push_back({Type::kRemove, any_of(group.voters)});
+  if (group.witness != raft::kNobody && dice_.chance(0.3)) possible.push_back({Type::kRemove, group.witness});
+  if (possible.empty()) return std::nullopt;
+  raft::MembershipChange change = possible[dice_.below(possible.size())];
+  if (change.node == raft::kNobody) change.node = add_node(change.type == Type::kAddWitness, {}).id();
+  return change;
 }
 
 void Cluster::change_group() {
@@ -299,7 +352,7 @@ void Cluster::change_group() {
   for (int i = 0; i < 2; ++i) {
     Node* leads = leader();
     if (!leads || leads->paused_until > now_) return;
-    const std::optional<raft::MembershipChange> change = draw_change(*leads);
+    const std::optional<raft::MembershipChange> change = draw_change(leads->core().membership());
     if (!change) continue;
     if (leads->change(*change)) {
       ++stats_.changes;
@@ -315,8 +368,7 @@ void Cluster::make_peace() {
   loss_ = twice_ = late_ = 0;
   delay_ = scenario_.delay;
   for (const auto& node : nodes_) {
-    node->paused_until = std::min(node->paused_until, now_);
-    node->set_clock_rate(1);
+    node->make_peace();
     if (!node->up()) node->start();
   }
   log("peace");
@@ -331,6 +383,11 @@ bool Cluster::converged() {
   if (core.commit() != core.log().last_index()) return false;
   raft::Membership group = core.membership();
   if (!group.is_voter(leads->id())) return false;
+  // The last stalls of the time of trouble are over.
+  const auto at_rest = [](const auto& node) { return node->disk().idle(); };
+  if (!std::all_of(nodes_.begin(), nodes_.end(), at_rest)) return false;
+  const Node* witness = find(group.witness);
+  if (witness && witness->core().leader() != leads->id()) return false;
   group.voters.insert(group.voters.end(), group.learners.begin(), group.learners.end());
   return std::all_of(group.voters.begin(), group.voters.end(), [&](raft::NodeId id) {
     Node* node = find(id);
@@ -383,10 +440,11 @@ void Cluster::check_no_disruption() {
   std::vector<raft::NodeId> others = group.voters;
   std::erase(others, leads->id());
   const raft::NodeId lonely = others[dice_.below(others.size())];
-  cut(4s, [&](auto from, auto to) { return from == lonely || to == lonely; });
+  isolate(lonely, 4s);
   run_until(now_ + 6s);
   if (leader() == leads && leads->core().term() == term) return;
-  throw Violation("node " + std::to_string(lonely) + " was cut off, came back and disturbed the leader" + describe());
+  throw Violation("node " + std::to_string(lonely) + " was cut off, came back and disturbed leader " +
+                  std::to_string(leads->id()) + " of term " + std::to_string(term) + describe());
 }
 
 void Cluster::check_lonely_leader() {
@@ -396,7 +454,7 @@ void Cluster::check_lonely_leader() {
   Node* leads = leader();
   if (leads->core().membership().electors().size() < 2) return;
   const raft::Term term = leads->core().term();
-  cut(10s, [&](auto from, auto to) { return from == leads->id() || to == leads->id(); });
+  isolate(leads->id(), 10s);
   run_until(now_ + 2 * leads->core().election_timeout());
   if (leads->core().role() == raft::Role::kLeader && leads->core().term() == term) {
     throw Violation("a leader that hears nobody goes on" + describe());
@@ -415,10 +473,25 @@ RunStats Cluster::run() {
   check_lonely_leader();
   stats_.operations = workload_.done();
   stats_.entries = checker_.commit();
+  stats_.snapshots = checker_.snapshots();
   for (const auto& node : nodes_) {
     if (node->up()) stats_.terms = std::max(stats_.terms, node->core().term());
   }
   return stats_;
+}
+
+void Cluster::log_roles() {
+  static constexpr const char* kRoles[] = {"follows", "asks around", "campaigns", "leads"};
+  for (const auto& node : nodes_) {
+    std::string line = "node " + std::to_string(node->id()) + " is down";
+    if (node->up()) {
+      const raft::RaftCore& core = node->core();
+      line = "node " + std::to_string(node->id()) + " " + kRoles[static_cast<int>(core.role())] + " " +
+             std::to_string(core.leader()) + " in term " + std::to_string(core.term());
+    }
+    if (line != last_logged_[node->id()]) log(line);
+    last_logged_[node->id()] = line;
+  }
 }
 
 void Cluster::log(const std::string& line) {

@@ -35,7 +35,18 @@ class Cluster final : private World, private Workload::Service {
 
  private:
   struct Event {
-    enum class Kind : std::uint8_t { kMessage, kNode, kClient, kRequest, kReply, kTrouble, kHeal, kStart };
+    enum class Kind : std::uint8_t {
+      kMessage,
+      kNode,
+      kClient,
+      kRequest,
+      kReply,
+      kTrouble,
+      kHunt,
+      kIsolate,
+      kHeal,
+      kStart
+    };
     Instant at;
     std::uint64_t order = 0;
     Kind kind = Kind::kMessage;
@@ -75,6 +86,7 @@ class Cluster final : private World, private Workload::Service {
   Node* find(raft::NodeId id) { return id >= 1 && id <= nodes_.size() ? nodes_[id - 1].get() : nullptr; }
   Node& add_node(bool witness, const raft::Membership& membership);
   Node* leader();  // one that thinks so, of the highest term
+  Node* any_leader();
   Node* random_up();
   void crash(Node& node, Duration down_for);
   bool converged();
@@ -84,9 +96,13 @@ class Cluster final : private World, private Workload::Service {
   void trouble();
   void disturb(Node& node, int kind);
   void cut(Duration length, const std::function<bool(raft::NodeId, raft::NodeId)>& cuts);
+  void isolate(raft::NodeId lonely, Duration length);
+  void hunt(raft::NodeId node);
+  void strike(Node& node);
+  double clock_rate();
   void change_weather();
   void change_group();
-  std::optional<raft::MembershipChange> draw_change(Node& leader);
+  std::optional<raft::MembershipChange> draw_change(const raft::Membership& group);
   void make_peace();
 
   // Peace.
@@ -94,10 +110,12 @@ class Cluster final : private World, private Workload::Service {
   void check_no_disruption();
   void check_lonely_leader();
   void log(const std::string& line);
+  void log_roles();
 
   static constexpr std::size_t kMaxNodes = 12;
   const Scenario scenario_;
   bool trace_ = false;
+  std::string last_logged_[kMaxNodes + 1];
   Dice dice_;
   Checker checker_;
   Instant now_{1};
@@ -111,7 +129,7 @@ class Cluster final : private World, private Workload::Service {
   double loss_ = 0, twice_ = 0, late_ = 0;
   Duration delay_;
   bool peace_ = false;
-  raft::NodeId last_leader_ = raft::kNobody;
+  raft::Term leads_[kMaxNodes + 1] = {};  // the last term in which each was seen to lead
   Workload workload_;
   RunStats stats_;
 };

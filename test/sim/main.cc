@@ -65,10 +65,13 @@ int main(int argc, char** argv) {
     total.entries += outcome.stats.entries;
     total.terms += outcome.stats.terms;
     total.changes += outcome.stats.changes;
+    total.snapshots += outcome.stats.snapshots;
   }
   std::printf(
-      "sim: %llu seeds from %llu fine: %zu events, %zu operations, %llu entries, %llu terms, %zu changes of members\n",
+      "sim: %llu seeds from %llu fine: %zu events, %zu operations, %llu entries, %llu terms, %zu changes of members, "
+      "%zu snapshots\n",
       static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(start), total.events, total.operations,
-      static_cast<unsigned long long>(total.entries), static_cast<unsigned long long>(total.terms), total.changes);
+      static_cast<unsigned long long>(total.entries), static_cast<unsigned long long>(total.terms), total.changes,
+      total.snapshots);
   return 0;
 }

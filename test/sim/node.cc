@@ -102,6 +102,13 @@ void Node::jump_clock(Duration by) {
   if (up()) set_timer();
 }
 
+void Node::make_peace() {
+  paused_until = std::min(paused_until, world_.now());
+  stall_ = {};
+  fail_sync_ = false;
+  set_clock_rate(1);
+}
+
 void Node::handle(const NodeEvent& event) {
   switch (event.kind) {
     case Kind::kTimer:
@@ -118,6 +125,10 @@ void Node::handle(const NodeEvent& event) {
     case Kind::kSnapshotMade: {
       advance();
       if (core_->role() != raft::Role::kLeader) return settle();
+      if (world_.dice().chance(0.1)) {
+        core_->snapshot_failed(event.peer);
+        return settle();
+      }
       const raft::SnapshotId snapshot = world_.dice().next();
       pins_.emplace(snapshot, base_now());
       core_->snapshot_ready(event.peer, snapshot, applied_);
@@ -125,6 +136,10 @@ void Node::handle(const NodeEvent& event) {
     }
     case Kind::kSnapshotSlice:
       return next_slice(event);
+    case Kind::kUnreachable:
+      advance();
+      core_->peer_unreachable(event.peer);
+      return settle();
   }
   advance();
   settle();

@@ -19,7 +19,15 @@ class Node;
 
 // What happens to a node by itself, at a time it asked for; a crash forgets all that was asked for before.
 struct NodeEvent {
-  enum class Kind : std::uint8_t { kTimer, kSynced, kAcknowledgedEarly, kFetched, kSnapshotMade, kSnapshotSlice };
+  enum class Kind : std::uint8_t {
+    kTimer,
+    kSynced,
+    kAcknowledgedEarly,
+    kFetched,
+    kSnapshotMade,
+    kSnapshotSlice,
+    kUnreachable
+  };
   Kind kind = Kind::kTimer;
   raft::NodeId peer = raft::kNobody;
   std::uint64_t first = 0, second = 0;
@@ -96,6 +104,7 @@ class Node {
   void jump_clock(Duration by);
   void stall_next_sync(Duration by) { stall_ = by; }
   void fail_next_sync() { fail_sync_ = true; }
+  void make_peace();  // none of these any more
 
  private:
   struct Waiter {

@@ -31,6 +31,8 @@ struct Scenario {
   Duration chaos{};             // how long the trouble lasts
   Duration trouble_interval{};  // on average
   Troubles troubles;
+  double hunt = 0;  // how likely a leader is to be stopped right after its election
+  double slowest_clock = 1, fastest_clock = 1;
   Duration delay = std::chrono::milliseconds(1);  // of a message, on average
   NodeOptions node;                               // id and witness aside
   WorkloadOptions workload;

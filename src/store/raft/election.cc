@@ -85,15 +85,12 @@ void RaftCore::become_leader() {
   round_ = 0;
   round_sent_.clear();
   lease_until_ = now_;
+  lease_void_ = false;
   record_version_ = 0;
   sync_progress();
   // Its own first entry commits what earlier terms left (dissertation, 3.6.2 and 6.4).
   term_start_ = append_own(nullptr, nullptr);
-  bind_commits_to(membership());
-  // Commits of the past may have waited for servers that a change under way has removed.
-  if (log_.membership_index() > commit_) {
-    bind_commits_to(*log_.membership_at(log_.membership_index() - 1).membership);
-  }
+  bind_commits();
   beat();
 }
 
@@ -152,7 +149,6 @@ Result<void> RaftCore::transfer_leadership(NodeId to) {
   transferee_ = to;
   transfer_due_ = now_ + election_timeout_;
   timeout_now_sent_ = false;
-  lease_until_ = now_;
   return {};
 }
 
@@ -162,6 +158,7 @@ void RaftCore::move_leadership() {
   if (!progress || progress->match() < log_.last_index()) return;
   send(transferee_, TimeoutNow{});
   timeout_now_sent_ = true;
+  lease_void_ = true;  // for the rest of the term: the message may be long on its way
 }
 
 }  // namespace kayak::store::raft

@@ -16,7 +16,7 @@ enum class Mutant : std::uint8_t {
   kVoteIgnoresLog,            // votes for candidates whose log is behind
   kNoPreVote,                 // campaigns at once
   kNoCheckQuorum,             // a leader without a majority goes on
-  kCommitBeyondMatch,         // a follower commits what the leader's message did not prove equal
+  kCommitBeyondMatch,         // a follower commits what no message has proved equal
   kTruncateAlways,            // an old AppendEntries cuts off what follows it
   kChangeWithoutWaiting,      // several membership changes in flight
   kReadWithoutQuorum,         // ReadIndex answered at once

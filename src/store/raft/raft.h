@@ -214,7 +214,7 @@ class RaftCore {
   // witness.cc
   void handle(const Message& message, RecordInSync& request);
   void handle(const Message& message, RecordInSyncReply& reply);
-  void bind_commits_to(const Membership& membership);
+  void bind_commits();
   void review_in_sync();
   bool keeps_up(NodeId node) const;
   bool may_be_recorded(NodeId node) const;
@@ -233,7 +233,8 @@ class RaftCore {
   NodeId vote_ = kNobody;
   std::optional<WitnessRecord> record_;
   bool hard_dirty_ = false;
-  std::uint64_t hard_number_ = 0;  // of the Append with the newest term, vote and record
+  std::uint64_t hard_number_ = 0;    // of the Append with the newest term and vote
+  std::uint64_t record_number_ = 0;  // and of that with the newest record
 
   std::uint64_t emitted_ = 0, durable_ = 0;     // numbers of Appends
   std::map<std::uint64_t, Instant> under_way_;  // Appends that the disk has not answered: since when
@@ -269,6 +270,7 @@ class RaftCore {
   std::uint64_t round_ = 0;
   std::map<std::uint64_t, Instant> round_sent_;  // of rounds not confirmed yet
   Instant lease_until_;
+  bool lease_void_ = false;  // somebody was told to campaign in spite of it
   std::uint64_t next_batch_;
   std::uint64_t batch_asked_ = 0;  // 0: none is under way
   Instant batch_due_;              // given up then

@@ -73,7 +73,7 @@ void RaftCore::finish_reads() {
   if (open == round_sent_.begin()) return;
   // No voter listens to a candidate for election_timeout after it heard this round, which was after it was sent.
   const Instant lease = std::prev(open)->second + options_.election_timeout * 9 / 10;
-  if (transferee_ == kNobody) lease_until_ = std::max(lease_until_, lease);
+  lease_until_ = std::max(lease_until_, lease);
   round_sent_.erase(round_sent_.begin(), open);
   const auto done = [&](const PendingRead& read) { return read.round != 0 && read.round <= confirmed; };
   for (const PendingRead& read : reads_) {
@@ -82,7 +82,7 @@ void RaftCore::finish_reads() {
   std::erase_if(reads_, done);
 }
 
-bool RaftCore::lease_holds() const { return options_.lease_reads && transferee_ == kNobody && now_ < lease_until_; }
+bool RaftCore::lease_holds() const { return options_.lease_reads && !lease_void_ && now_ < lease_until_; }
 
 void RaftCore::answer_read(const PendingRead& read, LogIndex index) {
   if (read.from == options_.id) {

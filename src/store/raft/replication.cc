@@ -69,6 +69,13 @@ Result<void> RaftCore::may_change(const MembershipChange& change) const {
     if (log_.membership_index() > commit_) return Error(Code::kConflict, "another membership change is under way");
     if (commit_ < term_start_) return Error(Code::kConflict, "this leader has not committed an entry of its term yet");
   }
+  // Else a change could make the witness indispensable before it would vote for anyone, or the group would wait for a
+  // server that is no longer in it.
+  const bool witness_goes = change.type == MembershipChange::Type::kRemove && change.node == membership().witness;
+  const bool recorded = wanted_ && wanted_written_ && required_.size() == wanted_->in_sync.size();
+  if (membership().witness != kNobody && !witness_goes && !recorded) {
+    return Error(Code::kConflict, "the witness has not recorded who is in sync yet");
+  }
   if (change.type == MembershipChange::Type::kRemove && change.node == options_.id) {
     return Error(Code::kInvalid, "the leader cannot be removed: move leadership first");
   }
@@ -79,7 +86,7 @@ Result<void> RaftCore::may_change(const MembershipChange& change) const {
     }
   }
   // Without the witness every server is needed.
-  if (change.type == MembershipChange::Type::kRemove && change.node == membership().witness) {
+  if (witness_goes) {
     for (const NodeId node : membership().voters) {
       if (node != options_.id && !keeps_up(node)) return Error(Code::kUnavailable, "a server is not in sync");
     }
@@ -102,7 +109,7 @@ Result<LogIndex> RaftCore::change_membership(const MembershipChange& change) {
   if (heard < after->majority()) return Error(Code::kUnavailable, "too few of the members that would be left answer");
   const LogIndex index = append_own(nullptr, std::make_shared<const Membership>(*std::move(after)));
   sync_progress();
-  bind_commits_to(membership());
+  bind_commits();
   return index;
 }
 
@@ -162,7 +169,7 @@ void RaftCore::fetched(NodeId to, LogIndex first, std::vector<Entry> entries) {
 }
 
 void RaftCore::send_heartbeat(NodeId to, Progress& progress) {
-  const LogIndex commit = std::min(commit_, progress.match());
+  const LogIndex commit = broken(Mutant::kCommitBeyondMatch) ? commit_ : std::min(commit_, progress.match());
   progress.told_commit = std::max(progress.told_commit, commit);
   send(to, Heartbeat{commit, round_});
 }

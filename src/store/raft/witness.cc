@@ -17,12 +17,19 @@ bool holds(const std::vector<NodeId>& nodes, NodeId node) {
 }
 }  // namespace
 
-// Growing needs no record: more servers than the witness knows of is only stricter.
-void RaftCore::bind_commits_to(const Membership& group) {
-  for (const NodeId node : group.voters) {
-    if (!holds(required_, node)) required_.push_back(node);
-  }
-  wanted_.reset();  // an answer to it would unbind those that came after it
+// The membership in force is new, or new to this leader. More servers than the witness knows of are only stricter, so
+// none of this needs a record.
+void RaftCore::bind_commits() {
+  wanted_.reset();  // an answer to it would unbind those that are bound here
+  if (membership().witness == kNobody) return required_.clear();
+  const auto bind = [&](const Membership& group) {
+    for (const NodeId node : group.voters) {
+      if (!holds(required_, node)) required_.push_back(node);
+    }
+  };
+  bind(membership());
+  // Until a change is committed, the witness may still vote for a server that it removes.
+  if (log_.membership_index() > commit_) bind(*log_.membership_at(log_.membership_index() - 1).membership);
 }
 
 bool RaftCore::keeps_up(NodeId node) const {
@@ -85,9 +92,10 @@ void RaftCore::handle(const Message& message, RecordInSync& request) {
   if (record_ && age(record) < age(*record_)) return;
   if (!record_ || age(record) > age(*record_)) {
     record_ = record;
-    hard_changed();
+    hard_dirty_ = true;
+    record_number_ = emitted_ + 1;
   }
-  const std::uint64_t after = broken(Mutant::kWitnessRecordNotPersisted) ? 0 : hard_number_;
+  const std::uint64_t after = broken(Mutant::kWitnessRecordNotPersisted) ? 0 : std::max(hard_number_, record_number_);
   send_after(message.from, RecordInSyncReply{record.version}, after);
 }
 
