@@ -11,12 +11,18 @@ std::string name(raft::NodeId node) { return "node " + std::to_string(node); }
 std::string place(raft::LogIndex index, raft::Term term) {
   return "entry " + std::to_string(index) + " of term " + std::to_string(term);
 }
-const void* identity(const raft::Entry& entry) {
-  if (entry.payload) return entry.payload.get();
-  return entry.membership.get();
-}
-
 }  // namespace
+
+std::size_t Checker::content(const raft::Entry& entry) const {
+  std::string bytes(entry.payload ? "p" : entry.membership ? "m" : "");
+  if (entry.payload) payloads_.encode(*entry.payload, &bytes);
+  if (entry.membership) {
+    for (const raft::NodeId node : entry.membership->voters) bytes += std::to_string(node) + ",";
+    for (const raft::NodeId node : entry.membership->learners) bytes += std::to_string(node) + ";";
+    bytes += std::to_string(entry.membership->witness);
+  }
+  return std::hash<std::string>()(bytes);
+}
 
 void Checker::started(raft::NodeId node, const raft::Restored& restored) {
   Known& before = known(node);
@@ -126,8 +132,8 @@ void Checker::appends(const raft::RaftCore& core, const raft::Append& append) {
     std::vector<Seen>& seen = seen_[entry.index];
     const auto same = std::find_if(seen.begin(), seen.end(), [&](const Seen& one) { return one.term == entry.term; });
     if (same == seen.end()) {
-      seen.push_back({entry.term, before, identity(entry), entry});
-    } else if (same->identity != identity(entry) || same->term_before != before) {
+      seen.push_back({entry.term, before, content(entry)});
+    } else if (same->content != content(entry) || same->term_before != before) {
       throw Violation("two logs differ at or before " + place(entry.index, entry.term) + ", seen at " +
                       name(core.id()));
     }

@@ -22,7 +22,7 @@ class Violation : public std::runtime_error {
 class Checker {
  public:
   using DiskOf = std::function<const DiskContents&(raft::NodeId)>;
-  explicit Checker(DiskOf disk_of) : disk_of_(std::move(disk_of)) {}
+  Checker(DiskOf disk_of, const raft::PayloadCodec& payloads) : disk_of_(std::move(disk_of)), payloads_(payloads) {}
 
   // A node is back with what its disk held: nothing it ever said rests on more than that.
   void started(raft::NodeId node, const raft::Restored& restored);
@@ -48,8 +48,7 @@ class Checker {
   struct Seen {
     raft::Term term;
     raft::Term term_before;
-    const void* identity;  // of what the entry carries
-    raft::Entry kept;      // so that no other comes to lie at this address
+    std::size_t content;  // a hash of what the entry carries
   };
   struct Committed {
     raft::Term term = 0;
@@ -63,12 +62,14 @@ class Checker {
     raft::LogIndex commit = 0;
     raft::Term said = 0;  // the highest term in its messages
   };
+  std::size_t content(const raft::Entry& entry) const;
   void became_leader(const raft::RaftCore& core);
   void committed(const raft::RaftCore& core, raft::LogIndex from);
   bool is_durable(const raft::RaftCore& core, raft::LogIndex index, raft::Term term) const;
   void check_digest(raft::NodeId node, raft::LogIndex index, std::uint64_t digest);
 
   DiskOf disk_of_;
+  const raft::PayloadCodec& payloads_;
   std::size_t snapshots_ = 0;
   std::vector<std::vector<Seen>> seen_;  // by index
   std::vector<Committed> committed_{1};  // by index

@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "base/assert.h"
-#include "sim/toy_store.h"
 
 namespace kayak::sim {
 
@@ -19,7 +18,7 @@ constexpr Duration kSettleTime = 60s;  // of a group without trouble, however ba
 Cluster::Cluster(Scenario scenario)
     : scenario_(std::move(scenario)),
       dice_(scenario_.seed ^ 0x5DEECE66DULL),
-      checker_([this](raft::NodeId id) -> const DiskContents& { return nodes_[id - 1]->disk().contents(); }),
+      checker_([this](raft::NodeId id) -> const DiskContents& { return nodes_[id - 1]->disk().contents(); }, payloads_),
       delay_(scenario_.delay),
       workload_(*this, scenario_.workload) {
   nodes_.reserve(kMaxNodes);
@@ -34,8 +33,7 @@ Node& Cluster::add_node(bool witness, const raft::Membership& membership) {
   NodeOptions options = scenario_.node;
   options.raft.id = nodes_.size() + 1;
   options.raft.witness = witness;
-  nodes_.push_back(
-      std::make_unique<Node>(static_cast<World&>(*this), options, [] { return std::make_unique<ToyStore>(); }));
+  nodes_.push_back(std::make_unique<Node>(static_cast<World&>(*this), options, make_));
   Node& node = *nodes_.back();
   node.disk().begin_with().base.membership = membership;
   node.set_clock_rate(clock_rate());
@@ -92,9 +90,10 @@ void Cluster::dispatch(Event event) {
   }
   switch (event.kind) {
     case Kind::kMessage: {
-      raft::Message message = std::move(slots_[event.client].message);
+      Result<raft::Message> message = raft::decode(slots_[event.client].message, payloads_);
       free_slots_.push_back(event.client);
-      if (node->up()) node->receive(std::move(message));
+      if (!message) throw Violation("a message that cannot be read: " + message.error().message());
+      if (node->up()) node->receive(std::move(*message));
       return;
     }
     case Kind::kNode:
@@ -139,12 +138,13 @@ void Cluster::transmit(raft::Message message) {
     if (dice_.chance(0.1)) wake(*find(from), now_ + delay_, {NodeEvent::Kind::kUnreachable, to, 0, 0});
     return;
   }
+  std::string bytes = raft::encode(message, payloads_);
   const int copies = dice_.chance(twice_) ? 2 : 1;
   for (int copy = 1; copy <= copies; ++copy) {
     Duration delay = delay_ / 2 + dice_.around(delay_ / 2);
     if (dice_.chance(late_)) delay += dice_.between(Duration(0), Duration(2s));
     const std::size_t slot = take_slot();
-    slots_[slot].message = copy == copies ? std::move(message) : message;
+    slots_[slot].message = bytes;
     push({.at = now_ + delay, .kind = Event::Kind::kMessage, .node = to, .client = slot});
   }
 }
@@ -420,6 +420,7 @@ std::string Cluster::describe() {
 }
 
 void Cluster::check_all_agree() {
+  run_until(now_ + 3s);  // what was acknowledged in the time of trouble is read once more
   workload_.stop();
   run_until(now_ + scenario_.workload.patience + 1s);
   if (!run_until(now_ + kSettleTime, [&] { return converged(); })) {

@@ -12,6 +12,7 @@
 #include "sim/checker.h"
 #include "sim/node.h"
 #include "sim/scenario.h"
+#include "sim/toy_store.h"
 #include "sim/workload.h"
 
 namespace kayak::sim {
@@ -58,7 +59,7 @@ class Cluster final : private World, private Workload::Service {
     bool operator>(const Event& other) const { return at != other.at ? at > other.at : order > other.order; }
   };
   struct Slot {
-    raft::Message message;
+    std::string message;  // as it travels
     Command command;
     Reply reply;
   };
@@ -117,6 +118,8 @@ class Cluster final : private World, private Workload::Service {
   bool trace_ = false;
   std::string last_logged_[kMaxNodes + 1];
   Dice dice_;
+  const MakeStateMachine make_ = [] { return std::make_unique<ToyStore>(); };
+  const raft::PayloadCodec& payloads_ = make_()->payloads();
   Checker checker_;
   Instant now_{1};
   std::priority_queue<Event, std::vector<Event>, std::greater<>> queue_;

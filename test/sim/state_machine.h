@@ -6,7 +6,7 @@
 #include <functional>
 #include <memory>
 
-#include "store/raft/types.h"
+#include "store/raft/wire.h"
 
 namespace kayak::sim {
 
@@ -47,6 +47,8 @@ class StateMachine {
   virtual Answer read(const Command& command) const = 0;
   virtual ImageRef image() const = 0;
   virtual void restore(const ImageRef& image) = 0;
+  // Messages between nodes travel as bytes.
+  virtual const raft::PayloadCodec& payloads() const = 0;
   // Equal after the same entries.
   virtual std::uint64_t digest() const = 0;
 };

@@ -1,6 +1,8 @@
 // toy_store.cc: see toy_store.h.
 #include "sim/toy_store.h"
 
+#include <cstring>
+
 namespace kayak::sim {
 
 namespace {
@@ -10,6 +12,24 @@ struct Effect final : raft::Payload {
   std::uint32_t key = 0;
   std::uint64_t value = 0;
   std::size_t bytes() const override { return 20; }
+};
+
+struct EffectCodec final : raft::PayloadCodec {
+  void encode(const raft::Payload& payload, std::string* out) const override {
+    const auto& effect = static_cast<const Effect&>(payload);
+    const std::uint64_t words[] = {effect.writes, effect.key, effect.value};
+    out->append(reinterpret_cast<const char*>(words), sizeof words);
+  }
+  Result<raft::PayloadRef> decode(std::string_view bytes) const override {
+    std::uint64_t words[3];
+    if (bytes.size() != sizeof words) return Error(Code::kCorrupt, "no effect");
+    std::memcpy(words, bytes.data(), sizeof words);
+    auto effect = std::make_shared<Effect>();
+    effect->writes = words[0] != 0;
+    effect->key = static_cast<std::uint32_t>(words[1]);
+    effect->value = words[2];
+    return raft::PayloadRef(std::move(effect));
+  }
 };
 
 struct Registers final : StateMachine::Image {
@@ -40,6 +60,11 @@ StateMachine::Proposal ToyStore::evaluate(const Command& command) {
     ++proposed.times;
   }
   return {std::move(effect), answer};
+}
+
+const raft::PayloadCodec& ToyStore::payloads() const {
+  static const EffectCodec codec;
+  return codec;
 }
 
 void ToyStore::apply(const raft::Entry& entry) {

@@ -16,6 +16,7 @@ class ToyStore final : public StateMachine {
   Answer read(const Command& command) const override { return {.value = value_of(command.key)}; }
   ImageRef image() const override;
   void restore(const ImageRef& image) override;
+  const raft::PayloadCodec& payloads() const override;
   std::uint64_t digest() const override { return digest_; }
 
  private:
