@@ -70,3 +70,35 @@ TEST_CASE("conditions that stay as they are keep their time; those of others are
   CHECK(found.at("Ready") == "True@4 2026-01-02T00:00:00Z");
   CHECK(found.at("example.com/gate") == "False@none 2026-01-01T00:00:00Z");
 }
+
+TEST_CASE("a pod is ready when its readiness gates are True") {
+  struct Row {
+    std::string conditions, ready, message;
+  };
+  for (const Row& row :
+       {Row{"[]", "False",
+            "corresponding condition of pod readiness gate \"a.io/g\" does not exist., corresponding condition of pod "
+            "readiness gate \"b.io/g\" does not exist."},
+        Row{"[{'type':'a.io/g','status':'True'},{'type':'b.io/g','status':'Unknown'}]", "False",
+            "the status of pod readiness gate \"b.io/g\" is not \"True\", but Unknown"},
+        Row{"[{'type':'a.io/g','status':'True'},{'type':'b.io/g','status':'True'}]", "True", ""}}) {
+    CAPTURE(row.conditions);
+    const json::Value pod = doc(
+        cat("{'metadata':{'generation':1},'spec':{'containers':[{'name':'c','image':'i'}],'readinessGates':[",
+            "{'conditionType':'a.io/g'},{'conditionType':'b.io/g'}]},'status':{'conditions':", row.conditions, "}}"));
+    StatusInputs inputs;
+    inputs.pod = &pod;
+    const json::Value status = pod_status(running_pod(), inputs);
+    std::string ready, message, containers;
+    for (const json::Value& c : status.find("conditions")->as_array()) {
+      const std::string_view type = c.find("type")->string_or();
+      if (type == "ContainersReady") containers = c.find("status")->string_or();
+      if (type != "Ready") continue;
+      ready = c.find("status")->string_or();
+      if (const json::Value* text = c.find("message")) message = text->string_or();
+    }
+    CHECK(containers == "True");
+    CHECK(ready == row.ready);
+    CHECK(message == row.message);
+  }
+}

@@ -85,11 +85,14 @@ TEST_CASE("warnings of a new object") {
               R"(spec.hostAliases = [{"ip":"fd00::0001","hostnames":["a"]},{"ip":"fd00::2","hostnames":["b"]}])",
               {"spec.hostAliases[0].ip: IPv6 address \"fd00::0001\" should be in RFC 5952 canonical format "
                "(\"fd00::1\")"}},
-          Row{pods,
-              kPod,
-              "spec.terminationGracePeriodSeconds = -1",
-              {"spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as "
-               "1"}},
+          // A pod's own is 1 by now, as defaulting leaves it.
+          Row{pods, kPod, "spec.terminationGracePeriodSeconds = -1", {}},
+          Row{deployments,
+              kDeployment,
+              "spec.template.spec.terminationGracePeriodSeconds = -1",
+              {"spec.template.spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will "
+               "be "
+               "treated as 1"}},
       }) {
     CAPTURE(row.change);
     std::vector<std::string> warnings;
@@ -113,8 +116,7 @@ TEST_CASE("an update warns of a template only when it changes") {
 
 TEST_CASE("an object with errors has no warnings") {
   std::vector<std::string> warnings;
-  const json::Value pod =
-      object_of(kinds::pods(), kPod, "spec.terminationGracePeriodSeconds = -1\nspec.containers[0].image = -");
+  const json::Value pod = object_of(kinds::pods(), kPod, "metadata.name = \"a.b\"\nspec.containers[0].image = -");
   CHECK(validation::validate_create(kinds::pods(), pod, warnings).size() == 1);
   CHECK(warnings.empty());
 }

@@ -138,6 +138,24 @@ std::string unready_message(const std::vector<std::string>& names, const char* w
   return text + "]";
 }
 
+// What spec.readinessGates still wants, "" for nothing: conditions that others write.
+std::string unmet_gates(const api::core_v1::PodView& pod) {
+  std::vector<std::string> unmet;
+  for (const auto& gate : pod.spec().readiness_gates()) {
+    const std::string type(gate.condition_type());
+    std::string_view status;
+    for (const auto& condition : pod.status().conditions()) {
+      if (condition.type() == type) status = condition.status();
+    }
+    if (status.empty()) {
+      unmet.push_back(cat("corresponding condition of pod readiness gate ", quote(type), " does not exist."));
+    } else if (status != "True") {
+      unmet.push_back(cat("the status of pod readiness gate ", quote(type), " is not \"True\", but ", status));
+    }
+  }
+  return join(unmet, ", ");
+}
+
 json::Value ip_list(const std::vector<std::string>& ips) {
   json::Array list;
   for (const std::string& ip : ips) {
@@ -203,7 +221,12 @@ json::Value pod_status(const PodFacts& facts, const StatusInputs& inputs) {
                                            : "ContainersNotReady";
     if (!finished) message = unready_message(unready, "unready");
   }
-  conditions.set("Ready", ready, reason, message);
+  const std::string gates = ready ? unmet_gates(pod) : std::string();
+  if (gates.empty()) {
+    conditions.set("Ready", ready, reason, message);
+  } else {
+    conditions.set("Ready", false, "ReadinessGatesNotReady", gates);
+  }
   conditions.set("ContainersReady", ready, reason, message);
   // A pod that is here has been given a node, by whomever.
   conditions.set("PodScheduled", true);
