@@ -77,15 +77,17 @@ class Checker:
     def __init__(self, source):
         self.tokens = tokens_of(source)
         self.partner = matching(self.tokens)
+        self.end = len(self.tokens)
+        self.tokens += [Token("end", "", 0)] * 8  # so that looking ahead needs no bounds
         self.findings = []
 
     def run(self):
-        self.block(0, len(self.tokens))
+        self.block(0, self.end)
         self.default_arguments()
         return sorted(set(self.findings))
 
     def text(self, i):
-        return self.tokens[i].text if 0 <= i < len(self.tokens) else ""
+        return self.tokens[i].text if i >= 0 else ""
 
     def report(self, i, what):
         self.findings.append((self.tokens[i].line, what))
@@ -282,7 +284,7 @@ class Checker:
     def default_arguments(self):
         """`Type name = {}` between parentheses: the caller's statement makes the temporary, awaiting or not."""
         around = []
-        for i, token in enumerate(self.tokens):
+        for i, token in enumerate(self.tokens[:self.end]):
             if token.kind == "mark" and token.text in CLOSER:
                 around.append(token.text)
             elif token.text in (")", "]", "}") and around:
