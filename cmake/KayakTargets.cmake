@@ -20,10 +20,6 @@ function(kayak_tests name)
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/test)
   # The libraries under test are as they ship; optimising the tests themselves would double the time of a clean build.
   target_compile_options(test_${name} PRIVATE -O0)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-    # clang minds an awaited Result that nobody looks at, GCC does not: a test may wait for what it checks elsewhere.
-    target_compile_options(test_${name} PRIVATE -Wno-unused-result)
-  endif()
   add_test(NAME ${name} COMMAND test_${name} --use-colour no WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
