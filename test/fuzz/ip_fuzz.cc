@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api kayak_net
+// fuzz-deps: kayak_api kayak_fuzz_agent
 // IP addresses and networks: the validator's reader agrees with the C library's, and the canonical text reads as
 // itself.
 #include <arpa/inet.h>

@@ -12,6 +12,7 @@ A conditional between literals alone is let through: there is nothing to destroy
 usage: lint_coroutines.py FILE...      (exit 1 when something is found)
        lint_coroutines.py --self-test
 """
+import os
 import re
 import sys
 
@@ -74,18 +75,20 @@ def matching(tokens):
 
 
 class Checker:
-    def __init__(self, source):
+    def __init__(self, source, with_defaults=frozenset()):
+        self.with_defaults = with_defaults  # functions that have a braced default argument
         self.tokens = tokens_of(source)
         self.partner = matching(self.tokens)
+        self.end = len(self.tokens)
+        self.tokens += [Token("end", "", 0)] * 8  # so that looking ahead needs no bounds
         self.findings = []
 
     def run(self):
-        self.block(0, len(self.tokens))
-        self.default_arguments()
+        self.block(0, self.end)
         return sorted(set(self.findings))
 
     def text(self, i):
-        return self.tokens[i].text if 0 <= i < len(self.tokens) else ""
+        return self.tokens[i].text if i >= 0 else ""
 
     def report(self, i, what):
         self.findings.append((self.tokens[i].line, what))
@@ -254,6 +257,8 @@ class Checker:
                     suspects.append((i, "a braced temporary"))
             elif text == "?" and not self.between_literals(i):
                 suspects.append((i, "a conditional"))
+            elif text in self.with_defaults and self.text(i + 1) == "(":
+                suspects.append((i, f"a braced default argument of {text}"))
             i += 1
         if awaits:
             for i, what in suspects:
@@ -280,21 +285,23 @@ class Checker:
                 and self.text(i + 4) in (",", ")", ";", "}"))
 
     def default_arguments(self):
-        """`Type name = {}` between parentheses: the caller's statement makes the temporary, awaiting or not."""
-        around = []
-        for i, token in enumerate(self.tokens):
+        """Names of the functions with a `Type name = {}` between their parentheses, of types that are not HARMLESS."""
+        names, around = set(), []
+        for i, token in enumerate(self.tokens[:self.end]):
             if token.kind == "mark" and token.text in CLOSER:
-                around.append(token.text)
+                around.append(i)
             elif token.text in (")", "]", "}") and around:
                 around.pop()
-            elif token.text == "=" and around and around[-1] == "(" and i >= 2 and self.tokens[i - 1].is_name():
+            elif (token.text == "=" and around and self.text(around[-1]) == "(" and i >= 2
+                  and self.tokens[i - 1].is_name()):
                 brace = i + 1
                 while self.tokens[brace].is_name() or self.text(brace) == "::":
                     brace += 1
                 closed = self.text(self.partner[brace] + 1) in (",", ")") if self.text(brace) == "{" else False
                 typed = self.tokens[i - 2].is_name() or self.text(i - 2) in ("&", "*", ">")
                 if closed and typed and self.type_name(i - 1) not in HARMLESS:
-                    self.report(i, f"a braced default argument (is {self.type_name(i - 1)} HARMLESS?)")
+                    names.add(self.text(around[-1] - 1))
+        return names
 
     def type_name(self, i):
         """The last word of the type before the parameter's name at i, without its template arguments."""
@@ -315,8 +322,11 @@ HARMLESS = {"StopToken", "string", "string_view", "vector", "map", "optional", "
             "initializer_list", "Labels", "LogFields", "ReadLimits", "ReadOptions"}
 
 
-def check(source):
-    return Checker(source).run()
+def check(source, with_defaults=None):
+    """The findings as (line, what); `with_defaults` of all files, without it of this one."""
+    if with_defaults is None:
+        with_defaults = Checker(source).default_arguments()
+    return Checker(source, with_defaults).run()
 
 
 GOOD = [
@@ -334,7 +344,8 @@ GOOD = [
     "#define F(x) co_await f(Type{x}) \\\n  + Type{}\nint a;",
     "const auto v = a ? b : c;\nco_await f(v);",
     "co_await f(yes ? 1 : 2, no ? true : false);",
-    "Task<void> f(StopToken stop = {}, const std::vector<Type>& list = {});",
+    "Task<void> f(StopToken stop = {}, const std::vector<Type>& list = {}); Task<void> g() { co_await f(); }",
+    "int f(Options options = {}); int a = f(); int b = co_await g();",
     "for (Type x = {}; x; x = {}) g();",
     "if (Type x = {1}; x) g(x);",
     "switch (x) { case A: co_await f(); break; default: y = a ? b : c; }",
@@ -367,9 +378,9 @@ BAD = [
     ("h([] {\n co_await f(a ? b : c); });", 2),
     ("Task<int> g() { co_await f(); }\nTask<int> h() const override {\n  co_await f(Type{1}); }", 3),
     ("switch (x) { case A: co_await f(Type{1}); }", 1),
-    ("Task<int> f(Options options = {});", 1),
-    ("int f(int a,\n      const Options& options = Options{1}) {}", 2),
-    ("int f(const n::Options<int>& options = {}, int a = 0);", 1),
+    ("Task<int> f(Options options = {});\nTask<int> g() { co_await f(); }", 2),
+    ("int f(int a,\n      const Options& options = Options{1}) {}\nTask<int> g() { co_await h(f(1)); }", 3),
+    ("int f(const n::Options<int>& options = {}, int a = 0);\nint a = co_await h() + f();", 2),
     ("co_await f(a == 1 ? 1 : b);", 1),
 ]
 
@@ -392,12 +403,20 @@ def self_test():
 def main(arguments):
     if arguments == ["--self-test"]:
         return self_test()
-    found = 0
+    sources, found = {}, 0
     for path in arguments:
         with open(path, encoding="utf-8") as file:
-            for line, what in check(file.read()):
-                found += 1
-                print(f"{path}:{line}: {what}")
+            sources[path] = file.read()
+    # Names are not resolved: a header of src/ counts for every file, what else declares one for its own folder.
+    everywhere, folders = set(), {}
+    for path, source in sources.items():
+        names = Checker(source).default_arguments()
+        is_header = path.startswith("src/") and path.endswith(".h")
+        (everywhere if is_header else folders.setdefault(os.path.dirname(path), set())).update(names)
+    for path, source in sources.items():
+        for line, what in check(source, everywhere | folders.get(os.path.dirname(path), set())):
+            found += 1
+            print(f"{path}:{line}: {what}")
     return 1 if found else 0
 
 
