@@ -29,14 +29,17 @@ bool number(const char* text, std::uint64_t* out) {
 }
 
 int usage() {
-  std::fprintf(stderr, "usage: kayak_sim [--seeds N] [--start S] [--trace]\n");
+  std::fprintf(stderr,
+               "usage: kayak_sim [--seeds N] [--start S] [--trace] [--mutant M]\n"
+               "  --trace   every change of a role, and the trouble behind it\n"
+               "  --mutant  break the core by the rule of this number in src/store/raft/mutant.h\n");
   return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::uint64_t seeds = 1000, start = 1;
+  std::uint64_t seeds = 1000, start = 1, mutant = 0;
   bool trace = false;
   for (int i = 1; i < argc; ++i) {
     const bool more = i + 1 < argc;
@@ -46,16 +49,19 @@ int main(int argc, char** argv) {
       ++i;
     } else if (std::strcmp(argv[i], "--start") == 0 && more && number(argv[i + 1], &start)) {
       ++i;
+    } else if (std::strcmp(argv[i], "--mutant") == 0 && more && number(argv[i + 1], &mutant)) {
+      ++i;
     } else {
       return usage();
     }
   }
   std::signal(SIGABRT, on_abort);
+  const kayak::sim::Broken broken{.core = static_cast<kayak::store::raft::Mutant>(mutant)};
   kayak::sim::RunStats total;
   for (std::uint64_t seed = start; seed < start + seeds; ++seed) {
     std::snprintf(g_repeat, sizeof g_repeat, "sim: seed %llu fails; repeat with ./dev sim --seeds 1 --start %llu\n",
                   static_cast<unsigned long long>(seed), static_cast<unsigned long long>(seed));
-    const kayak::sim::Outcome outcome = kayak::sim::simulate(seed, {}, trace);
+    const kayak::sim::Outcome outcome = kayak::sim::simulate(seed, broken, trace);
     if (!outcome.violation.empty()) {
       std::fprintf(stderr, "%s\n%s", outcome.violation.c_str(), g_repeat);
       return 1;

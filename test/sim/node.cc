@@ -246,6 +246,7 @@ void Node::write(raft::Append append) {
   if (append.install) {
     const raft::SnapshotMeta& snapshot = *append.install;
     ASSERT(staged_.contains(snapshot.id));
+    installs_ = true;
     write.base =
         Base{snapshot.index, snapshot.term, *snapshot.membership, snapshot.membership_index, staged_.at(snapshot.id)};
   }
@@ -357,7 +358,9 @@ void Node::next_slice(const NodeEvent& event) {
   if (there) staged_[event.first] = pin->second.image;
   fetch_.reset();
   core_->snapshot_fetched(event.first, there);
+  installs_ = false;
   settle();
+  if (!installs_) staged_.erase(event.first);  // it came too late
 }
 
 }  // namespace kayak::sim

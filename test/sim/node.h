@@ -164,6 +164,7 @@ class Node {
   std::map<raft::SnapshotId, Base> pins_;                      // lie ready for others
   std::optional<raft::SnapshotFetch> fetch_;                   // under way
   std::map<raft::SnapshotId, StateMachine::ImageRef> staged_;  // came in, not installed yet
+  bool installs_ = false;                                      // the last output wrote one of them
   std::optional<Base> prepared_;                               // the next base, once there is slack behind it
 };
 

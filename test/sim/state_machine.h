@@ -1,5 +1,8 @@
 // state_machine.h: what a simulated node replicates. The node's shell (node.h) knows no more of it than this, so that
-// the real store (MVCC over SQLite) can stand here in place of the toy.
+// the real store (MVCC over SQLite) can stand here in place of the toy: entries carry its effects, evaluate() is its
+// evaluator over applied and in-flight state, an image its rows at one revision. SimDisk then gives way to its database
+// on a VFS that drops or tears what is not flushed; what it tells the node (restored state, numbers that are durable)
+// stays.
 #pragma once
 
 #include <cstdint>
