@@ -285,7 +285,7 @@ Task<void> AgentImpl::end_pods() {
     const bool all = std::all_of(workers_.begin(), workers_.end(),
                                  [](const auto& w) { return w.second.worker->idle_and_stopped(); });
     if (all) break;
-    co_await context_.loop.sleep(20ms);
+    (void)co_await context_.loop.sleep(20ms);
   }
 }
 

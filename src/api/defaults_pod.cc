@@ -167,6 +167,9 @@ void pod(Node& pod) {
   }
   pod_level_resources(*spec);
   spec->set_pointer("enableServiceLinks", true);
+  // Not a default, but made here as upstream makes it: on the way in, of pods and not of their templates.
+  const json::Value* grace = spec->get("terminationGracePeriodSeconds");
+  if (grace != nullptr && grace->int_or(0) < 0) spec->set("terminationGracePeriodSeconds", 1);
   if (!spec->has("hostNetwork")) return;
   for (const std::string_view list : kContainerLists) {
     spec->for_each(list, [](Node container) { host_ports(container); });

@@ -140,6 +140,9 @@ Task<Result<void>> HttpAdapter::serve_path(io::HttpExchange& exchange, Reply& re
                                   Error(Code::kMethodNotAllowed, "the server does not allow this method on this path"));
   }
   auto query = io::parse_query(http.query);
+  if (query) {
+    if (auto timeout = query_timeout(*query); !timeout) co_return co_await send_error(exchange, reply, timeout.error());
+  }
   PathRequest request{http, std::move(path), query ? std::move(*query) : QueryPairs()};
   Result<PathAnswer> answer = Error(Code::kInternal, "no answer");
   if (found->slow) {
@@ -186,6 +189,18 @@ Task<Result<void>> HttpAdapter::read_body(io::HttpExchange& exchange, const Requ
   co_return Result<void>();
 }
 
+namespace {
+
+// Said with every answer of a kind that is on its way out; empty for the others.
+std::string_view deprecation(const Kind& kind) {
+  if (!kind.group.empty()) return {};
+  if (kind.plural == "endpoints") return "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+  if (kind.plural == "componentstatuses") return "v1 ComponentStatus is deprecated in v1.19+";
+  return {};
+}
+
+}  // namespace
+
 Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply& reply, const RequestInfo& info) {
   const io::HttpRequest& http = exchange.request();
   ApiRequest request;
@@ -199,6 +214,9 @@ Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply
   request.audit_id = reply.audit_id;
   if (auto allowed = authorize(request.user, request); !allowed) {
     co_return co_await send_error(exchange, reply, allowed.error());
+  }
+  if (const std::string_view deprecated = deprecation(*info.kind); !deprecated.empty()) {
+    reply.warnings.emplace_back(deprecated);
   }
   auto query = io::parse_query(http.query);
   ASSERT(query.ok());
@@ -226,7 +244,10 @@ Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply
   if (auto applied = apply_query(*query, info, request); !applied) {
     co_return co_await send_error(exchange, reply, applied.error());
   }
-  auto timeout = query_timeout(*query);
+  // Streams live as long as they are asked for by other means; what they say about a timeout is not read.
+  const bool streaming = info.verb == Verb::kWatch || is_log;
+  Result<std::optional<Duration>> timeout = std::optional<Duration>();
+  if (!streaming) timeout = query_timeout(*query);
   if (!timeout) co_return co_await send_error(exchange, reply, timeout.error());
   if (auto body = co_await read_body(exchange, info, request); !body) {
     co_return co_await send_error(exchange, reply, body.error());
@@ -235,9 +256,8 @@ Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply
     request.read.timeout_seconds =
         kMinWatchSeconds + static_cast<std::int64_t>(context_.random.below(kMinWatchSeconds));
   }
-  const bool streaming = info.verb == Verb::kWatch || is_log;
   std::optional<io::Deadline> deadline;
-  if (*timeout && !streaming) deadline.emplace(context_.loop, **timeout, exchange.gone());
+  if (*timeout) deadline.emplace(context_.loop, **timeout, exchange.gone());
   const StopToken stop = deadline ? deadline->token() : exchange.gone();
   auto response = co_await server_.handle(std::move(request), stop);
   if (!response && deadline && deadline->expired()) {
@@ -248,7 +268,7 @@ Task<Result<void>> HttpAdapter::serve_resource(io::HttpExchange& exchange, Reply
     co_return co_await send_watch(exchange, reply, std::move(encode), nullptr, response.error());
   }
   if (!response) co_return co_await send_error(exchange, reply, response.error());
-  reply.warnings = response->warnings;
+  reply.warnings.insert(reply.warnings.end(), response->warnings.begin(), response->warnings.end());
   co_return co_await send_response(exchange, reply, encode, std::move(*response));
 }
 

@@ -26,6 +26,9 @@ Error store_error(const Error& error) {
   if (error.code() == Code::kTooLarge) {
     return Error(Code::kTooLarge, cat("Request entity too large: limit is ", object_limit()), StatusDetails());
   }
+  if (error.code() == Code::kNoSpace) {
+    return Error(Code::kNoSpace, "the server's disk is full, nothing was written: no space left on device");
+  }
   return error;
 }
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 
+#include "api/schema_impl.h"
 #include "api/status.h"
 #include "base/strings.h"
 
@@ -208,38 +208,9 @@ bool query_flag(const QueryPairs& query, std::string_view name) {
 }
 
 bool parse_go_duration(std::string_view text, Duration* duration) {
-  struct Unit {
-    std::string_view name;
-    double nanoseconds;
-  };
-  static constexpr std::array kUnits = {Unit{"ns", 1},  Unit{"us", 1e3}, Unit{"ms", 1e6},
-                                        Unit{"s", 1e9}, Unit{"m", 6e10}, Unit{"h", 3.6e12}};
-  bool negative = false;
-  if (!text.empty() && (text.front() == '-' || text.front() == '+')) {
-    negative = text.front() == '-';
-    text.remove_prefix(1);
-  }
-  if (text == "0") {
-    *duration = Duration(0);
-    return true;
-  }
-  if (text.empty()) return false;
-  double total = 0;
-  while (!text.empty()) {
-    const std::size_t digits = text.find_first_not_of("0123456789.");
-    if (digits == 0 || digits == std::string_view::npos || digits > 18) return false;
-    const std::string number(text.substr(0, digits));
-    if (number == "." || std::count(number.begin(), number.end(), '.') > 1) return false;
-    text.remove_prefix(digits);
-    const std::size_t unit_end = std::min(text.find_first_of("0123456789."), text.size());
-    const auto unit = std::find_if(kUnits.begin(), kUnits.end(),
-                                   [&](const Unit& row) { return row.name == text.substr(0, unit_end); });
-    if (unit == kUnits.end()) return false;
-    total += std::strtod(number.c_str(), nullptr) * unit->nanoseconds;
-    text.remove_prefix(unit_end);
-  }
-  if (total > 9.2e18) return false;
-  *duration = Duration(static_cast<std::int64_t>(negative ? -total : total));
+  std::int64_t nanoseconds = 0;
+  if (!detail::parse_duration(text, &nanoseconds)) return false;
+  *duration = Duration(nanoseconds);
   return true;
 }
 
@@ -248,7 +219,7 @@ Result<std::optional<Duration>> query_timeout(const QueryPairs& query) {
   if (text == nullptr || text->empty()) return std::optional<Duration>();
   Duration duration{};
   if (!parse_go_duration(*text, &duration)) {
-    return bad_request(cat("invalid timeout specified in the request URL: time: invalid duration ", quote(*text)));
+    return bad_request(cat("invalid timeout specified in the request URL - time: invalid duration ", quote(*text)));
   }
   if (duration.count() <= 0) return std::optional<Duration>();
   return std::optional<Duration>(duration);

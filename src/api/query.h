@@ -26,7 +26,7 @@ bool query_flag(const QueryPairs& query, std::string_view name);
 Result<void> apply_query(const QueryPairs& query, const RequestInfo& info, ApiRequest& request);
 // ?timeout=32s: how long the client will wait at most. Errors: BadRequest.
 Result<std::optional<Duration>> query_timeout(const QueryPairs& query);
-// A Go duration ("1h2m3.5s"); false when it is none.
+// A Go duration ("1h2m3.5s"), exact to the nanosecond; false when it is none.
 bool parse_go_duration(std::string_view text, Duration* duration);
 // A DeleteOptions body's members over what the query said. Errors: BadRequest, Invalid.
 Result<void> apply_delete_options(const json::Value& body, DeleteOptions& options);

@@ -150,7 +150,6 @@ json::Value component_status(std::string_view name) {
 
 Result<ApiResponse> serve_component_status(const ApiRequest& request) {
   ApiResponse response;
-  response.warnings.emplace_back("v1 ComponentStatus is deprecated in v1.19+");
   DocumentAnswer answer;
   answer.table_kind = request.kind->kind;
   if (request.verb == Verb::kGet) {

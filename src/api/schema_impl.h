@@ -1,4 +1,4 @@
-// schema_impl.h: what the files of the schema engine share. Private to src/api/schema*.cc.
+// schema_impl.h: what the files of the schema engine share. Private to src/api.
 #pragma once
 
 #include <string>

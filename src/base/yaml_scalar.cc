@@ -45,7 +45,7 @@ const Word* find_word(std::string_view text) {
 bool parse_magnitude(std::string_view text, std::uint64_t* value) {
   int base = 10;
   if (text.size() > 1 && text.front() == '0') {
-    const char mark = text[1] | 0x20;
+    const char mark = static_cast<char>(text[1] | 0x20);  // in lower case
     base = mark == 'x' ? 16 : mark == 'b' ? 2 : 8;
     text.remove_prefix(mark == 'x' || mark == 'b' || mark == 'o' ? 2 : 1);
   }

@@ -192,7 +192,7 @@ std::string complete(std::vector<Flag>& flags, const std::string& config_path, b
     config = std::move(*read);
   }
   for (auto& [key, values] : config) {
-    const bool known = std::any_of(flags.begin(), flags.end(), [&](const Flag& f) { return key == f.name; });
+    const bool known = std::any_of(flags.begin(), flags.end(), [&key = key](const Flag& f) { return key == f.name; });
     if (!known)
       return cat("config file ", config_path, ": unknown key ", quote(key), "; keys are flag names without --");
   }

@@ -73,6 +73,17 @@ Result<void> prepare_folders(const ServerOptions& options) {
   return Result<void>();
 }
 
+// A start leaves alone what is as it should be: it wears no flash, and a full disk does not stop it.
+Result<void> keep_file(const std::string& path, const std::string& content, unsigned mode) {
+  struct stat info {};
+  const bool same_mode = ::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 07777) == mode;
+  if (same_mode) {
+    const Result<std::string> old = read_file(path, content.size() + 1);
+    if (old && *old == content) return Result<void>();
+  }
+  return write_file_atomic(path, content, mode);
+}
+
 // The kubeconfig where the user wants it, and the recovery one beside the keys.
 Result<void> write_kubeconfigs(const ServerOptions& options, const Addresses& addresses, const ServerKeys& keys) {
   const bool v6 = addresses.local.find(':') != std::string::npos;
@@ -83,9 +94,9 @@ Result<void> write_kubeconfigs(const ServerOptions& options, const Addresses& ad
     if (auto made = make_directories(folder, 0755); !made) return made;
   }
   const std::string admin = make_kubeconfig(url, keys.server_ca.certificate_pem, "kayak-admin", keys.admin);
-  if (auto written = write_file_atomic(options.write_kubeconfig, admin, 0600); !written) return written;
+  if (auto written = keep_file(options.write_kubeconfig, admin, 0600); !written) return written;
   const std::string recovery = make_kubeconfig(url, keys.server_ca.certificate_pem, "kayak-recovery", keys.recovery);
-  return write_file_atomic(options.data_dir + "/server/cred/recovery.kubeconfig", recovery, 0600);
+  return keep_file(options.data_dir + "/server/cred/recovery.kubeconfig", recovery, 0600);
 }
 
 class Server {
@@ -305,6 +316,7 @@ int run_server(const ServerOptions& options) {
   SystemRandom random;
   Metrics metrics;
   Loop loop;
+  loop.watch_stalls(log.named("loop"), metrics);
   const Context context{loop, clock, random, log.named("server"), metrics};
   log.named("server").info("starting", {{"version", kVersion}, {"data_dir", options.data_dir}});
   Server server(context, options);

@@ -132,49 +132,60 @@ class NamespaceController final : public Controller {
     co_return client::Requeue::in(remaining.finalizers.empty() ? wait : std::max<Duration>(wait, 1s));
   }
 
+  // Pods first, and while one is left nothing else: what they use (policies, secrets, accounts) is there to their end.
   Task<Remaining> delete_content(std::string name, StopToken stop) {
     Remaining remaining;
+    co_await delete_kind(api::kinds::pods(), name, remaining, stop);
+    if (!remaining.resources.empty()) co_return remaining;
     for (const api::Kind& kind : api::all_kinds()) {
       const std::vector<std::string_view> verbs = split(kind.verbs, ',');
       const bool deletable = std::find(verbs.begin(), verbs.end(), "delete") != verbs.end();
-      if (!kind.namespaced || kind.storage_prefix.empty() || !deletable) continue;
-      client::ListOptions options;
-      options.namespace_ = name;
-      Result<client::ObjectList> list = co_await client_.list(kind, options, stop);
-      if (!list) {
-        remaining.failures.push_back(cat(kind.group_resource(), ": ", list.error().message()));
-        continue;
-      }
-      for (const api::ObjectRef& object : list->items) {
-        Result<void> removed = co_await delete_one(kind, object, remaining, stop);
-        if (!removed)
-          remaining.failures.push_back(
-              cat(kind.group_resource(), "/", object->name(), ": ", removed.error().message()));
-      }
+      if (!kind.namespaced || kind.storage_prefix.empty() || !deletable || &kind == &api::kinds::pods()) continue;
+      co_await delete_kind(kind, name, remaining, stop);
     }
     co_return remaining;
   }
 
-  Task<Result<void>> delete_one(const api::Kind& kind, api::ObjectRef object, Remaining& remaining, StopToken stop) {
-    const bool pod = kind.kind == "Pod";
-    if (!object->header().deleting) {
-      client::DeleteOptions options;
-      options.propagation_policy = "Background";
-      options.uid = object->uid();
-      Result<void> removed = co_await client_.remove(kind, object->namespace_(), object->name(), options, stop);
-      if (!removed && removed.error().code() != Code::kNotFound && removed.error().code() != Code::kConflict)
-        co_return removed;
-      // What has neither finalizers nor a grace period is gone with that.
-      if (!pod && object->header().finalizers.empty()) co_return Result<void>();
+  Task<void> delete_kind(const api::Kind& kind, std::string name, Remaining& remaining, StopToken stop) {
+    client::ListOptions options;
+    options.namespace_ = name;
+    Result<client::ObjectList> list = co_await client_.list(kind, options, stop);
+    if (list && list->items.empty()) co_return;
+    std::vector<api::ObjectRef> found;
+    if (list) found = std::move(list->items);
+    for (const api::ObjectRef& object : found) {
+      Result<void> removed = co_await delete_one(kind, object, stop);
+      if (!removed) {
+        remaining.failures.push_back(cat(kind.group_resource(), "/", object->name(), ": ", removed.error().message()));
+      }
     }
+    if (list) list = co_await client_.list(kind, options, stop);
+    if (!list) {
+      remaining.failures.push_back(cat(kind.group_resource(), ": ", list.error().message()));
+      co_return;
+    }
+    for (const api::ObjectRef& object : list->items) count_remaining(kind, object, remaining);
+  }
+
+  Task<Result<void>> delete_one(const api::Kind& kind, api::ObjectRef object, StopToken stop) {
+    if (object->header().deleting) co_return Result<void>();
+    client::DeleteOptions options;
+    options.propagation_policy = "Background";
+    options.uid = object->uid();
+    Result<void> removed = co_await client_.remove(kind, object->namespace_(), object->name(), options, stop);
+    if (!removed && (removed.error().code() == Code::kNotFound || removed.error().code() == Code::kConflict)) {
+      co_return Result<void>();
+    }
+    co_return removed;
+  }
+
+  static void count_remaining(const api::Kind& kind, const api::ObjectRef& object, Remaining& remaining) {
     count_up(remaining.resources, kind.group_resource());
     for (const std::string& finalizer : object->header().finalizers) count_up(remaining.finalizers, finalizer);
-    if (pod) {
-      const api::core_v1::PodView view(object);
-      remaining.longest_grace =
-          std::max(remaining.longest_grace, view.spec().termination_grace_period_seconds().value_or(0));
-    }
-    co_return Result<void>();
+    if (&kind != &api::kinds::pods()) return;
+    const api::core_v1::PodView view(object);
+    remaining.longest_grace =
+        std::max(remaining.longest_grace, view.spec().termination_grace_period_seconds().value_or(0));
   }
 
   Task<Result<void>> report(api::ObjectRef object, const Remaining& remaining, StopToken stop) {

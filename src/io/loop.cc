@@ -10,6 +10,7 @@
 
 #include "io/poller.h"
 #include "io/spawner.h"
+#include "io/stall_watch.h"
 #include "io/tls_runtime.h"
 
 namespace kayak::io {
@@ -33,13 +34,14 @@ struct Loop::Impl {
   uv_idle_t idle;  // active only while ready coroutines are left over, so that the poll does not sleep
   std::mutex mutex;
   std::deque<std::function<void()>> posted;
-  std::uint64_t turn_start = 0;
-  std::uint64_t longest_turn = 0;
+  StallWatch stalls;
 
   void drain() {
     ReadyQueue& ready = ReadyQueue::current();
-    const std::uint64_t start = uv_hrtime();
-    while (ready.drain(16) && uv_hrtime() - start < kDrainNanoseconds) {
+    const std::uint64_t start = stalls.end_piece("callback");
+    for (const void* code = ready.next_code(); code != nullptr; code = ready.next_code()) {
+      ready.drain(1);
+      if (stalls.end_piece("coroutine", code) - start >= kDrainNanoseconds) break;
     }
     if (!ready.empty()) {
       uv_idle_start(&idle, [](uv_idle_t*) {});
@@ -53,7 +55,9 @@ struct Loop::Impl {
       std::lock_guard lock(mutex);
       actions.swap(posted);
     }
+    stalls.begin();
     for (auto& action : actions) action();
+    stalls.end_piece("posted call");
   }
 };
 
@@ -74,15 +78,11 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
   uv_prepare_start(&impl_->prepare, [](uv_prepare_t* h) {
     Impl* impl = static_cast<Impl*>(h->data);
     impl->drain();
-    const std::uint64_t now = uv_hrtime();
-    if (impl->turn_start != 0) impl->longest_turn = std::max(impl->longest_turn, now - impl->turn_start);
-    impl->turn_start = 0;
+    impl->stalls.end_turn();
   });
   uv_check_start(&impl_->check, [](uv_check_t* h) {
     Impl* impl = static_cast<Impl*>(h->data);
-    // uv_now is taken right after the poll returned, in milliseconds; hrtime here misses the poll callbacks' time by
-    // design: they only queue, the coroutines below do the work.
-    impl->turn_start = uv_hrtime();
+    impl->stalls.begin();
     ReadyQueue::current().begin_turn();
     impl->drain();
   });
@@ -159,7 +159,10 @@ void Loop::offload_erased(std::function<void()> work, std::function<void()> done
       uv_, &request->uv, [](uv_work_t* r) { static_cast<Request*>(r->data)->work(); },
       [](uv_work_t* r, int) {
         std::unique_ptr<Request> owned(static_cast<Request*>(r->data));
+        StallWatch& stalls = static_cast<Loop*>(r->loop->data)->stalls();
+        stalls.begin();
         owned->done();
+        stalls.end_piece("result of the pool");
       });
   ASSERT(rc == 0);
 }
@@ -187,7 +190,14 @@ Loop::Timer Loop::after(Duration delay, std::function<void()> action) {
   // The loop's cached time may be old when a long callback sets a timer.
   uv_update_time(uv_);
   uv_timer_start(
-      &timer.impl_->uv, [](uv_timer_t* t) { static_cast<Timer::Impl*>(t->data)->action(); }, to_milliseconds(delay), 0);
+      &timer.impl_->uv,
+      [](uv_timer_t* t) {
+        StallWatch& stalls = static_cast<Loop*>(t->loop->data)->stalls();
+        stalls.begin();
+        static_cast<Timer::Impl*>(t->data)->action();
+        stalls.end_piece("timer");
+      },
+      to_milliseconds(delay), 0);
   return timer;
 }
 
@@ -216,7 +226,8 @@ struct YieldAwaiter {
 
 Task<void> Loop::yield() { co_await YieldAwaiter(); }
 
-Duration Loop::take_longest_turn() { return Duration(std::exchange(impl_->longest_turn, 0)); }
+void Loop::watch_stalls(Log log, Metrics& metrics) { impl_->stalls.report_to(std::move(log), metrics); }
+StallWatch& Loop::stalls() { return impl_->stalls; }
 
 Deadline::Deadline(Loop& loop, Duration after, const StopToken& parent)
     : source_(std::make_shared<StopSource>(parent)), expired_(std::make_shared<bool>(false)) {

@@ -21,6 +21,7 @@ namespace kayak::io {
 
 class Poller;
 class Spawner;
+class StallWatch;
 class TlsRuntime;
 
 class Loop {
@@ -63,6 +64,9 @@ class Loop {
     };
     std::unique_ptr<Impl, Closer> impl_;
   };
+  // Turns of the loop that take 5 ms and more go into the metric kayak_loop_stall_seconds, one a second into the log.
+  void watch_stalls(Log log, Metrics& metrics);
+
   Timer after(Duration delay, std::function<void()> action);
   Timer every(Duration period, std::function<void()> action);
 
@@ -71,8 +75,7 @@ class Loop {
   Poller& poller() { return *poller_; }
   Spawner& spawner();  // made at the first use
   TlsRuntime& tls();   // likewise
-  // The longest time callbacks held the loop since the last call, for the watchdog metric.
-  Duration take_longest_turn();
+  StallWatch& stalls();
 
  private:
   struct Impl;

@@ -6,6 +6,9 @@
 
 #include <cerrno>
 
+#include "io/loop.h"
+#include "io/stall_watch.h"
+
 namespace kayak::io {
 
 struct Poller::Handle {
@@ -62,6 +65,13 @@ void Poller::remove(int fd, Watcher& watcher) {
 }
 
 void Poller::dispatch() {
+  StallWatch& stalls = static_cast<Loop*>(handle_->uv.loop->data)->stalls();
+  stalls.begin();
+  read_events();
+  stalls.end_piece("sockets");
+}
+
+void Poller::read_events() {
   // A few rounds at most: the ready queue and the timers have to get their turn.
   for (int round = 0; round < 4; ++round) {
     std::array<epoll_event, std::tuple_size_v<decltype(batch_)>> events;

@@ -45,6 +45,7 @@ class Poller {
     void operator()(Handle* handle) const;
   };
   void dispatch();
+  void read_events();
   Fd epoll_;
   std::unique_ptr<Handle, HandleCloser> handle_;
   std::size_t watchers_ = 0;

@@ -15,6 +15,11 @@ void ReadyQueue::begin_turn() {
   for (; !later_.empty(); later_.pop_front()) queue_.push_back(later_.front());
 }
 
+const void* ReadyQueue::next_code() const {
+  // A coroutine's frame begins with the address at which it is resumed (GCC, clang).
+  return queue_.empty() ? nullptr : *static_cast<void* const*>(queue_.front().address());
+}
+
 bool ReadyQueue::drain(std::size_t limit) {
   for (; limit > 0 && !queue_.empty(); --limit) {
     std::coroutine_handle<> handle = queue_.front();

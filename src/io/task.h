@@ -2,8 +2,8 @@
 // ways to wait for another coroutine.
 // Everything is resumed from the thread's ready queue, which the Loop drains: no symmetric transfer (it overflows
 // the stack at -O0 and under sanitizers), and no frame is destroyed while one of its own awaiters is on the stack.
-// GCC 12 destroys braced temporaries twice in a statement with co_await: give arguments as named locals,
-// constructor calls or function results (test/io/task_test.cc holds the cases, ./dev lint greps for them).
+// GCC 12 destroys aggregates in braces (default arguments, too), values of conditionals and lambdas that own a capture
+// twice in a statement with co_await: name them on a line before (docs/decisions.md; ./dev lint finds them).
 #pragma once
 
 #include <coroutine>
@@ -28,6 +28,8 @@ class ReadyQueue {
   void push_later(std::coroutine_handle<> handle) { later_.push_back(handle); }
   void begin_turn();
   bool empty() const { return queue_.empty() && later_.empty(); }
+  // Where the next one to be resumed goes on; null when there is none.
+  const void* next_code() const;
   // Resumes at most `limit` handles; true when some could go on at once.
   bool drain(std::size_t limit = 100'000);
 

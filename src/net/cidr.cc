@@ -17,7 +17,9 @@ Result<IpAddress> IpAddress::parse(std::string_view text) {
   IpAddress out;
   const std::string copy(text);
   out.v6 = copy.find(':') != std::string::npos;
-  if (copy.size() != text.size() || ::inet_pton(out.v6 ? AF_INET6 : AF_INET, copy.c_str(), out.bytes.data()) != 1) {
+  // The C library reads up to a NUL.
+  if (text.find('\0') != std::string_view::npos ||
+      ::inet_pton(out.v6 ? AF_INET6 : AF_INET, copy.c_str(), out.bytes.data()) != 1) {
     return Error(Code::kInvalid, cat(quote(text), " is not an IP address"));
   }
   return out;

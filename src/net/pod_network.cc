@@ -29,7 +29,6 @@ namespace {
 
 constexpr const char* kPodInterface = "eth0";
 constexpr std::int32_t kSourceNatPriority = 100;
-constexpr std::uint8_t kAddressGenerationNone = 1;  // IN6_ADDR_GEN_MODE_NONE
 
 // Writes a small kernel file. Lenient callers drop the result: IPv6 may be off.
 Result<void> write_kernel_file(const std::string& path, std::string_view value) {

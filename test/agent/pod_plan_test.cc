@@ -318,42 +318,6 @@ TEST_CASE("pod status: a container's state") {
   }
 }
 
-TEST_CASE("pod status: readiness gates") {
-  struct Row {
-    std::string conditions, ready, reason, message;
-  };
-  for (const Row& row : {
-           Row{"[]", "False", "ReadinessGatesNotReady",
-               "corresponding condition of pod readiness gate \"a/b\" does not exist."},
-           Row{"[{'type':'a/b','status':'False'}]", "False", "ReadinessGatesNotReady",
-               "the status of pod readiness gate \"a/b\" is not \"True\", but False"},
-           Row{"[{'type':'a/b','status':'True'}]", "True", "", ""},
-       }) {
-    CAPTURE(row.conditions);
-    PodFacts facts = pod(Setup{kAlways, "", "run"});
-    json::Value document =
-        test::pod_with("{'readinessGates':[{'conditionType':'a/b'}],'containers':[{'name':'c0','image':'i'}]}");
-    document["status"]["conditions"] = test::js(row.conditions);
-    StatusInputs inputs;
-    inputs.pod = &document;
-    inputs.now = now();
-    const json::Value status = pod_status(facts, inputs);
-    int seen = 0;
-    for (const json::Value& condition : status.find("conditions")->as_array()) {
-      const std::string type(condition.find("type")->string_or());
-      const std::string value(condition.find("status")->string_or());
-      if (type == "ContainersReady") CHECK(value == "True");
-      if (type == "a/b") ++seen;  // kept
-      if (type != "Ready") continue;
-      ++seen;
-      CHECK(value == row.ready);
-      CHECK((condition.find("reason") ? condition.find("reason")->string_or() : "") == row.reason);
-      CHECK((condition.find("message") ? condition.find("message")->string_or() : "") == row.message);
-    }
-    CHECK(seen == (row.conditions == "[]" ? 1 : 2));
-  }
-}
-
 TEST_CASE("pod status: the back-off message spells minutes as Go does") {
   struct Row {
     Duration delay;

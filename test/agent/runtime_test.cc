@@ -154,6 +154,19 @@ Task<Result<ContainerStatus>> ended(Machine& machine, std::string id) {
 }
 
 // What the container printed: the texts of its log.
+std::string log_text(const ContainerStatus& status);
+
+// Until the container has written exactly `text`.
+Task<Result<void>> logged(Machine& machine, std::string id, std::string text) {
+  for (int i = 0; i < 500; ++i) {
+    const std::optional<ContainerStatus> status = machine.runtime->container(id);
+    if (status && log_text(*status) == text) co_return Result<void>();
+    Result<void> slept = co_await machine.loop.sleep(20ms);
+    if (!slept) co_return slept.error();
+  }
+  co_return Error(Code::kTimeout, cat("the container has not written '", text, "'"));
+}
+
 std::string log_text(const ContainerStatus& status) {
   std::ifstream file(status.log_path);
   std::string line, out;
@@ -333,16 +346,19 @@ Task<Result<void>> stops(Machine& machine) {
   Result<std::string> polite =
       co_await start(machine, script_pod("u-4", "trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done"));
   NEED(polite.ok());
-  Result<void> slept = co_await machine.loop.sleep(200ms);
-  NEED(slept.ok());
+  Result<void> up = co_await logged(machine, *polite, "up\n");
+  NEED(up.ok());
   Result<void> stopped = co_await machine.runtime->stop_container(*polite, 10, stop);
   NEED(stopped.ok());
   Result<ContainerStatus> end = co_await ended(machine, *polite);
   NEED(end.ok());
   CHECK(end->exit_code == 7);
   CHECK(log_text(*end) == "up\nbye\n");
-  Result<std::string> deaf = co_await start(machine, script_pod("u-5", "trap '' TERM; while :; do sleep 0.05; done"));
+  Result<std::string> deaf = co_await start(machine, script_pod("u-5", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"));
   NEED(deaf.ok());
+  // Before it has said so, the signal would meet runc's init instead of the shell.
+  Result<void> said = co_await logged(machine, *deaf, "deaf\n");
+  NEED(said.ok());
   const Instant before = machine.clock.now();
   Result<void> killed = co_await machine.runtime->stop_container(*deaf, 1, stop);
   NEED(killed.ok());

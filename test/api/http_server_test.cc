@@ -112,6 +112,8 @@ Task<Result<void>> public_paths(ApiFixture& f) {
       {"/readyz/nothing", 404, "404 page not found\n"},
       {"/livez/informer-sync", 404, "404 page not found\n"},
       {"/livez?verbose", 200, "[+]ping ok\n[+]etcd ok\nlivez check passed\n"},
+      {"/livez?timeout=0s", 200, "ok"},
+      {"/livez?timeout=3m", 200, "ok"},
       {"/readyz?verbose&exclude=etcd", 200,
        "[+]ping ok\n[+]etcd excluded: ok\n[+]informer-sync ok\n[+]poststarthook/bootstrap ok\nreadyz check passed\n"},
   };
@@ -133,6 +135,11 @@ Task<Result<void>> public_paths(ApiFixture& f) {
   FakeExchange alive("GET", "/livez");
   co_await serve(f, alive);
   CHECK(alive.sent_status == 200);
+  FakeExchange soon("GET", "/version?timeout=soon");
+  co_await serve(f, soon);
+  CHECK(soon.sent_status == 400);
+  CHECK(field(parsed(soon.sent_body), {"message"}) ==
+        "invalid timeout specified in the request URL - time: invalid duration \"soon\"");
   FakeExchange version("GET", "/version");
   co_await serve(f, version);
   CHECK(field(parsed(version.sent_body), {"gitVersion"}) == "v1.36.0+kayak1");
@@ -155,6 +162,14 @@ Task<Result<void>> objects_over_http(ApiFixture& f) {
   CHECK(field(made, {"kind"}) == "ConfigMap");
   const json::Value* managed = made.at({"metadata", "managedFields"});
   CHECK(managed->as_array()[0].find("manager")->as_string() == "tester");
+
+  for (const char* name : {"kubernetes", "nothing"}) {
+    FakeExchange endpoints("GET", cat("/api/v1/namespaces/default/endpoints/", name));
+    as_admin(endpoints);
+    co_await serve(f, endpoints);
+    CHECK(endpoints.sent_headers.get("Warning") ==
+          "299 - \"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\"");
+  }
 
   FakeExchange yaml("POST", base);
   as_admin(yaml)
@@ -443,7 +458,7 @@ Task<Result<void>> watch_endings(ApiFixture& f) {
   CHECK(field(event, {"object", "code"}) == "410");
   CHECK(field(event, {"object", "reason"}) == "Expired");
   CHECK(field(event, {"object", "message"}).starts_with("too old resource version: 2 ("));
-  FakeExchange brief("GET", base + "?watch=1&timeoutSeconds=1");
+  FakeExchange brief("GET", base + "?watch=1&timeoutSeconds=1&timeout=soon");  // a stream has no other timeout
   as_admin(brief);
   const Instant before = f.clock.now();
   co_await serve(f, brief);

@@ -220,9 +220,10 @@ TEST_CASE("Go durations") {
     bool ok;
     std::int64_t milliseconds;
   };
-  for (const Row& row : {Row{"32s", true, 32000}, Row{"1m30s", true, 90000}, Row{"1.5h", true, 5400000},
-                         Row{"250ms", true, 250}, Row{"0", true, 0}, Row{"-1s", true, -1000}, Row{"", false, 0},
-                         Row{"10", false, 0}, Row{"1x", false, 0}, Row{"s", false, 0}, Row{"1..5s", false, 0}}) {
+  for (const Row& row :
+       {Row{"32s", true, 32000}, Row{"1m30s", true, 90000}, Row{"1.5h", true, 5400000}, Row{"250ms", true, 250},
+        Row{"5000\xc2\xb5s", true, 5}, Row{"2562048h", false, 0}, Row{"0", true, 0}, Row{"-1s", true, -1000},
+        Row{"", false, 0}, Row{"10", false, 0}, Row{"1x", false, 0}, Row{"s", false, 0}, Row{"1..5s", false, 0}}) {
     CAPTURE(row.text);
     Duration duration{};
     CHECK(parse_go_duration(row.text, &duration) == row.ok);

@@ -927,7 +927,7 @@ Task<Result<void>> warnings(ApiFixture& f) {
 }
 
 Task<Result<void>> failing_store(ApiFixture& f) {
-  f.store.fail_next_write(Error(Code::kNoSpace, "no space left on device"));
+  f.store.fail_next_write(Error(Code::kNoSpace, "/var/lib/kayak/state.db: committing: database or disk is full"));
   auto made = co_await f.call(create_request(f, kinds::config_maps(), "default", kConfigMap));
   if (made) {
     FAIL_CHECK("not refused");
@@ -935,7 +935,8 @@ Task<Result<void>> failing_store(ApiFixture& f) {
   }
   const json::Value status = status_document(made.error());
   CHECK(status.find("code")->as_int() == 500);
-  CHECK(status.find("message")->as_string() == "Internal error occurred: no space left on device");
+  CHECK(status.find("message")->as_string() ==
+        "Internal error occurred: the server's disk is full, nothing was written: no space left on device");
   // An address taken for a service that could not be written is free again.
   f.store.fail_next_write(Error(Code::kNoSpace, "no space left on device"));
   ApiRequest service =

@@ -1,4 +1,5 @@
-// What refused input costs in memory: this program counts what operator new hands out.
+// What refused input costs in memory: this program counts what operator new hands out. AddressSanitizer brings an
+// operator new of its own; there its hooks count.
 #include <malloc.h>
 
 #include <algorithm>
@@ -13,11 +14,30 @@
 namespace {
 thread_local std::size_t allocated = 0, peak = 0;
 
+void count(std::size_t size) {
+  allocated += size;
+  if (allocated > peak) peak = allocated;
+}
+}  // namespace
+
+#if defined(__SANITIZE_ADDRESS__)
+// Of sanitizer/allocator_interface.h, which GCC does not install.
+extern "C" std::size_t __sanitizer_get_allocated_size(const volatile void* memory);
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, std::size_t),
+                                                         void (*on_free)(const volatile void*));
+namespace {
+void on_malloc(const volatile void*, std::size_t size) { count(size); }
+void on_free(const volatile void* memory) {
+  if (memory != nullptr) allocated -= __sanitizer_get_allocated_size(memory);
+}
+const int hooked = __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
+}  // namespace
+#else
+namespace {
 void* counted_new(std::size_t size) {
   void* memory = std::malloc(size == 0 ? 1 : size);
   if (memory == nullptr) std::abort();
-  allocated += malloc_usable_size(memory);
-  if (allocated > peak) peak = allocated;
+  count(malloc_usable_size(memory));
   return memory;
 }
 void counted_delete(void* memory) {
@@ -33,6 +53,7 @@ void operator delete(void* memory) noexcept { counted_delete(memory); }
 void operator delete[](void* memory) noexcept { counted_delete(memory); }
 void operator delete(void* memory, std::size_t) noexcept { counted_delete(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { counted_delete(memory); }
+#endif
 
 using namespace kayak;
 

@@ -14,7 +14,7 @@ namespace kayak::bench {
 
 Result<Options> Options::parse(const std::vector<std::string>& args) {
   Options options;
-  for (std::size_t i = 0; i < args.size(); ++i) {
+  for (std::size_t i = 0; i < args.size(); i += 2) {
     if (args[i] == "--") {
       options.rest_.assign(args.begin() + static_cast<std::ptrdiff_t>(i) + 1, args.end());
       break;
@@ -23,7 +23,6 @@ Result<Options> Options::parse(const std::vector<std::string>& args) {
       return Error(Code::kInvalid, cat("want \"--name value\", not ", quote(args[i])));
     }
     options.values_[args[i].substr(2)] = args[i + 1];
-    ++i;
   }
   return options;
 }

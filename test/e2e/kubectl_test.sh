@@ -49,7 +49,7 @@ for kubectl in "${versions[@]}"; do
   check "rollout status" kw rollout status deployment/web --timeout=60s
   check_output "apply again changes nothing" 'unchanged' k apply -f "$work/web.yaml"
   check_output "get deployments" 'web +2/2 +2 +2' k get deployments
-  check_output "get pods -o wide shows addresses and the node" '1/1 +Running +0 .* 10\.42\.' k get pods -o wide
+  check_output "get pods -o wide shows addresses and the node" "1/1 +Running +0 .* $pod_prefix\\." k get pods -o wide
   check_output "get -o yaml" 'replicas: 2' k get deployment web -o yaml
   check_output "get -o jsonpath" '^2$' k get deployment web -o 'jsonpath={.status.readyReplicas}'
   check_output "describe a pod shows its events" 'Started' k describe pod -l app=web

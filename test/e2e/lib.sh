@@ -12,6 +12,9 @@ for tool in kubectl runc docker-registry skopeo busybox curl jq; do
 done
 [ -x "$kayak" ] || skip "$kayak is not built"
 work="$(mktemp -d /tmp/kayak-e2e.XXXXXX)"
+# A range of pod addresses of its own: other servers of this machine may have the usual one.
+cluster_cidr="10.$((64 + $(printf %d "'${work: -1}") % 64 * 2 + $(printf %d "'${work: -2:1}") % 2)).0.0/16"
+pod_prefix="${cluster_cidr%.0.0/16}"
 failures=0 checks=0
 
 on_exit() {

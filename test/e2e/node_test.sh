@@ -237,7 +237,7 @@ env UID=[0-9a-f-]{36}
 env NOTE=hello
 env LABEL=env
 env ACCOUNT=default
-env IP=10\.42\.[0-9.]+
+env IP=10\.[0-9.]+
 env HOST=[0-9.]+
 env CPU=500
 env MEMORY=64
@@ -248,7 +248,7 @@ env k=from-secret
 env PWD=/made/here
 env KUBERNETES_SERVICE_HOST=10.43.0.1
 names boat
-names 10\.42\.[0-9.]+.boat.dock.default.svc.cluster.local.boat
+names 10\.[0-9.]+.boat.dock.default.svc.cluster.local.boat
 names 10.9.8.7.alias.example
 names nameserver 10.1.1.1
 names search a.example

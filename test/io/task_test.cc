@@ -2,6 +2,7 @@
 #include "io/task.h"
 
 #include <catch2/catch.hpp>
+#include <functional>
 
 #include "io/loop.h"
 
@@ -25,6 +26,36 @@ int Counted::alive = 0;
 Task<std::size_t> length_of(Counted counted, Loop& loop) {
   co_await loop.yield();
   co_return counted.text.size();
+}
+
+struct Options {  // an aggregate
+  Counted name;
+  int limit = 0;
+};
+
+Task<std::size_t> name_length(const Options& options, Loop& loop) {
+  co_await loop.yield();
+  co_return options.name.text.size();
+}
+
+Task<std::size_t> call(std::function<std::size_t()> function, Loop& loop) {
+  co_await loop.yield();
+  co_return function();
+}
+
+// The sound forms of what GCC 12 gets wrong within the awaiting statement.
+Task<Result<void>> pass_named_values(Loop& loop, bool first, std::vector<std::size_t>* out) {
+  const Counted one(std::string(100, 'x'));
+  const Counted chosen = first ? one : Counted(std::string(60, 'y'));
+  out->push_back(co_await length_of(chosen, loop));
+  const Options options{one, 3};
+  out->push_back(co_await name_length(options, loop));
+  auto function = [one] { return one.text.size(); };
+  out->push_back(co_await call(std::move(function), loop));
+  out->push_back(co_await call([&] { return one.text.size(); }, loop));
+  const Counted other(std::string(30, 'z'));
+  out->push_back(co_await length_of(other, loop) * (first ? 1 : 2));
+  co_return Result<void>();
 }
 
 Task<Result<void>> pass_arguments(Loop& loop, std::size_t* out) {
@@ -99,6 +130,21 @@ TEST_CASE("arguments of awaited coroutines are destroyed exactly once") {
   CHECK(loop.run(pass_arguments(loop, &sum)).ok());
   CHECK(sum == 150);
   CHECK(Counted::alive == 0);
+}
+
+TEST_CASE("values named before the awaiting statement are destroyed exactly once") {
+  struct Row {
+    bool first;
+    std::vector<std::size_t> lengths;
+  };
+  for (const Row& row : {Row{true, {100, 100, 100, 100, 30}}, Row{false, {60, 100, 100, 100, 60}}}) {
+    CAPTURE(row.first);
+    Loop loop;
+    std::vector<std::size_t> lengths;
+    CHECK(loop.run(pass_named_values(loop, row.first, &lengths)).ok());
+    CHECK(lengths == row.lengths);
+    CHECK(Counted::alive == 0);
+  }
 }
 
 TEST_CASE("a million synchronous awaits do not grow the stack") {

@@ -35,14 +35,16 @@ TEST_CASE("cidr: parsing") {
   struct Row {
     std::string in, out;
   };
-  for (const Row& row : {Row{"10.42.0.0/24", "10.42.0.0/24"}, Row{"0.0.0.0/0", "0.0.0.0/0"},
-                         Row{"fd00:42::/64", "fd00:42::/64"}, Row{"10.42.0.1/32", "10.42.0.1/32"},
-                         Row{"10.42.0.1/24", "\"10.42.0.1/24\" is an address within a network, not a network"},
-                         Row{"10.42.0.0", "\"10.42.0.0\" is not a network like 10.42.0.0/24"},
-                         Row{"10.42.0.0/33", "\"10.42.0.0/33\" is not a network like 10.42.0.0/24"},
-                         Row{"", "\"\" is not a network like 10.42.0.0/24"},
-                         Row{"10.42.0/24", "\"10.42.0/24\" is not a network like 10.42.0.0/24"},
-                         Row{"10.42.0.0/-1", "\"10.42.0.0/-1\" is not a network like 10.42.0.0/24"}}) {
+  for (const Row& row :
+       {Row{"10.42.0.0/24", "10.42.0.0/24"}, Row{"0.0.0.0/0", "0.0.0.0/0"}, Row{"fd00:42::/64", "fd00:42::/64"},
+        Row{"10.42.0.1/32", "10.42.0.1/32"},
+        Row{"10.42.0.1/24", "\"10.42.0.1/24\" is an address within a network, not a network"},
+        Row{"10.42.0.0", "\"10.42.0.0\" is not a network like 10.42.0.0/24"},
+        Row{"10.42.0.0/33", "\"10.42.0.0/33\" is not a network like 10.42.0.0/24"},
+        Row{"", "\"\" is not a network like 10.42.0.0/24"},
+        Row{"10.42.0/24", "\"10.42.0/24\" is not a network like 10.42.0.0/24"},
+        Row{std::string("10.42.0.0\0x/24", 14), "\"10.42.0.0\\x00x/24\" is not a network like 10.42.0.0/24"},
+        Row{"10.42.0.0/-1", "\"10.42.0.0/-1\" is not a network like 10.42.0.0/24"}}) {
     CAPTURE(row.in);
     const auto parsed = Cidr::parse(row.in);
     CHECK((parsed ? parsed->to_string() : parsed.error().message()) == row.out);

@@ -14,8 +14,6 @@ using namespace kayak::store::test;
 
 namespace {
 
-constexpr std::size_t kFrame = 24 + 4096;
-
 // Opens `options`' store; what it holds, or the error as text.
 struct Opened {
   bool ok = false;

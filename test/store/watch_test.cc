@@ -178,11 +178,9 @@ TEST_CASE("a slow watch is served from disk or told that it is too late; a quiet
   Driver d(options);
   REQUIRE(d.open().ok());
   Watcher slow(d, "a", "b", 0), late(d, "a", "b", 0), quiet(d, "q", "", 0);
-  std::size_t bytes = 0;
   for (int i = 0; i < 3000; ++i) {
     const std::string value(300, static_cast<char>('a' + i % 26));
     REQUIRE(d.put(cat("a", i % 5), value).ok());
-    bytes += value.size();
   }
   CHECK(d.store().stats().history_bytes <= 4096);
   Revision expected = 2;

@@ -40,12 +40,13 @@ YAML
   fail "docker-registry did not start; its log is $work/registry.log"
 }
 
-# start_server ARGS: a server on $work/data; sets $server_pid and exports KUBECONFIG. Returns at once.
+# start_server ARGS: a server on $work/data; sets $server_pid and exports KUBECONFIG. Returns at once. Pods get addresses of
+# $cluster_cidr when that is set.
 start_server() {
   [ -n "${port:-}" ] || port="$(free_port)"
   export KUBECONFIG="$work/kubeconfig.yaml"
   "$kayak" server --data-dir "$work/data" --bind-address 127.0.0.1 --https-listen-port "$port" \
-    --write-kubeconfig "$KUBECONFIG" --private-registry "$work/registries.yaml" "$@" >>"$work/server.log" 2>&1 &
+    --write-kubeconfig "$KUBECONFIG" --private-registry "$work/registries.yaml" ${cluster_cidr:+--cluster-cidr "$cluster_cidr"} "$@" >>"$work/server.log" 2>&1 &
   server_pid=$!
 }
 

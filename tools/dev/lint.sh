@@ -1,15 +1,11 @@
-# lint.sh: what a machine can check of our style.
+# lint.sh [--all]: what a machine can check of our style. clang-tidy sees changed files, with --all every one.
 set -euo pipefail
 format="$(command -v clang-format-14 || command -v clang-format-19 || command -v clang-format)"
 failed=0
-# GCC 12 destroys braced temporaries twice in a statement with co_await (docs/decisions.md).
-if grep -nE '(^|[^r]) co_await [^;]*[A-Za-z_:>]\{' -r src --include='*.cc' --include='*.h' | grep -vE '^\S+\s*//' ; then
-  echo "lint: a braced temporary in a statement with co_await: name it, or call its constructor with ()" >&2
-  failed=1
-fi
-# It does the same to the temporaries of a conditional (one worker's StopToken was freed once too often).
-if grep -nE 'co_await [^;]*\([^;]*\?[^;]*:' -r src --include='*.cc' --include='*.h' | grep -vE '^\S+\s*//' ; then
-  echo "lint: a conditional within a statement with co_await: name its value" >&2
+# What GCC 12 miscompiles in coroutines (docs/decisions.md).
+python3 tools/dev/lint_coroutines.py --self-test || failed=1
+if ! git ls-files 'src/*.cc' 'src/*.h' 'test/*.cc' 'test/*.h' | xargs -r python3 tools/dev/lint_coroutines.py; then
+  echo "lint: name the value above on a line before the co_await" >&2
   failed=1
 fi
 if ! git ls-files 'src/*.cc' 'src/*.h' 'test/*.cc' 'test/*.h' | xargs -r "$format" --dry-run --Werror 2>/tmp/kayak-lint.$$; then
@@ -18,4 +14,5 @@ if ! git ls-files 'src/*.cc' 'src/*.h' 'test/*.cc' 'test/*.h' | xargs -r "$forma
   failed=1
 fi
 rm -f /tmp/kayak-lint.$$
+bash tools/dev/tidy.sh "$@" || failed=1
 exit $failed

@@ -12,8 +12,9 @@ usage: ./dev COMMAND [ARGS]
   build [PRESET]  configure and build (default: release, which leaves build/release/kayak)
   run [--once]    start a cluster, deploy a small app on it and show it; --once stops and cleans up
   test [ARGS]     build and run the tests; ARGS go to ctest (-L unit, -R name)
+  sim [ARGS]      simulate whole clusters: --seeds N, --start S; prints the seed that fails
   bench [WHAT]    measure: boot, api, pods, store; --quick, --json
-  lint            check formatting and run clang-tidy on changed files
+  lint [--all]    check formatting and coroutines, run clang-tidy on changed files
   fuzz [SECONDS]  run every fuzz target for a bounded time each
   help            this text
 TEXT
@@ -35,6 +36,11 @@ case "$command" in
   deps) exec bash "$here/deps.sh" "$@" ;;
   build) build "$@" ;;
   test) build release; exec bash "$here/test.sh" "$@" ;;
+  sim)
+    [ -f build/release/build.ninja ] || cmake --preset release >/dev/null
+    cmake --build build/release -j "$(jobs)" --target kayak_sim
+    exec build/release/test/kayak_sim "$@"
+    ;;
   lint) exec bash "$here/lint.sh" "$@" ;;
   run) build release; exec bash "$here/run.sh" "$@" ;;
   bench) build release kayak kayak_bench; exec bash "$here/bench.sh" "$@" ;;

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "agent/images/challenge.h"
 #include "base/strings.h"
 #include "io/tls.h"
 
@@ -16,32 +17,6 @@ constexpr int kMaxRedirects = 5;
 constexpr std::string_view kManifestTypes =
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-
-// `key="value"` pairs of a WWW-Authenticate challenge; quotes may hold commas.
-std::string challenge_parameter(std::string_view challenge, std::string_view key) {
-  std::size_t at = 0;
-  while (at < challenge.size()) {
-    const std::size_t equals = challenge.find('=', at);
-    if (equals == std::string_view::npos) break;
-    std::size_t start = challenge.find_last_of(" ,", equals);
-    start = start == std::string_view::npos || start < at ? at : start + 1;
-    const std::string_view name = trim(challenge.substr(start, equals - start));
-    std::string value;
-    std::size_t end = equals + 1;
-    if (end < challenge.size() && challenge[end] == '"') {
-      for (++end; end < challenge.size() && challenge[end] != '"'; ++end) {
-        if (challenge[end] == '\\' && end + 1 < challenge.size()) ++end;
-        value += challenge[end];
-      }
-      ++end;
-    } else {
-      while (end < challenge.size() && challenge[end] != ',') value += challenge[end++];
-    }
-    if (iequals(name, key)) return value;
-    at = end;
-  }
-  return "";
-}
 
 Error status_error(int status, const std::string& what) {
   switch (status) {

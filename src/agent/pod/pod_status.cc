@@ -123,15 +123,6 @@ class Conditions {
     }
     list_.push_back(std::move(condition));
   }
-  // "True", "False", ... of a condition; "" when nobody has set it.
-  std::string status_of(std::string_view type) const {
-    for (const json::Value& condition : list_) {
-      const json::Value* its_type = condition.find("type");
-      const json::Value* status = condition.find("status");
-      if (its_type && its_type->string_or() == type) return status ? std::string(status->string_or()) : "";
-    }
-    return "";
-  }
   json::Value take() { return json::Value(std::move(list_)); }
 
  private:
@@ -147,20 +138,22 @@ std::string unready_message(const std::vector<std::string>& names, const char* w
   return text + "]";
 }
 
-// What others still have to say before the pod is ready; "" when its readiness gates are open.
-// Source: kubelet status.GeneratePodReadyCondition.
-std::string closed_gates(const api::core_v1::PodView& pod, const Conditions& conditions) {
-  std::vector<std::string> closed;
+// What spec.readinessGates still wants, "" for nothing: conditions that others write.
+std::string unmet_gates(const api::core_v1::PodView& pod) {
+  std::vector<std::string> unmet;
   for (const auto& gate : pod.spec().readiness_gates()) {
-    const std::string status = conditions.status_of(gate.condition_type());
-    const std::string name = quote(gate.condition_type());
+    const std::string type(gate.condition_type());
+    std::string_view status;
+    for (const auto& condition : pod.status().conditions()) {
+      if (condition.type() == type) status = condition.status();
+    }
     if (status.empty()) {
-      closed.push_back(cat("corresponding condition of pod readiness gate ", name, " does not exist."));
+      unmet.push_back(cat("corresponding condition of pod readiness gate ", quote(type), " does not exist."));
     } else if (status != "True") {
-      closed.push_back(cat("the status of pod readiness gate ", name, " is not \"True\", but ", status));
+      unmet.push_back(cat("the status of pod readiness gate ", quote(type), " is not \"True\", but ", status));
     }
   }
-  return join(closed, ", ");
+  return join(unmet, ", ");
 }
 
 json::Value ip_list(const std::vector<std::string>& ips) {
@@ -228,13 +221,15 @@ json::Value pod_status(const PodFacts& facts, const StatusInputs& inputs) {
                                            : "ContainersNotReady";
     if (!finished) message = unready_message(unready, "unready");
   }
-  const std::string gates = ready ? closed_gates(pod, conditions) : "";
+  const std::string gates = ready ? unmet_gates(pod) : std::string();
   if (gates.empty()) {
     conditions.set("Ready", ready, reason, message);
   } else {
     conditions.set("Ready", false, "ReadinessGatesNotReady", gates);
   }
   conditions.set("ContainersReady", ready, reason, message);
+  // A pod that is here has been given a node, by whomever.
+  conditions.set("PodScheduled", true);
   status["conditions"] = conditions.take();
 
   if (facts.deadline_exceeded) {

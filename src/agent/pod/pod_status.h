@@ -19,7 +19,7 @@ struct StatusInputs {
 };
 
 // The whole status object. Conditions keep their lastTransitionTime unless their status changes; conditions of others
-// (PodScheduled) stay as they are.
+// (readiness gates, DisruptionTarget) stay as they are.
 json::Value pod_status(const PodFacts& facts, const StatusInputs& inputs);
 
 // "kayak://<id>", "" for none.

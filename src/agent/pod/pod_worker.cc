@@ -250,7 +250,7 @@ Task<void> PodWorker::carry_out(Action action, StopToken stop) {
       if (!removed && removed.error().code() != Code::kCancelled) {
         deps_.context.log.error("cannot remove the pod's sandbox, trying again",
                                 {{"pod", cat(namespace_, "/", name_)}, {"error", removed.error().message()}});
-        co_await deps_.context.loop.sleep(1s, stop);
+        (void)co_await deps_.context.loop.sleep(1s, stop);
       }
       break;
     }
@@ -259,7 +259,7 @@ Task<void> PodWorker::carry_out(Action action, StopToken stop) {
       if (!removed && removed.error().code() != Code::kCancelled) {
         deps_.context.log.error("cannot remove an ended container, trying again",
                                 {{"container", action.id}, {"error", removed.error().message()}});
-        co_await deps_.context.loop.sleep(1s, stop);
+        (void)co_await deps_.context.loop.sleep(1s, stop);
       }
       break;
     }
@@ -291,7 +291,7 @@ Task<Result<void>> PodWorker::stop_one(std::string id, std::int64_t grace_second
   if (!stopped && stopped.error().code() != Code::kCancelled && stopped.error().code() != Code::kNotFound) {
     deps_.context.log.error("cannot stop a container, trying again",
                             {{"container", id}, {"error", stopped.error().message()}});
-    co_await deps_.context.loop.sleep(1s, stop);
+    (void)co_await deps_.context.loop.sleep(1s, stop);
   }
   co_return Result<void>();  // the plan sees whether it still runs
 }
@@ -325,7 +325,7 @@ Task<bool> PodWorker::finish(StopToken stop) {
   if (removed || removed.error().code() == Code::kNotFound || removed.error().code() == Code::kConflict) co_return true;
   deps_.context.log.warn("cannot remove the pod from the API, trying again",
                          {{"pod", cat(namespace_, "/", name_)}, {"error", removed.error().message()}});
-  co_await deps_.context.loop.sleep(1s, stop);
+  (void)co_await deps_.context.loop.sleep(1s, stop);
   co_return false;
 }
 

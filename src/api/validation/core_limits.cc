@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "api/validation/checked.h"
 #include "api/validation/core.h"
 #include "api/validation/pods.h"
 #include "base/quantity.h"
@@ -251,15 +252,12 @@ void validate_quota_status(const json::Value& quota, const json::Value&, field::
 
 void validate_limit_range(const json::Value& range, field::ErrorList& errors) {
   const auto limits = list(part(range, "spec"), "limits");
+  Seen types;
   for (std::size_t i = 0; i < limits.size(); ++i) {
     const field::Path path = field::Path("spec.limits").index(i);
     check_type(limits[i], path.child("type"), errors);
-    const auto before = limits.first(i);
     const std::string_view type = text(limits[i], "type");
-    if (std::any_of(before.begin(), before.end(),
-                    [&](const json::Value& item) { return text(item, "type") == type; })) {
-      errors.push_back(field::duplicate(path.child("type"), json::Value(type)));
-    }
+    if (!types.add(type)) errors.push_back(field::duplicate(path.child("type"), json::Value(type)));
     check_limit(limits[i], path, errors);
   }
 }

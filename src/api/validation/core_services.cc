@@ -1,5 +1,8 @@
 // core_services.cc: services and endpoints.
 // Source: kubernetes pkg/apis/core/validation ValidateService, ValidateServiceUpdate, ValidateEndpoints (v1.36).
+#include <unordered_set>
+
+#include "api/validation/checked.h"
 #include "api/validation/core.h"
 #include "api/validation/ip.h"
 #include "api/validation/pods.h"
@@ -53,18 +56,14 @@ void check_type(const json::Value& spec, const field::Path& path, field::ErrorLi
   }
 }
 
-void check_port(std::span<const json::Value> ports, std::size_t i, const field::Path& path, field::ErrorList& errors) {
-  const json::Value& port = ports[i];
+// `names` are those of the ports before it.
+void check_port(const json::Value& port, bool only, Seen& names, const field::Path& path, field::ErrorList& errors) {
   const std::string_view name = text(port, "name");
-  const auto before = ports.first(i);
   if (name.empty()) {
-    if (ports.size() > 1) errors.push_back(field::required(path.child("name"), ""));
+    if (!only) errors.push_back(field::required(path.child("name"), ""));
   } else {
     check_text(name, dns1123_label, path.child("name"), errors);
-    if (std::any_of(before.begin(), before.end(),
-                    [&](const json::Value& item) { return text(item, "name") == name; })) {
-      errors.push_back(field::duplicate(path.child("name"), json::Value(name)));
-    }
+    if (!names.add(name)) errors.push_back(field::duplicate(path.child("name"), json::Value(name)));
   }
   const std::int64_t own = number(port, "port");
   field::append_invalid(errors, path.child("port"), own, port_number(own));
@@ -81,21 +80,20 @@ void check_ports(const json::Value& spec, const field::Path& parent, field::Erro
   if (ports.empty() && !is_headless(spec) && !is_type(spec, "ExternalName")) {
     errors.push_back(field::required(path, ""));
   }
+  Seen names;
+  std::unordered_set<std::string> taken;  // "port 80/TCP"
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const field::Path own = path.index(i);
-    check_port(ports, i, own, errors);
+    check_port(ports[i], ports.size() == 1, names, own, errors);
     const std::int64_t node = number(ports[i], "nodePort");
     if (node != 0 && is_type(spec, "ClusterIP")) {
       errors.push_back(field::forbidden(own.child("nodePort"), "may not be used when `type` is 'ClusterIP'"));
     }
-    const auto before = ports.first(i);
-    const auto same_as = [&](const char* member) {
-      return std::any_of(before.begin(), before.end(), [&](const json::Value& item) {
-        return number(item, member) == number(ports[i], member) && text(item, "protocol") == text(ports[i], "protocol");
-      });
+    const auto is_taken = [&](const char* member) {
+      return !taken.insert(cat(member, " ", number(ports[i], member), "/", text(ports[i], "protocol"))).second;
     };
-    if (node != 0 && same_as("nodePort")) errors.push_back(field::duplicate(own.child("nodePort"), node));
-    if (!same_as("port")) continue;
+    if (node != 0 && is_taken("nodePort")) errors.push_back(field::duplicate(own.child("nodePort"), node));
+    if (!is_taken("port")) continue;
     json::Object key;
     key.set("protocol", json::Value(text(ports[i], "protocol")));
     key.set("port", number(ports[i], "port"));

@@ -2,7 +2,6 @@
 #include "api/validation/field.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "base/strings.h"
 
@@ -106,7 +105,7 @@ Error type_invalid(const Path& path, const json::Value& value, std::string_view 
 }
 
 void append(ErrorList& list, ErrorList more) {
-  list.insert(list.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  for (Error& error : more) list.push_back(std::move(error));
 }
 
 void append_invalid(ErrorList& list, const Path& path, const json::Value& value,

@@ -55,7 +55,17 @@ struct Error {
   std::string body() const;         // "Invalid value: -1: must be greater than or equal to 0"
   std::string message() const;      // "spec.replicas: " and the body
 };
-using ErrorList = std::vector<Error>;
+
+// Errors in the order in which they were found. Only so many are kept: an object that is wrong in every item would fill
+// the memory with them, and nobody reads a thousand.
+constexpr std::size_t kMaxErrors = 1000;
+class ErrorList : public std::vector<Error> {
+ public:
+  using std::vector<Error>::vector;
+  void push_back(Error error) {
+    if (size() < kMaxErrors) std::vector<Error>::push_back(std::move(error));
+  }
+};
 
 Error not_found(const Path& path, const json::Value& value);
 Error required(const Path& path, std::string_view detail);

@@ -15,18 +15,24 @@ void add(Warnings& warnings, const Checked& field, std::string_view what) {
   warnings.push_back(cat(field.path().text(), ": ", what));
 }
 
+}  // namespace
+
 // ---- addresses that are not in the one form that all programs read alike
 
-void warn_ip(const Checked& field, Warnings& warnings) {
+std::string ip_warning(std::string_view text) {
   IpAddress address;
-  if (!parse_ip(field.text(), &address)) return;
+  if (!parse_ip(text, &address)) return {};
   const std::string canonical = address.to_string();
   if (address.leading_zeros || address.mapped) {
-    add(warnings, field, cat("non-standard IP address ", quote(field.text()), " is invalid: use ", quote(canonical)));
-  } else if (address.v6 && canonical != field.text()) {
-    add(warnings, field,
-        cat("IPv6 address ", quote(field.text()), " should be in RFC 5952 canonical format (", quote(canonical), ")"));
+    return cat("non-standard IP address ", quote(text), " is invalid: use ", quote(canonical));
   }
+  if (!address.v6 || canonical == text) return {};
+  return cat("IPv6 address ", quote(text), " should be in RFC 5952 canonical format (", quote(canonical), ")");
+}
+
+void warn_ip(const Checked& field, Warnings& warnings) {
+  const std::string warning = ip_warning(field.text());
+  if (!warning.empty()) add(warnings, field, warning);
 }
 
 void warn_cidr(const Checked& field, Warnings& warnings) {
@@ -51,6 +57,8 @@ void warn_cidr(const Checked& field, Warnings& warnings) {
   }
 }
 
+namespace {
+
 void warn_policy_ranges(const Checked& root, Warnings& warnings) {
   const Checked spec = root["spec"];
   const auto warn_peer = [&](const Checked& peer) {
@@ -74,6 +82,8 @@ void warn_endpoints(const Checked& root, Warnings& warnings) {
   });
 }
 
+}  // namespace
+
 // ---- labels of nodes
 
 void warn_node_selector(const Checked& selector, Warnings& warnings) {
@@ -88,6 +98,8 @@ void warn_node_selector(const Checked& selector, Warnings& warnings) {
     if (!message.empty()) add(warnings, labels[key], message);
   });
 }
+
+namespace {
 
 void warn_topologies(const Checked& root, Warnings& warnings) {
   each_item(root["allowedTopologies"], [&](const Checked& term) {

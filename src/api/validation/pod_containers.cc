@@ -1,5 +1,9 @@
 // pod_containers.cc: ordinary, init and ephemeral containers: names, images, ports, environment, mounts.
 // Source: kubernetes pkg/apis/core/validation validateContainers and what it calls (v1.36).
+#include <unordered_map>
+#include <unordered_set>
+
+#include "api/validation/checked.h"
 #include "api/validation/pods.h"
 #include "base/strings.h"
 
@@ -10,10 +14,7 @@ namespace {
 constexpr std::size_t kMaxRestartRules = 20;
 constexpr std::size_t kMaxExitCodes = 255;
 
-using Names = std::vector<std::string_view>;
-bool has(const Names& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
+using Names = Seen;
 
 void check_ports(const json::Value& container, const field::Path& path, field::ErrorList& errors) {
   Names names;
@@ -26,10 +27,10 @@ void check_ports(const json::Value& container, const field::Path& path, field::E
       const Messages messages = port_name(name);
       if (!messages.empty()) {
         field::append_invalid(errors, own.child("name"), json::Value(name), messages);
-      } else if (has(names, name)) {
+      } else if (names.has(name)) {
         errors.push_back(field::duplicate(own.child("name"), json::Value(name)));
       } else {
-        names.push_back(name);
+        names.add(name);
       }
     }
     const std::int64_t inner = number(port, "containerPort"), host = number(port, "hostPort");
@@ -45,17 +46,15 @@ void check_ports(const json::Value& container, const field::Path& path, field::E
 
 // Host ports that two of `containers` want.
 void check_host_ports(std::span<const json::Value> containers, const field::Path& path, field::ErrorList& errors) {
-  std::vector<std::string> taken;
+  std::unordered_set<std::string> taken;
   for (std::size_t c = 0; c < containers.size(); ++c) {
     const auto ports = list(containers[c], "ports");
     for (std::size_t p = 0; p < ports.size(); ++p) {
       const std::int64_t host = number(ports[p], "hostPort");
       if (host == 0) continue;
-      std::string key = cat(text(ports[p], "protocol"), "/", text(ports[p], "hostIP"), "/", host);
-      if (std::find(taken.begin(), taken.end(), key) != taken.end()) {
+      const std::string key = cat(text(ports[p], "protocol"), "/", text(ports[p], "hostIP"), "/", host);
+      if (!taken.insert(key).second) {
         errors.push_back(field::duplicate(path.index(c).child("ports").index(p).child("hostPort"), key));
-      } else {
-        taken.push_back(std::move(key));
       }
     }
   }
@@ -195,8 +194,10 @@ void check_recursive_read_only(const json::Value& mount, const field::Path& path
   }
 }
 
-bool any_has(std::span<const json::Value> items, std::string_view member, std::string_view value) {
-  return std::any_of(items.begin(), items.end(), [&](const json::Value& item) { return text(item, member) == value; });
+Seen texts_of(std::span<const json::Value> items, std::string_view member) {
+  Seen texts;
+  for (const json::Value& item : items) texts.add(text(item, member));
+  return texts;
 }
 
 void check_sub_paths(const json::Value& mount, const field::Path& path, const field::Path& own,
@@ -215,6 +216,8 @@ void check_mounts(const json::Value& container, const PodChecks& checks, const f
                   field::ErrorList& errors) {
   const auto mounts = list(container, "volumeMounts");
   const auto devices = list(container, "volumeDevices");
+  const Seen device_names = texts_of(devices, "name"), device_paths = texts_of(devices, "devicePath");
+  Seen paths;
   for (std::size_t i = 0; i < mounts.size(); ++i) {
     const json::Value& mount = mounts[i];
     const field::Path own = path.index(i);
@@ -225,9 +228,9 @@ void check_mounts(const json::Value& container, const PodChecks& checks, const f
     if (name.empty()) errors.push_back(field::required(own.child("name"), ""));
     if (checks.find_volume(name) == nullptr) errors.push_back(field::not_found(own.child("name"), json::Value(name)));
     if (where.empty()) errors.push_back(field::required(own.child("mountPath"), ""));
-    if (any_has(mounts.first(i), "mountPath", where)) invalid("mountPath", where, "must be unique");
-    if (any_has(devices, "name", name)) invalid("name", name, "must not already exist in volumeDevices");
-    if (any_has(devices, "devicePath", where)) {
+    if (!paths.add(where)) invalid("mountPath", where, "must be unique");
+    if (device_names.has(name)) invalid("name", name, "must not already exist in volumeDevices");
+    if (device_paths.has(where)) {
       invalid("mountPath", where, "must not already exist as a path in volumeDevices");
     }
     check_sub_paths(mount, path, own, errors);
@@ -245,6 +248,8 @@ void check_devices(const json::Value& container, const PodChecks& checks, const 
                    field::ErrorList& errors) {
   const auto mounts = list(container, "volumeMounts");
   const auto devices = list(container, "volumeDevices");
+  const Seen mount_names = texts_of(mounts, "name"), mount_paths = texts_of(mounts, "mountPath");
+  Seen names, paths;
   for (std::size_t i = 0; i < devices.size(); ++i) {
     const field::Path own = path.index(i);
     const std::string_view name = text(devices[i], "name"), where = text(devices[i], "devicePath");
@@ -253,17 +258,17 @@ void check_devices(const json::Value& container, const PodChecks& checks, const 
     };
     const json::Value* volume = checks.find_volume(name);
     if (name.empty()) errors.push_back(field::required(own.child("name"), ""));
-    if (!name.empty() && any_has(devices.first(i), "name", name)) invalid("name", name, "must be unique");
+    if (!name.empty() && !names.add(name)) invalid("name", name, "must be unique");
     if (volume == nullptr) {
       errors.push_back(field::not_found(own.child("name"), json::Value(name)));
     } else if (get(*volume, "persistentVolumeClaim") == nullptr && get(*volume, "ephemeral") == nullptr) {
       invalid("name", name, "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
     }
     if (where.empty()) errors.push_back(field::required(own.child("devicePath"), ""));
-    if (any_has(devices.first(i), "devicePath", where)) invalid("devicePath", where, "must be unique");
+    if (!paths.add(where)) invalid("devicePath", where, "must be unique");
     if (has_backsteps(where)) invalid("devicePath", where, "can not contain backsteps ('..')");
-    if (any_has(mounts, "name", name)) invalid("name", name, "must not already exist in volumeMounts");
-    if (any_has(mounts, "mountPath", where)) {
+    if (mount_names.has(name)) invalid("name", name, "must not already exist in volumeMounts");
+    if (mount_paths.has(where)) {
       invalid("devicePath", where, "must not already exist as a path in volumeMounts");
     }
   }
@@ -281,9 +286,10 @@ void check_resize_policy(const json::Value& container, const PodChecks& checks, 
                                    : field::not_supported(path, json::Value(value), choices));
   };
   const auto policies = list(container, "resizePolicy");
+  Seen resources;
   for (std::size_t i = 0; i < policies.size(); ++i) {
     const std::string_view resource = text(policies[i], "resourceName"), policy = text(policies[i], "restartPolicy");
-    if (any_has(policies.first(i), "resourceName", resource)) {
+    if (!resources.add(resource)) {
       errors.push_back(field::duplicate(path.index(i), json::Value(resource)));
     }
     check(resource, kResources);
@@ -376,9 +382,8 @@ void check_image_blanks(const json::Value& container, const field::Path& path, f
       field::invalid(path.child("image"), json::Value(image), "must not have leading or trailing whitespace"));
 }
 
-Names names_of(std::span<const json::Value> containers) {
-  Names names;
-  for (const json::Value& container : containers) names.push_back(text(container, "name"));
+Names names_of(std::span<const json::Value> containers, Names names = Names()) {
+  for (const json::Value& container : containers) names.add(text(container, "name"));
   return names;
 }
 
@@ -399,6 +404,7 @@ void check_init_extras(const json::Value& container, const PodChecks& checks, co
         field::forbidden(own.child(name), "may not be set for init containers without restartPolicy=Always"));
   }
   const auto policies = list(container, "resizePolicy");
+  Seen resources;
   for (std::size_t p = 0; p < policies.size(); ++p) {
     if (text(policies[p], "restartPolicy") != "RestartContainer") continue;
     errors.push_back(field::invalid(own.child("resizePolicy").index(p).child("restartPolicy"), "RestartContainer",
@@ -442,8 +448,8 @@ void check_containers(PodChecks& checks, const field::Path& path) {
     const field::Path own = path.index(i);
     check_common(container, checks, own, checks.errors);
     const std::string_view name = text(container, "name");
-    if (has(names, name)) checks.errors.push_back(field::duplicate(own.child("name"), json::Value(name)));
-    names.push_back(name);
+    if (names.has(name)) checks.errors.push_back(field::duplicate(own.child("name"), json::Value(name)));
+    names.add(name);
     if (const json::Value* lifecycle = get(container, "lifecycle")) {
       check_lifecycle(*lifecycle, checks.spec, own.child("lifecycle"), checks.errors);
     }
@@ -464,10 +470,10 @@ void check_init_containers(PodChecks& checks, const field::Path& path) {
     check_common(container, checks, own, checks.errors);
     check_restart_rules(container, own, checks.errors);
     const std::string_view name = text(container, "name");
-    if (has(names, name)) {
+    if (names.has(name)) {
       checks.errors.push_back(field::duplicate(own.child("name"), json::Value(name)));
     } else if (!name.empty()) {
-      names.push_back(name);
+      names.add(name);
     }
     check_host_ports(containers.subspan(i, 1), path, checks.errors);  // they run one after the other
     check_init_extras(container, checks, own, checks.errors);
@@ -483,12 +489,7 @@ void check_ephemeral_containers(PodChecks& checks, const field::Path& path) {
   constexpr std::string_view kWhy = "cannot be set for an Ephemeral Container";
   const auto containers = list(checks.spec, "ephemeralContainers");
   if (containers.empty()) return;
-  const Names others = [&] {
-    Names names = names_of(list(checks.spec, "containers"));
-    const Names init = names_of(list(checks.spec, "initContainers"));
-    names.insert(names.end(), init.begin(), init.end());
-    return names;
-  }();
+  const Names others = names_of(list(checks.spec, "initContainers"), names_of(list(checks.spec, "containers")));
   Names all = others;
   field::ErrorList& errors = checks.errors;
   for (std::size_t i = 0; i < containers.size(); ++i) {
@@ -497,9 +498,9 @@ void check_ephemeral_containers(PodChecks& checks, const field::Path& path) {
     check_common(container, checks, own, errors);
     check_image_blanks(container, own, errors);
     const std::string_view name = text(container, "name"), target = text(container, "targetContainerName");
-    if (has(all, name)) errors.push_back(field::duplicate(own.child("name"), json::Value(name)));
-    all.push_back(name);
-    if (!target.empty() && !has(others, target)) {
+    if (all.has(name)) errors.push_back(field::duplicate(own.child("name"), json::Value(name)));
+    all.add(name);
+    if (!target.empty() && !others.has(target)) {
       errors.push_back(field::not_found(own.child("targetContainerName"), json::Value(target)));
     }
     for (const std::string_view refused : kRefused) {
@@ -518,14 +519,14 @@ void check_ephemeral_containers(PodChecks& checks, const field::Path& path) {
 }
 
 void check_file_keys(PodChecks& checks, const field::Path& path) {
-  const auto volumes = list(checks.spec, "volumes");
+  std::unordered_map<std::string_view, const json::Value*> volumes;
+  for (const json::Value& volume : list(checks.spec, "volumes")) volumes.emplace(text(volume, "name"), &volume);
   const auto check = [&](const json::Value& selector, const field::Path& own) {
     const std::string_view name = text(selector, "volumeName");
-    const auto volume = std::find_if(volumes.begin(), volumes.end(),
-                                     [&](const json::Value& item) { return text(item, "name") == name; });
+    const auto volume = volumes.find(name);
     if (volume == volumes.end()) {
       checks.errors.push_back(field::not_found(own, json::Value(name)));
-    } else if (get(*volume, "emptyDir") == nullptr) {
+    } else if (get(*volume->second, "emptyDir") == nullptr) {
       checks.errors.push_back(field::invalid(own, json::Value(name), "referenced volume must be of type emptyDir"));
     }
   };

@@ -1,6 +1,7 @@
 // pod_resources.cc: resource names and quantities, requests and limits of containers and pods, resource claims.
 // Source: kubernetes pkg/apis/core/validation validateResourceRequirements, validatePodResources; pkg/apis/core/helper.
 #include <map>
+#include <unordered_set>
 
 #include "api/validation/pods.h"
 #include "base/quantity.h"
@@ -62,8 +63,9 @@ void check_pod_resource_name(std::string_view name, const field::Path& path, fie
 
 void check_claim_names(const json::Value& resources, const std::vector<std::string_view>& claims,
                        const field::Path& path, field::ErrorList& errors) {
-  std::vector<std::string> seen;
-  const auto has = [&](std::string_view name) { return std::find(seen.begin(), seen.end(), name) != seen.end(); };
+  // Of whole claims, of requests of them, and of claims that have such requests.
+  std::unordered_set<std::string> seen, parted;
+  const std::unordered_set<std::string_view> known(claims.begin(), claims.end());
   const auto references = list(resources, "claims");
   for (std::size_t i = 0; i < references.size(); ++i) {
     const field::Path own = path.index(i);
@@ -74,21 +76,24 @@ void check_claim_names(const json::Value& resources, const std::vector<std::stri
     }
     const std::string key = request.empty() ? std::string(name) : cat(name, "/", request);
     if (!request.empty()) check_text(request, dns1123_label, own.child("request"), errors);
-    const bool overlaps = request.empty() && std::any_of(seen.begin(), seen.end(), [&](const std::string& other) {
-                            return other.starts_with(cat(name, "/"));
-                          });
-    if (has(name) || overlaps) {
+    if (seen.count(std::string(name)) > 0 || (request.empty() && parted.count(std::string(name)) > 0)) {
       errors.push_back(field::duplicate(own, json::Value(name)));
-    } else if (has(key)) {
+    } else if (seen.count(key) > 0) {
       errors.push_back(field::duplicate(own, key));
     }
-    seen.push_back(key);
-    if (std::find(claims.begin(), claims.end(), name) != claims.end()) continue;
+    seen.insert(key);
+    if (!request.empty()) parted.emplace(name);
+    if (known.count(name) > 0) continue;
     field::Error missing = field::not_found(own, json::Value(name));
-    std::vector<std::string> names(claims.begin(), claims.end());
-    std::sort(names.begin(), names.end());
     missing.detail = "must be one of the names in pod.spec.resourceClaims";
-    missing.detail += names.empty() ? " which is empty" : cat(": ", join(names, ", "));
+    constexpr std::size_t kMaxNamed = 100;
+    if (claims.empty()) {
+      missing.detail += " which is empty";
+    } else if (claims.size() <= kMaxNamed) {
+      std::vector<std::string> names(claims.begin(), claims.end());
+      std::sort(names.begin(), names.end());
+      missing.detail += cat(": ", join(names, ", "));
+    }
     errors.push_back(std::move(missing));
   }
 }

@@ -1,6 +1,9 @@
 // pod_scheduling.cc: affinity, tolerations and topology spread.
 // Source: kubernetes pkg/apis/core/validation validateAffinity, ValidateTolerations,
 // validateTopologySpreadConstraints (v1.36).
+#include <unordered_map>
+
+#include "api/validation/checked.h"
 #include "api/validation/pods.h"
 #include "base/strings.h"
 
@@ -116,16 +119,18 @@ void check_merged_keys(const json::Value& term, const field::Path& path, field::
   const std::vector<std::string_view> keys = texts(term, "matchLabelKeys");
   const json::Value* selector = get(term, "labelSelector");
   if (keys.empty() || selector == nullptr) return;
-  std::vector<std::string_view> seen;
-  for (const auto& [key, value] : members(*selector, "matchLabels")) seen.push_back(key);
+  std::unordered_map<std::string_view, std::size_t> places;
+  for (std::size_t i = 0; i < keys.size(); ++i) places.emplace(keys[i], i);
+  Seen seen;
+  for (const auto& [key, value] : members(*selector, "matchLabels")) seen.add(key);
   for (const json::Value& expression : list(*selector, "matchExpressions")) {
     const std::string_view key = text(expression, "key");
-    const auto at = std::find(keys.begin(), keys.end(), key);
-    if (at != keys.end() && contains(seen, key)) {
-      errors.push_back(field::invalid(path.index(static_cast<std::size_t>(at - keys.begin())), json::Value(key),
-                                      "exists in both matchLabelKeys and labelSelector"));
+    const auto at = places.find(key);
+    if (at != places.end() && seen.has(key)) {
+      errors.push_back(
+          field::invalid(path.index(at->second), json::Value(key), "exists in both matchLabelKeys and labelSelector"));
     }
-    seen.push_back(key);
+    seen.add(key);
   }
 }
 

@@ -3,6 +3,7 @@
 // validateLinux, validateWindows (v1.36).
 #include <cctype>
 
+#include "api/validation/checked.h"
 #include "api/validation/pods.h"
 #include "base/strings.h"
 
@@ -237,12 +238,11 @@ SysctlNamespace sysctl_namespace(std::string_view sysctl) {
 
 void check_sysctls(const PodChecks& checks, const json::Value& context, const field::Path& path) {
   const auto sysctls = list(context, "sysctls");
+  Seen names;
   for (std::size_t i = 0; i < sysctls.size(); ++i) {
     const std::string_view name = text(sysctls[i], "name");
     const field::Path own = path.index(i).child("name");
-    const auto before = sysctls.first(i);
-    const bool seen = std::any_of(before.begin(), before.end(),
-                                  [&](const json::Value& other) { return text(other, "name") == name; });
+    const bool seen = !names.add(name);
     if (name.empty()) {
       checks.errors.push_back(field::required(own, ""));
     } else if (!is_sysctl(name)) {

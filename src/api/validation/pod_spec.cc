@@ -192,10 +192,8 @@ void check_scheduling_group(const json::Value& spec, const field::Path& path, fi
 }  // namespace
 
 const json::Value* PodChecks::find_volume(std::string_view name) const {
-  for (const json::Value* volume : volumes) {
-    if (text(*volume, "name") == name) return volume;
-  }
-  return nullptr;
+  const auto volume = volumes.find(name);
+  return volume == volumes.end() ? nullptr : volume->second;
 }
 
 void validate_pod_spec(const json::Value& spec, const json::Value* pod_meta, const field::Path& path,

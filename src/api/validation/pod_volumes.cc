@@ -1,5 +1,7 @@
 // pod_volumes.cc: a pod's list of volumes, and what paths in volumes may look like.
 // Source: kubernetes pkg/apis/core/validation ValidateVolumes (v1.36).
+#include <unordered_set>
+
 #include "api/validation/pods.h"
 #include "base/strings.h"
 
@@ -8,11 +10,11 @@ namespace kayak::api::validation {
 namespace {
 
 // The claims that are made for this pod's generic ephemeral volumes.
-std::vector<std::string> created_claims(std::span<const json::Value> volumes, std::string_view pod) {
-  std::vector<std::string> claims;
+std::unordered_set<std::string> created_claims(std::span<const json::Value> volumes, std::string_view pod) {
+  std::unordered_set<std::string> claims;
   if (pod.empty()) return claims;
   for (const json::Value& volume : volumes) {
-    if (get(volume, "ephemeral") != nullptr) claims.push_back(cat(pod, "-", text(volume, "name")));
+    if (get(volume, "ephemeral") != nullptr) claims.insert(cat(pod, "-", text(volume, "name")));
   }
   return claims;
 }
@@ -23,7 +25,7 @@ void check_volumes(PodChecks& checks, const field::Path& path) {
   const auto volumes = list(checks.spec, "volumes");
   if (volumes.empty()) return;
   const std::string_view pod = checks.pod_meta == nullptr ? "" : text(*checks.pod_meta, "name");
-  const std::vector<std::string> created = created_claims(volumes, pod);
+  const std::unordered_set<std::string> created = created_claims(volumes, pod);
   for (std::size_t i = 0; i < volumes.size(); ++i) {
     const json::Value& volume = volumes[i];
     const field::Path own = path.index(i);
@@ -38,11 +40,11 @@ void check_volumes(PodChecks& checks, const field::Path& path) {
     if (checks.find_volume(name) != nullptr) {
       checks.errors.push_back(field::duplicate(own.child("name"), json::Value(name)));
     }
-    if (checks.errors.size() == before) checks.volumes.push_back(&volume);
+    if (checks.errors.size() == before) checks.volumes.emplace(name, &volume);
     const json::Value* claim = get(volume, "persistentVolumeClaim");
     if (claim == nullptr) continue;
-    const std::string_view claim_name = text(*claim, "claimName");
-    if (std::find(created.begin(), created.end(), claim_name) == created.end()) continue;
+    const std::string claim_name(text(*claim, "claimName"));
+    if (created.count(claim_name) == 0) continue;
     checks.errors.push_back(field::invalid(own.child("persistentVolumeClaim").child("claimName"),
                                            json::Value(claim_name),
                                            "must not reference a PVC that gets created for an ephemeral volume"));

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "api/validation/read.h"
@@ -15,8 +16,8 @@ struct PodChecks {
   const json::Value& spec;
   const json::Value* pod_meta;  // null: the spec of a template
   field::ErrorList& errors;
-  std::vector<const json::Value*> volumes;  // those that are valid themselves
-  std::vector<std::string_view> claims;     // names of spec.resourceClaims
+  std::unordered_map<std::string_view, const json::Value*> volumes;  // those that are valid themselves, by name
+  std::vector<std::string_view> claims;                              // names of spec.resourceClaims
 
   bool is_pod() const { return pod_meta != nullptr; }
   bool host_users() const { return spec.find("hostUsers") == nullptr || flag(spec, "hostUsers"); }

@@ -265,18 +265,20 @@ void check_list_keys(const Checked& schema) {
   const Checked keys = schema["x-kubernetes-list-map-keys"];
   const Checked items = schema["items"];
   const Checked properties = items["properties"];
+  bool unknown = false;  // the whole list is shown: once is enough
   const Repeats repeated(keys);
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const std::string_view key = keys.item(i).text();
     const Checked property = properties.entry(key);
     if (!property.present()) {
-      keys.invalid("entries must all be names of item properties");
+      if (!unknown) keys.invalid("entries must all be names of item properties");
+      unknown = true;
     } else if (contains({"array", "object"}, property["type"].text())) {
       property["type"].invalid(items["type"].value(),
                                "must be a scalar type if parent array's x-kubernetes-list-type is map");
     }
-    if (repeated[i]) keys.invalid("must not contain duplicate entries");
   }
+  if (repeated.any()) keys.invalid("must not contain duplicate entries");
 }
 
 void check_map_list(const Checked& schema) {

@@ -2,6 +2,7 @@
 // Source: kubernetes pkg/apis/core/validation validateVolumeSource, ValidatePersistentVolumeSpec (v1.36).
 #include <cctype>
 
+#include "api/validation/checked.h"
 #include "api/validation/claims.h"
 #include "api/validation/pods.h"
 #include "base/quantity.h"
@@ -141,9 +142,7 @@ class Paths {
  public:
   Paths(const field::Path& path, field::ErrorList& errors) : path_(path), errors_(errors) {}
   void add(std::string_view file, std::string_view shown) {
-    if (std::find(taken_.begin(), taken_.end(), file) == taken_.end()) {
-      taken_.push_back(file);
-    } else {
+    if (!taken_.add(file)) {
       errors_.push_back(field::invalid(path_, json::Value(shown), "conflicting duplicate paths"));
     }
   }
@@ -151,7 +150,7 @@ class Paths {
  private:
   const field::Path& path_;
   field::ErrorList& errors_;
-  std::vector<std::string_view> taken_;
+  Seen taken_;
 };
 
 void check_projected_token(const json::Value& token, const field::Path& path, const Source& source) {

@@ -232,6 +232,20 @@ void warn_ports(const json::Value& spec, const field::Path& path, Warnings& warn
 }
 
 // `path` is of the template; without a name for a pod itself.
+void warn_pod_addresses(const json::Value& spec, const field::Path& path, Warnings& warnings) {
+  const auto warn = [&](std::string_view address, const field::Path& at) {
+    const std::string warning = ip_warning(address);
+    if (!warning.empty()) add(warnings, at, cat(": ", warning));
+  };
+  const auto servers = list(part(spec, "dnsConfig"), "nameservers"), aliases = list(spec, "hostAliases");
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    warn(servers[i].string_or(), path.child("dnsConfig").child("nameservers").index(i));
+  }
+  for (std::size_t i = 0; i < aliases.size(); ++i) {
+    warn(text(aliases[i], "ip"), path.child("hostAliases").index(i).child("ip"));
+  }
+}
+
 void warn_pod(const json::Value& pod, const field::Path& path, bool of_template, Warnings& warnings) {
   const json::Value& spec = part(pod, "spec");
   const field::Path own = path.child("spec");
@@ -240,6 +254,7 @@ void warn_pod(const json::Value& pod, const field::Path& path, bool of_template,
   warn_annotations(part(pod, "metadata"), spec, path, of_template, warnings);
   warn_volumes(spec, own, warnings);
   warn_twice(spec, "hostAliases", "ip", own, warnings);
+  warn_pod_addresses(spec, own, warnings);
   warn_twice(spec, "imagePullSecrets", "name", own, warnings);
   const auto secrets = list(spec, "imagePullSecrets");
   for (std::size_t i = 0; i < secrets.size(); ++i) {
@@ -337,21 +352,19 @@ void warn_create(const Kind& kind, const json::Value& object, Warnings& warnings
   if (is_core(kind, "pods")) {
     warn_name(object, "the Pod's hostname", warnings);
     warn_pod(object, field::Path(), false, warnings);
-  } else if (is_core(kind, "persistentvolumeclaims")) {
-    warn_claim_quantities(part(object, "spec"), field::Path("spec"), warnings);
   } else if (const Holder* holder = holder_of(kind)) {
     if (holder->names_pods) warn_name(object, "Pod names and hostnames", warnings);
     warn_template(*holder, object, warnings);
   }
+  warn_core(kind, object, nullptr, warnings);
   warn_kind_create(kind, object, warnings);
 }
 
 void warn_update(const Kind& kind, const json::Value& object, const json::Value& old, Warnings& warnings) {
-  if (is_core(kind, "persistentvolumeclaims")) {
-    warn_claim_quantities(part(object, "spec"), field::Path("spec"), warnings);
-  } else if (const Holder* holder = holder_of(kind)) {
+  if (const Holder* holder = holder_of(kind)) {
     if (!same(object.at(holder->path), old.at(holder->path))) warn_template(*holder, object, warnings);
   }
+  warn_core(kind, object, &old, warnings);
   warn_kind_update(kind, object, old, warnings);
 }
 

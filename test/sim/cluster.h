@@ -1,0 +1,140 @@
+// cluster.h: a whole simulated cluster: nodes, network, clients, trouble, and one queue of events in simulated time.
+// One seed decides everything, so that a run can be repeated exactly.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "sim/checker.h"
+#include "sim/node.h"
+#include "sim/scenario.h"
+#include "sim/toy_store.h"
+#include "sim/workload.h"
+
+namespace kayak::sim {
+
+struct RunStats {
+  std::size_t events = 0;
+  std::size_t operations = 0;  // answered
+  raft::LogIndex entries = 0;  // committed
+  raft::Term terms = 0;
+  std::size_t snapshots = 0;
+  std::size_t changes = 0;  // memberships committed
+};
+
+class Cluster final : private World, private Workload::Service {
+ public:
+  explicit Cluster(Scenario scenario);
+  // Trouble, then peace, then the questions that only peace can answer. Throws Violation.
+  RunStats run();
+  // Every step as a line on stderr.
+  void set_trace(bool trace) { trace_ = trace; }
+
+ private:
+  struct Event {
+    enum class Kind : std::uint8_t {
+      kMessage,
+      kNode,
+      kClient,
+      kRequest,
+      kReply,
+      kTrouble,
+      kHunt,
+      kIsolate,
+      kHeal,
+      kStart
+    };
+    Instant at;
+    std::uint64_t order = 0;
+    Kind kind = Kind::kMessage;
+    raft::NodeId node = 0;
+    std::uint64_t life = 0;  // of the node
+    std::size_t client = 0;  // or the slot of a message, command or reply
+    RequestId request = 0;
+    NodeEvent event;
+    bool operator>(const Event& other) const { return at != other.at ? at > other.at : order > other.order; }
+  };
+  struct Slot {
+    std::string message;  // as it travels
+    Command command;
+    Reply reply;
+  };
+
+  // World and Workload::Service.
+  Instant now() const override { return now_; }
+  Dice& dice() override { return dice_; }
+  Checker& checker() override { return checker_; }
+  void transmit(raft::Message message) override;
+  void wake(const Node& node, Instant at, NodeEvent event) override;
+  void answer(RequestId request, Reply reply) override;
+  void stopped(Node& node) override;
+  Node* reach(raft::NodeId from, raft::NodeId to) override;
+  void submit(RequestId request, const Command& command, bool any_node) override;
+  void call_later(std::size_t client, RequestId request, Duration after) override;
+
+  // The queue.
+  void push(Event event);
+  std::size_t take_slot();
+  void dispatch(Event event);
+  void run_until(Instant end);
+  bool run_until(Instant end, const std::function<bool()>& done);
+
+  // Nodes.
+  Node* find(raft::NodeId id) { return id >= 1 && id <= nodes_.size() ? nodes_[id - 1].get() : nullptr; }
+  Node& add_node(bool witness, const raft::Membership& membership);
+  Node* leader();  // one that thinks so, of the highest term
+  Node* any_leader();
+  Node* random_up();
+  void crash(Node& node, Duration down_for);
+  bool converged();
+  std::string describe();
+
+  // Trouble.
+  void trouble();
+  void disturb(Node& node, int kind);
+  void cut(Duration length, const std::function<bool(raft::NodeId, raft::NodeId)>& cuts);
+  void isolate(raft::NodeId lonely, Duration length);
+  void hunt(raft::NodeId node);
+  void strike(Node& node);
+  double clock_rate();
+  void change_weather();
+  void change_group();
+  std::optional<raft::MembershipChange> draw_change(const raft::Membership& group);
+  void make_peace();
+
+  // Peace.
+  void check_all_agree();
+  void check_no_disruption();
+  void check_lonely_leader();
+  void log(const std::string& line);
+  void log_roles();
+
+  static constexpr std::size_t kMaxNodes = 12;
+  const Scenario scenario_;
+  bool trace_ = false;
+  std::string last_logged_[kMaxNodes + 1];
+  Dice dice_;
+  const MakeStateMachine make_ = [] { return std::make_unique<ToyStore>(); };
+  const raft::PayloadCodec& payloads_ = make_()->payloads();
+  Checker checker_;
+  Instant now_{1};
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> queue_;
+  std::uint64_t order_ = 0;
+  std::vector<Slot> slots_;
+  std::vector<std::size_t> free_slots_;
+  std::vector<std::unique_ptr<Node>> nodes_;  // by id - 1
+  bool cut_[kMaxNodes + 1][kMaxNodes + 1] = {};
+  std::uint64_t cut_number_ = 0;
+  double loss_ = 0, twice_ = 0, late_ = 0;
+  Duration delay_;
+  bool peace_ = false;
+  raft::Term leads_[kMaxNodes + 1] = {};  // the last term in which each was seen to lead
+  Workload workload_;
+  RunStats stats_;
+};
+
+}  // namespace kayak::sim

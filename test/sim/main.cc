@@ -1,0 +1,83 @@
+// main.cc: kayak_sim: runs seeds one after the other; the first that fails is printed with the way to repeat it.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "sim/simulate.h"
+
+namespace {
+
+volatile std::sig_atomic_t g_failed = 0;
+char g_repeat[128];
+
+// An assertion of the core failed: say which seed it was.
+void on_abort(int) {
+  if (g_failed != 0) _exit(1);
+  g_failed = 1;
+  const ssize_t ignored = write(STDERR_FILENO, g_repeat, std::strlen(g_repeat));
+  (void)ignored;
+  _exit(1);
+}
+
+bool number(const char* text, std::uint64_t* out) {
+  char* end = nullptr;
+  *out = std::strtoull(text, &end, 10);
+  return *text != '\0' && *end == '\0';
+}
+
+int usage() {
+  std::fprintf(stderr,
+               "usage: kayak_sim [--seeds N] [--start S] [--trace] [--mutant M]\n"
+               "  --trace   every change of a role, and the trouble behind it\n"
+               "  --mutant  break the core by the rule of this number in src/store/raft/mutant.h\n");
+  return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::uint64_t seeds = 1000, start = 1, mutant = 0;
+  bool trace = false;
+  for (int i = 1; i < argc; ++i) {
+    const bool more = i + 1 < argc;
+    if (std::strcmp(argv[i], "--trace") == 0) {
+      trace = true;
+    } else if (std::strcmp(argv[i], "--seeds") == 0 && more && number(argv[i + 1], &seeds)) {
+      ++i;
+    } else if (std::strcmp(argv[i], "--start") == 0 && more && number(argv[i + 1], &start)) {
+      ++i;
+    } else if (std::strcmp(argv[i], "--mutant") == 0 && more && number(argv[i + 1], &mutant)) {
+      ++i;
+    } else {
+      return usage();
+    }
+  }
+  std::signal(SIGABRT, on_abort);
+  const kayak::sim::Broken broken{.core = static_cast<kayak::store::raft::Mutant>(mutant)};
+  kayak::sim::RunStats total;
+  for (std::uint64_t seed = start; seed < start + seeds; ++seed) {
+    std::snprintf(g_repeat, sizeof g_repeat, "sim: seed %llu fails; repeat with ./dev sim --seeds 1 --start %llu\n",
+                  static_cast<unsigned long long>(seed), static_cast<unsigned long long>(seed));
+    const kayak::sim::Outcome outcome = kayak::sim::simulate(seed, broken, trace);
+    if (!outcome.violation.empty()) {
+      std::fprintf(stderr, "%s\n%s", outcome.violation.c_str(), g_repeat);
+      return 1;
+    }
+    total.events += outcome.stats.events;
+    total.operations += outcome.stats.operations;
+    total.entries += outcome.stats.entries;
+    total.terms += outcome.stats.terms;
+    total.changes += outcome.stats.changes;
+    total.snapshots += outcome.stats.snapshots;
+  }
+  std::printf(
+      "sim: %llu seeds from %llu fine: %zu events, %zu operations, %llu entries, %llu terms, %zu changes of members, "
+      "%zu snapshots\n",
+      static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(start), total.events, total.operations,
+      static_cast<unsigned long long>(total.entries), static_cast<unsigned long long>(total.terms), total.changes,
+      total.snapshots);
+  return 0;
+}

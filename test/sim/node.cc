@@ -1,0 +1,366 @@
+// node.cc: see node.h.
+#include "sim/node.h"
+
+#include "base/assert.h"
+
+namespace kayak::sim {
+
+namespace {
+using Kind = NodeEvent::Kind;
+constexpr int kSlices = 3;
+}  // namespace
+
+Node::Node(World& world, NodeOptions options, MakeStateMachine make)
+    : world_(world), options_(std::move(options)), make_(std::move(make)), anchor_sim_(world.now()) {}
+
+raft::Restored Node::restore() {
+  const DiskContents& disk = disk_.contents();
+  raft::Restored restored;
+  restored.hard = disk.hard;
+  restored.record = disk.record;
+  restored.compacted = disk.base.index;
+  restored.compacted_term = disk.base.term;
+  restored.membership = disk.base.membership;
+  restored.membership_index = disk.base.membership_index;
+  restored.hard.commit = std::max(disk.hard.commit, disk.base.index);
+  restored.applied = restored.hard.commit;
+  for (const raft::Entry& entry : disk.entries) {
+    if (entry.index > restored.applied) {
+      restored.tail.push_back(entry);
+      continue;
+    }
+    const bool new_run = restored.terms.empty() || restored.terms.back().term != entry.term;
+    if (new_run) restored.terms.push_back({entry.index, entry.term});
+    if (!entry.membership) continue;
+    restored.membership = *entry.membership;
+    restored.membership_index = entry.index;
+  }
+  return restored;
+}
+
+void Node::start() {
+  ASSERT(!up());
+  ++life_;
+  const DiskContents& disk = disk_.contents();
+  raft::Restored restored = restore();
+  world_.checker().started(id(), restored);
+  state_ = make_();
+  state_->restore(disk.base.image);
+  applied_ = disk.base.index;
+  if (disk.base.index > 0) world_.checker().installed(id(), disk.base.index, state_->digest());
+  for (const raft::Entry& entry : disk.entries) {
+    if (entry.index <= restored.applied) apply(entry);
+  }
+  random_ = std::make_unique<SeededRandom>(world_.dice().next());
+  core_ = std::make_unique<raft::RaftCore>(options_.raft, std::move(restored), *random_, local(world_.now()));
+  settle();
+}
+
+void Node::crash() {
+  ASSERT(up());
+  ++life_;
+  disk_.crash(world_.dice());
+  for (const auto& [index, waiter] : waiters_) world_.answer(waiter.request, {Reply::Kind::kUnknown, {}});
+  for (const auto& [read, request] : reads_) world_.answer(request.first, {Reply::Kind::kRefused, {}});
+  for (const WaitingRead& read : waiting_reads_) world_.answer(read.request, {Reply::Kind::kRefused, {}});
+  core_.reset();
+  state_.reset();
+  led_ = false;
+  timer_at_.reset();
+  stall_ = {};
+  fail_sync_ = false;
+  waiters_.clear();
+  reads_.clear();
+  waiting_reads_.clear();
+  pins_.clear();
+  fetch_.reset();
+  staged_.clear();
+  prepared_.reset();
+}
+
+Instant Node::local(Instant sim) const {
+  const auto passed = static_cast<double>((sim - anchor_sim_).count());
+  return anchor_local_ + Duration(static_cast<std::int64_t>(passed * rate_));
+}
+Instant Node::to_sim(Instant local) const {
+  if (local <= anchor_local_) return anchor_sim_;
+  const auto left = static_cast<double>((local - anchor_local_).count());
+  // A nanosecond more, so that the timer is due when it fires.
+  return anchor_sim_ + Duration(static_cast<std::int64_t>(left / rate_) + 1);
+}
+void Node::set_clock_rate(double rate) {
+  anchor_local_ = local(world_.now());
+  anchor_sim_ = world_.now();
+  rate_ = rate;
+  timer_at_.reset();
+  if (up()) set_timer();
+}
+void Node::jump_clock(Duration by) {
+  anchor_local_ = local(world_.now()) + by;
+  anchor_sim_ = world_.now();
+  timer_at_.reset();
+  if (up()) set_timer();
+}
+
+void Node::make_peace() {
+  paused_until = std::min(paused_until, world_.now());
+  stall_ = {};
+  fail_sync_ = false;
+  set_clock_rate(1);
+}
+
+void Node::handle(const NodeEvent& event) {
+  switch (event.kind) {
+    case Kind::kTimer:
+      timer_at_.reset();
+      break;
+    case Kind::kSynced:
+      return synced();
+    case Kind::kAcknowledgedEarly:
+      advance();
+      core_->appended(event.first);
+      return settle();
+    case Kind::kFetched:
+      return send_fetched(event);
+    case Kind::kSnapshotMade: {
+      advance();
+      if (core_->role() != raft::Role::kLeader) return settle();
+      if (world_.dice().chance(0.1)) {
+        core_->snapshot_failed(event.peer);
+        return settle();
+      }
+      const raft::SnapshotId snapshot = world_.dice().next();
+      pins_.emplace(snapshot, base_now());
+      core_->snapshot_ready(event.peer, snapshot, applied_);
+      return settle();
+    }
+    case Kind::kSnapshotSlice:
+      return next_slice(event);
+    case Kind::kUnreachable:
+      advance();
+      core_->peer_unreachable(event.peer);
+      return settle();
+  }
+  advance();
+  settle();
+}
+
+void Node::receive(raft::Message message) {
+  advance();
+  core_->step(std::move(message));
+  settle();
+}
+
+void Node::request(RequestId request, const Command& command) {
+  advance();
+  if (command.type == Command::Type::kRead) {
+    reads_.emplace(++next_read_, std::pair(request, command));
+    core_->read(next_read_);
+    return settle();
+  }
+  const bool early = options_.mutant == ShellMutant::kEvaluatesTooEarly && core_->role() == raft::Role::kLeader;
+  if ((!core_->ready() && !early) || core_->transferring()) {
+    world_.answer(request, {Reply::Kind::kRefused, {}});
+    return settle();
+  }
+  if (options_.mutant == ShellMutant::kForgetsInFlight) state_->forget_proposals();
+  StateMachine::Proposal proposal = state_->evaluate(command);
+  const Result<raft::LogIndex> index = core_->propose(std::move(proposal.payload));
+  ASSERT(index);
+  waiters_.emplace(*index, Waiter{core_->term(), request, proposal.answer});
+  settle();
+}
+
+Result<void> Node::transfer(raft::NodeId to) {
+  advance();
+  Result<void> moved = core_->transfer_leadership(to);
+  settle();
+  return moved;
+}
+
+Result<void> Node::change(const raft::MembershipChange& change) {
+  advance();
+  const Result<raft::LogIndex> index = core_->change_membership(change);
+  settle();
+  if (!index) return index.error();
+  return {};
+}
+
+void Node::settle() {
+  raft::Output output = core_->take_output();
+  const bool leads = core_->role() == raft::Role::kLeader;
+  if (led_ && !leads) state_->forget_proposals();
+  led_ = leads;
+  world_.checker().stepped(*core_);
+  perform(output);
+  set_timer();
+}
+
+void Node::perform(raft::Output& output) {
+  for (raft::Message& message : output.messages) {
+    world_.checker().sends(message);
+    world_.transmit(std::move(message));
+  }
+  if (output.append) write(std::move(*output.append));
+  if (output.installed) {
+    const auto staged = staged_.find(output.installed->id);
+    ASSERT(staged != staged_.end());
+    state_->restore(staged->second);
+    staged_.clear();
+    applied_ = output.installed->index;
+    prepared_.reset();
+    world_.checker().installed(id(), applied_, state_->digest());
+  }
+  for (const raft::Entry& entry : output.committed) apply(entry);
+  for (const raft::ReadDone& done : output.reads) {
+    const auto read = reads_.find(done.id);
+    ASSERT(read != reads_.end());
+    if (done.confirmed) {
+      waiting_reads_.push_back({done.index, read->second.first, read->second.second});
+    } else {
+      world_.answer(read->second.first, {Reply::Kind::kRefused, {}});
+    }
+    reads_.erase(read);
+  }
+  serve_reads();
+  for (const raft::Fetch& fetch : output.fetches) {
+    const Instant at = world_.now() + world_.dice().around(options_.sync_time / 4);
+    world_.wake(*this, at, {Kind::kFetched, fetch.to, fetch.first, fetch.max_bytes});
+  }
+  for (const raft::NodeId to : output.snapshots_wanted) {
+    const Instant at = world_.now() + world_.dice().around(std::chrono::milliseconds(5));
+    world_.wake(*this, at, {Kind::kSnapshotMade, to, 0, 0});
+  }
+  for (const raft::SnapshotId snapshot : output.snapshots_released) pins_.erase(snapshot);
+  if (output.snapshot_fetch) {
+    fetch_ = output.snapshot_fetch;
+    const Instant at = world_.now() + world_.dice().around(std::chrono::milliseconds(10));
+    world_.wake(*this, at, {Kind::kSnapshotSlice, fetch_->from, fetch_->snapshot.id, kSlices});
+  }
+  maybe_compact();
+}
+
+void Node::write(raft::Append append) {
+  world_.checker().appends(*core_, append);
+  SimDisk::Write write;
+  if (append.install) {
+    const raft::SnapshotMeta& snapshot = *append.install;
+    ASSERT(staged_.contains(snapshot.id));
+    installs_ = true;
+    write.base =
+        Base{snapshot.index, snapshot.term, *snapshot.membership, snapshot.membership_index, staged_.at(snapshot.id)};
+  }
+  write.append = std::move(append);
+  disk_.queue(std::move(write));
+  sync();
+}
+
+void Node::sync() {
+  if (disk_.syncing() || disk_.idle()) return;
+  disk_.begin_sync();
+  sync_began_ = world_.now();
+  const Duration takes = options_.sync_time / 2 + world_.dice().around(options_.sync_time / 2);
+  world_.wake(*this, world_.now() + takes + std::exchange(stall_, {}), {Kind::kSynced, raft::kNobody, 0, 0});
+  if (options_.mutant != ShellMutant::kSkipFsync || disk_.number_under_way() == 0) return;
+  world_.wake(*this, world_.now() + std::chrono::microseconds(100),
+              {Kind::kAcknowledgedEarly, raft::kNobody, disk_.number_under_way(), 0});
+}
+
+void Node::synced() {
+  if (std::exchange(fail_sync_, false)) return world_.stopped(*this);
+  const std::uint64_t number = disk_.end_sync();
+  advance();
+  sync_hint_ = (7 * sync_hint_ + (world_.now() - sync_began_)) / 8;
+  if (options_.hints) core_->set_fsync_time(sync_hint_);
+  if (number != 0) core_->appended(number);
+  sync();
+  settle();
+}
+
+void Node::apply(const raft::Entry& entry) {
+  ASSERT(entry.index == applied_ + 1);
+  state_->apply(entry);
+  applied_ = entry.index;
+  world_.checker().applied(id(), entry, state_->digest());
+  const auto [first, last] = waiters_.equal_range(entry.index);
+  for (auto waiter = first; waiter != last; ++waiter) {
+    const bool committed = waiter->second.term == entry.term;
+    const auto kind = committed ? Reply::Kind::kDone : Reply::Kind::kRefused;
+    world_.answer(waiter->second.request, {kind, waiter->second.answer});
+  }
+  waiters_.erase(first, last);
+}
+
+void Node::serve_reads() {
+  std::erase_if(waiting_reads_, [&](const WaitingRead& read) {
+    if (read.index > applied_ && options_.mutant != ShellMutant::kAppliedBeforeRead) return false;
+    world_.answer(read.request, {Reply::Kind::kDone, state_->read(read.command)});
+    return true;
+  });
+}
+
+void Node::set_timer() {
+  const Instant deadline = core_->deadline();
+  if (deadline.nanoseconds == INT64_MAX) return;
+  const Instant at = std::max(to_sim(deadline), world_.now());
+  if (timer_at_ && *timer_at_ <= at) return;  // an early one only looks again
+  timer_at_ = at;
+  world_.wake(*this, at, {Kind::kTimer, raft::kNobody, 0, 0});
+}
+
+Base Node::base_now() const {
+  const raft::RaftLog::PlacedMembership& placed = core_->log().membership_at(applied_);
+  return {applied_, *core_->log().term_of(applied_), *placed.membership, placed.index, state_->image()};
+}
+
+// An image first, the compaction up to it when enough entries have come after it.
+void Node::maybe_compact() {
+  const bool installing = applied_ < core_->log().compacted();
+  if (options_.raft.witness || installing) return;
+  const raft::LogIndex kept = applied_ - core_->log().compacted();
+  if (!prepared_ && kept > options_.compact_after) prepared_ = base_now();
+  if (!prepared_ || applied_ < prepared_->index + options_.compact_slack) return;
+  for (const auto& [snapshot, base] : pins_) {
+    if (base.index < prepared_->index) return;
+  }
+  core_->compact(prepared_->index);
+  disk_.queue({std::nullopt, std::exchange(prepared_, std::nullopt)});
+  sync();
+}
+
+void Node::send_fetched(const NodeEvent& event) {
+  const DiskContents& disk = disk_.contents();
+  std::vector<raft::Entry> entries;
+  std::size_t bytes = 0;
+  for (raft::LogIndex index = event.first; index > disk.base.index && index <= disk.last_index(); ++index) {
+    const raft::Entry& entry = disk.entries[index - disk.base.index - 1];
+    bytes += entry.bytes();
+    if (!entries.empty() && bytes > event.second) break;
+    entries.push_back(entry);
+  }
+  advance();
+  core_->fetched(event.peer, event.first, std::move(entries));
+  settle();
+}
+
+// The follower pulls; all slices are of one image, so that a leader's crash in between is a failure, not a mixture.
+void Node::next_slice(const NodeEvent& event) {
+  if (!fetch_ || fetch_->snapshot.id != event.first) return;  // another took its place
+  advance();
+  Node* leader = world_.reach(id(), fetch_->from);
+  const auto pin = leader ? leader->pins_.find(event.first) : pins_.end();
+  const bool there = leader && pin != leader->pins_.end();
+  if (there && event.second > 1) {
+    const Instant at = world_.now() + world_.dice().around(std::chrono::milliseconds(20));
+    world_.wake(*this, at, {Kind::kSnapshotSlice, event.peer, event.first, event.second - 1});
+    return;
+  }
+  if (there) staged_[event.first] = pin->second.image;
+  fetch_.reset();
+  core_->snapshot_fetched(event.first, there);
+  installs_ = false;
+  settle();
+  if (!installs_) staged_.erase(event.first);  // it came too late
+}
+
+}  // namespace kayak::sim

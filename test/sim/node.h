@@ -1,0 +1,171 @@
+// node.h: one simulated server: the shell around a RaftCore, as the real one will be, on a simulated disk and clock.
+// It persists, sends, applies and answers what the core says, in the order that src/store/raft/README.md asks for.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "sim/checker.h"
+#include "sim/sim_disk.h"
+#include "sim/sim_random.h"
+#include "sim/state_machine.h"
+#include "store/raft/raft.h"
+
+namespace kayak::sim {
+
+class Node;
+
+// What happens to a node by itself, at a time it asked for; a crash forgets all that was asked for before.
+struct NodeEvent {
+  enum class Kind : std::uint8_t {
+    kTimer,
+    kSynced,
+    kAcknowledgedEarly,
+    kFetched,
+    kSnapshotMade,
+    kSnapshotSlice,
+    kUnreachable
+  };
+  Kind kind = Kind::kTimer;
+  raft::NodeId peer = raft::kNobody;
+  std::uint64_t first = 0, second = 0;
+};
+
+using RequestId = std::uint64_t;
+struct Reply {
+  enum class Kind : std::uint8_t {
+    kDone,
+    kRefused,  // it has not happened and never will
+    kUnknown,
+  };
+  Kind kind = Kind::kDone;
+  Answer answer;
+};
+
+class World {
+ public:
+  virtual ~World() = default;
+  virtual Instant now() const = 0;
+  virtual Dice& dice() = 0;
+  virtual Checker& checker() = 0;
+  virtual void transmit(raft::Message message) = 0;
+  virtual void wake(const Node& node, Instant at, NodeEvent event) = 0;
+  virtual void answer(RequestId request, Reply reply) = 0;
+  virtual void stopped(Node& node) = 0;                         // it stopped itself, over a failed fsync
+  virtual Node* reach(raft::NodeId from, raft::NodeId to) = 0;  // null when messages would not get through now
+};
+
+// Mistakes that the shell could make.
+enum class ShellMutant : std::uint8_t {
+  kNone,
+  kSkipFsync,          // writes count as durable before they are
+  kAppliedBeforeRead,  // a confirmed read is answered from what is applied, however old
+  kForgetsInFlight,    // the leader evaluates against applied state alone
+  kEvaluatesTooEarly,  // the leader evaluates before the entries of former terms are applied
+};
+
+struct NodeOptions {
+  raft::Options raft;
+  Duration sync_time{};            // of the disk, on average
+  std::size_t compact_after = 50;  // applied entries kept at most
+  std::size_t compact_slack = 10;  // entries kept behind an image
+  bool hints = false;              // tells the core how long its disk takes
+  ShellMutant mutant = ShellMutant::kNone;
+};
+
+class Node {
+ public:
+  Node(World& world, NodeOptions options, MakeStateMachine make);
+
+  raft::NodeId id() const { return options_.raft.id; }
+  bool up() const { return core_ != nullptr; }
+  std::uint64_t life() const { return life_; }
+  const raft::RaftCore& core() const { return *core_; }
+  raft::LogIndex applied() const { return applied_; }
+  SimDisk& disk() { return disk_; }
+  const SimDisk& disk() const { return disk_; }
+  std::uint64_t digest() const { return state_->digest(); }
+  const NodeOptions& options() const { return options_; }
+
+  void start();
+  void crash();
+
+  void handle(const NodeEvent& event);
+  void receive(raft::Message message);
+  void request(RequestId id, const Command& command);
+  Result<void> transfer(raft::NodeId to);
+  Result<void> change(const raft::MembershipChange& change);
+
+  // Faults.
+  Instant paused_until{};
+  void set_clock_rate(double rate);
+  void jump_clock(Duration by);
+  void stall_next_sync(Duration by) { stall_ = by; }
+  void fail_next_sync() { fail_sync_ = true; }
+  void make_peace();  // none of these any more
+
+ private:
+  struct Waiter {
+    raft::Term term;
+    RequestId request;
+    Answer answer;
+  };
+  struct WaitingRead {
+    raft::LogIndex index;
+    RequestId request;
+    Command command;
+  };
+  struct Pin {
+    Base base;
+  };
+  Instant local(Instant sim) const;
+  Instant to_sim(Instant local) const;
+  void advance() { core_->advance(local(world_.now())); }
+  void settle();  // performs what the core asks for
+  void perform(raft::Output& output);
+  void write(raft::Append append);
+  void sync();
+  void synced();
+  void apply(const raft::Entry& entry);
+  void serve_reads();
+  void set_timer();
+  void maybe_compact();
+  Base base_now() const;
+  void send_fetched(const NodeEvent& event);
+  void next_slice(const NodeEvent& event);
+  raft::Restored restore();
+
+  World& world_;
+  const NodeOptions options_;
+  const MakeStateMachine make_;
+  SimDisk disk_;
+  std::uint64_t life_ = 0;
+
+  Instant anchor_sim_{}, anchor_local_{1};
+  double rate_ = 1;
+
+  // Lost in a crash.
+  std::unique_ptr<SeededRandom> random_;
+  std::unique_ptr<raft::RaftCore> core_;
+  std::unique_ptr<StateMachine> state_;
+  raft::LogIndex applied_ = 0;
+  bool led_ = false;
+  std::optional<Instant> timer_at_;
+  Duration stall_{};
+  bool fail_sync_ = false;
+  Instant sync_began_{};
+  Duration sync_hint_{};
+  std::multimap<raft::LogIndex, Waiter> waiters_;
+  std::map<std::uint64_t, std::pair<RequestId, Command>> reads_;  // by the id that the core knows
+  std::uint64_t next_read_ = 0;
+  std::vector<WaitingRead> waiting_reads_;
+  std::map<raft::SnapshotId, Base> pins_;                      // lie ready for others
+  std::optional<raft::SnapshotFetch> fetch_;                   // under way
+  std::map<raft::SnapshotId, StateMachine::ImageRef> staged_;  // came in, not installed yet
+  bool installs_ = false;                                      // the last output wrote one of them
+  std::optional<Base> prepared_;                               // the next base, once there is slack behind it
+};
+
+}  // namespace kayak::sim

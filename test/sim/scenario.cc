@@ -1,0 +1,87 @@
+// scenario.cc: see scenario.h.
+#include "sim/scenario.h"
+
+namespace kayak::sim {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+void draw_shape(Dice& dice, Scenario* scenario) {
+  const std::uint64_t shape = dice.below(100);
+  scenario->servers = shape < 6 ? 1 : shape < 36 ? 2 : shape < 76 ? 3 : shape < 82 ? 4 : 5;
+  scenario->witness = scenario->servers == 2 && shape < 30;
+}
+
+void draw_troubles(Dice& dice, Troubles* troubles) {
+  for (int* weight :
+       {&troubles->crash_one, &troubles->crash_leader, &troubles->isolate, &troubles->split, &troubles->one_way,
+        &troubles->pause, &troubles->disk_stall, &troubles->transfer, &troubles->membership, &troubles->weather}) {
+    *weight = dice.chance(0.5) ? static_cast<int>(dice.between(1, 10)) : 0;
+  }
+  troubles->power_loss = static_cast<int>(dice.below(3));
+  troubles->disk_error = static_cast<int>(dice.below(3));
+  troubles->clock = static_cast<int>(dice.below(4));
+  troubles->crash_one += 1;
+}
+
+void draw_clocks(Dice& dice, Scenario* scenario) {
+  if (dice.chance(0.5)) {
+    scenario->slowest_clock = 0.5;
+    scenario->fastest_clock = 2;
+  }
+  scenario->node.raft.lease_reads = dice.chance(0.15);
+  if (!scenario->node.raft.lease_reads) return;
+  // What leases trust in.
+  scenario->troubles.clock = 0;
+  scenario->slowest_clock = 0.96;
+  scenario->fastest_clock = 1.04;
+}
+
+// Leaders fall right after their elections, for long and with little else going on: what the dissertation's figure 3.7
+// shows takes many elections to come about.
+void draw_hunt(Dice& dice, Scenario* scenario) {
+  scenario->hunt = 0.4 + 0.5 * dice.unit();
+  scenario->chaos = dice.between(Duration(60s), Duration(120s));
+  if (dice.chance(0.7)) scenario->node.raft.max_append_bytes = 1;
+  if (dice.chance(0.3)) return;
+  scenario->troubles = {.crash_one = 1};
+  scenario->trouble_interval = 5s;
+  scenario->workload.clients = 1;
+}
+
+}  // namespace
+
+Scenario Scenario::from_seed(std::uint64_t seed) {
+  Dice dice(seed);
+  Scenario scenario;
+  scenario.seed = seed;
+  draw_shape(dice, &scenario);
+  draw_troubles(dice, &scenario.troubles);
+  scenario.chaos = dice.between(Duration(15s), Duration(40s));
+  scenario.trouble_interval = dice.between(Duration(300ms), Duration(2s));
+  scenario.delay = dice.between(Duration(200us), Duration(15ms));
+
+  NodeOptions& node = scenario.node;
+  const bool slow_disk = dice.chance(0.3);
+  node.sync_time =
+      slow_disk ? dice.between(Duration(20ms), Duration(150ms)) : dice.between(Duration(200us), Duration(8ms));
+  node.hints = dice.chance(0.5);
+  node.compact_after = dice.below(80) + 5;
+  node.compact_slack = dice.below(20);
+  raft::Options& raft = node.raft;
+  raft.max_append_bytes = dice.chance(0.2) ? 1 : dice.below(2000) + 50;
+  raft.window.messages = dice.below(8) + 1;
+  raft.window.bytes = dice.chance(0.3) ? 200 : 100'000;
+  raft.memory_bytes = dice.chance(0.5) ? dice.below(1000) : 100'000;
+
+  draw_clocks(dice, &scenario);
+  scenario.workload.clients = dice.below(8) + 1;
+  scenario.workload.keys = static_cast<std::uint32_t>(dice.below(4) + 1);
+  scenario.workload.think_time = dice.between(Duration(20ms), Duration(150ms));
+  scenario.workload.patience = dice.between(Duration(1s), Duration(4s));
+  if (dice.chance(0.15)) draw_hunt(dice, &scenario);
+  return scenario;
+}
+
+}  // namespace kayak::sim
