@@ -176,7 +176,7 @@ mount='volumeMounts: [{name: v, mountPath: /v}]'
   pod no-command "$never" "command: [/no/such]"
   pod crash "" "$(sh 'echo run $(date +%s); exit 4')"
   pod on-failure "restartPolicy: OnFailure, volumes: [{name: v, emptyDir: {}}]," "$mount, $(sh 'echo x >>/v/n; [ $(wc -l </v/n) = 2 ]')"
-  pod deadline "activeDeadlineSeconds: 2," "$(sh 'sleep 1000')"
+  pod deadline "activeDeadlineSeconds: 8," "$(sh 'sleep 1000')"
   pod init "$never volumes: [{name: v, emptyDir: {}}], initContainers: [{name: one, image: \"$registry/app:1\", $(sh 'sleep 0.3; echo one >>/v/n'), $mount}, {name: two, image: \"$registry/app:1\", $(sh 'echo two >>/v/n'), $mount}]," "$mount, $(sh 'cat /v/n')"
   pod init-fails "$never initContainers: [{name: one, image: \"$registry/app:1\", $(sh 'exit 5')}]," "$(sh 'exit 0')"
   pod refused "" "livenessProbe: {exec: {command: [\"true\"]}}"
