@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -171,7 +172,7 @@ Task<Result<void>> AgentImpl::prepare(StopToken stop) {
       co_await Runtime::create(context_.named("runtime"), *network_, runtime_options(options_));
   if (!runtime) co_return runtime.error().while_doing("preparing the container runtime");
   runtime_ = std::move(*runtime);
-  keeper_.set_runtime_version(cat(runtime_->info().name, "://", runtime_->info().version));
+  keeper_.set_runtime(cat(runtime_->info().name, "://", runtime_->info().version), runtime_->info().known_holes);
   co_return Result<void>();
 }
 
@@ -388,6 +389,7 @@ Task<Result<void>> remove_everything(Context context, AgentOptions options) {
       net::PodNetwork::create(context, network_options(options, options.cluster_cidr));
   if (!network) co_return network.error();
   Result<void> cleaned = co_await (*network)->cleanup_all(StopToken());
+  ::rmdir(options.run_dir.c_str());  // stays when something is still in it
   if (!removed) co_return removed;
   co_return cleaned;
 }

@@ -71,7 +71,7 @@ std::string text(const Plan& plan) {
     case Action::Type::kStartContainer:
       return cat("start ", plan.action.container, " ", plan.action.attempt);
     case Action::Type::kStopContainers:
-      return cat("stop ", plan.action.grace_seconds);
+      return cat("stop ", plan.action.grace_seconds, plan.action.container.empty() ? "" : " ", plan.action.container);
     case Action::Type::kDropPrevious:
       return cat("drop ", plan.action.id);
     case Action::Type::kFinish:
@@ -182,6 +182,25 @@ TEST_CASE("pod plan: waits, ends and what is refused") {
                  f.main[0].latest->state = ContainerState::kRunning;
                },
                "stop 30", "Failed"},
+           Row{"another image while it runs",
+               [](PodFacts& f) {
+                 f.main[0].latest->state = ContainerState::kRunning;
+                 f.main[0].changed = true;
+               },
+               "stop 30 c0", "Running"},
+           Row{"stopped for it",
+               [](PodFacts& f) {
+                 f.restart_policy = kNever;
+                 f.main[0].restart_at = at(kTime + 20s);
+                 f.main[0].replaced = true;
+               },
+               "start c0 1", "Running"},
+           Row{"another image when it has ended",
+               [](PodFacts& f) {
+                 f.restart_policy = kNever;
+                 f.main[0].changed = true;
+               },
+               "wait", "Failed"},
            Row{"refused",
                [](PodFacts& f) {
                  f.refusal = Refusal{"CreateContainerConfigError", "no"};
@@ -296,6 +315,42 @@ TEST_CASE("pod status: a container's state") {
     CHECK(shown.find("restartCount")->as_int() == row.restarts);
     CHECK(shown.find("ready")->as_bool() == row.ready);
     CHECK(shown.find("lastState")->as_object().empty() == !row.last);
+  }
+}
+
+TEST_CASE("pod status: readiness gates") {
+  struct Row {
+    std::string conditions, ready, reason, message;
+  };
+  for (const Row& row : {
+           Row{"[]", "False", "ReadinessGatesNotReady",
+               "corresponding condition of pod readiness gate \"a/b\" does not exist."},
+           Row{"[{'type':'a/b','status':'False'}]", "False", "ReadinessGatesNotReady",
+               "the status of pod readiness gate \"a/b\" is not \"True\", but False"},
+           Row{"[{'type':'a/b','status':'True'}]", "True", "", ""},
+       }) {
+    CAPTURE(row.conditions);
+    PodFacts facts = pod(Setup{kAlways, "", "run"});
+    json::Value document =
+        test::pod_with("{'readinessGates':[{'conditionType':'a/b'}],'containers':[{'name':'c0','image':'i'}]}");
+    document["status"]["conditions"] = test::js(row.conditions);
+    StatusInputs inputs;
+    inputs.pod = &document;
+    inputs.now = now();
+    const json::Value status = pod_status(facts, inputs);
+    int seen = 0;
+    for (const json::Value& condition : status.find("conditions")->as_array()) {
+      const std::string type(condition.find("type")->string_or());
+      const std::string value(condition.find("status")->string_or());
+      if (type == "ContainersReady") CHECK(value == "True");
+      if (type == "a/b") ++seen;  // kept
+      if (type != "Ready") continue;
+      ++seen;
+      CHECK(value == row.ready);
+      CHECK((condition.find("reason") ? condition.find("reason")->string_or() : "") == row.reason);
+      CHECK((condition.find("message") ? condition.find("message")->string_or() : "") == row.message);
+    }
+    CHECK(seen == (row.conditions == "[]" ? 1 : 2));
   }
 }
 

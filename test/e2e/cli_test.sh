@@ -32,7 +32,7 @@ done
 
 start_registry
 printf 'node-name: from-file\nlog-level: debug\n' >"$work/config.yaml"
-start_server --disable-agent --config "$work/config.yaml"
+start_server --disable-agent --config "$work/config.yaml" --tls-san boat.example,192.0.2.99 --node-ip 192.0.2.98
 wait_ready 30
 url="https://127.0.0.1:$port"
 check_output "anonymous may ask for health" '^ok$' curl -sk "$url/healthz"
@@ -43,6 +43,18 @@ check_output "the admin kubeconfig works" 'kube-system' kubectl get namespaces
 check_output "the recovery kubeconfig works" 'kube-system' kubectl --kubeconfig "$work/data/server/cred/recovery.kubeconfig" get namespaces
 check_output "kubeconfigs are for their owner alone" '^600 600$' bash -c "echo \$(stat -c %a '$KUBECONFIG' '$work/data/server/cred/recovery.kubeconfig')"
 tls="$work/data/server/tls"
+# The certificates: a CA for each purpose, the serving names, what the keys to the door are.
+names="$(openssl x509 -in "$tls/serving-api.crt" -noout -ext subjectAltName)"
+for name in DNS:localhost DNS:boat.example DNS:kubernetes.default.svc "IP Address:127.0.0.1" "IP Address:10.43.0.1" "IP Address:192.0.2.99" "IP Address:192.0.2.98"; do
+  check_output "the serving certificate is good for $name" "$name(,|$)" echo "$names"
+done
+check_output "curl finds the name it asks for" '^ok$' curl -sS --cacert "$tls/server-ca.crt" --resolve "boat.example:$port:127.0.0.1" "https://boat.example:$port/healthz"
+check_output "and no other" 'SSL|certificate' curl -sS --cacert "$tls/server-ca.crt" --resolve "other.example:$port:127.0.0.1" "https://other.example:$port/healthz"
+check_output "every purpose has a CA of its own" '^0$' bash -c "cd '$tls' && sha256sum *-ca.crt | cut -d' ' -f1 | sort | uniq -d | wc -l"
+check_output "there are five: servers, clients, front proxy, peers, etcd clients" '^5$' bash -c "ls '$tls'/*-ca.crt | wc -l"
+check_output "private keys are for their owner alone" '^600$' bash -c "stat -c %a '$tls'/*.key | sort -u"
+recovery_subject() { kubectl --kubeconfig "$work/data/server/cred/recovery.kubeconfig" config view --raw -o 'jsonpath={.users[0].user.client-certificate-data}' | base64 -d | openssl x509 -noout -subject; }
+check_output "the recovery certificate is system:masters" 'O ?= ?system:masters' recovery_subject
 check_output "the daily certificate is not system:masters" 'O ?= ?kayak:cluster-admins' openssl x509 -in "$tls/client-admin.crt" -noout -subject
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/evil.key" -out "$work/evil.crt" -days 1 -subj "/O=system:masters/CN=evil" 2>/dev/null
 check_output "a certificate of another CA is refused" 'alert|error|401|SSL|reset' curl -sSk --cert "$work/evil.crt" --key "$work/evil.key" "$url/api/v1/pods"

@@ -2,7 +2,7 @@
 # made on the spot, and a clean-up that leaves nothing. Sourced, never run. Needs $root (the checkout).
 # Everything lives below $work; ports are free ones, so that several runs can stand side by side.
 
-say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+say() { if [ -t 1 ]; then printf '\033[1m==> %s\033[0m\n' "$*"; else printf '==> %s\n' "$*"; fi; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 free_port() {
@@ -107,6 +107,7 @@ leftovers() {
     grep -F "$work" /proc/self/mountinfo | sed 's/^/mount: /'
     grep -F "/run/kayak-$id" /proc/self/mountinfo | sed 's/^/mount: /'
     ip -o link 2>/dev/null | grep "kayak$id" | sed 's/^/link: /'
+    [ ! -e "/run/kayak-$id" ] || echo "folder: /run/kayak-$id"
     nft list tables 2>/dev/null | grep "kayak$id" | sed 's/^/table: /'
     find /sys/fs/cgroup -maxdepth 4 -type d -name "kayak-$id*" 2>/dev/null | sed 's/^/cgroup: /'
   } || true

@@ -55,10 +55,15 @@ curl -fsS --max-time 10 "http://$pod_ip:8080/"
 
 if [ -z "$once" ]; then
   say "the cluster runs: export KUBECONFIG=$KUBECONFIG (Ctrl-C ends it)"
-  trap 'exit 0' INT TERM
-  wait "$server_pid" || fail "the server ended; its log: $(tail -n 5 "$work/server.log")"
+  interrupted=""
+  trap 'interrupted=1' INT TERM
+  wait "$server_pid" || true
+  [ -n "$interrupted" ] || fail "the server ended; its log: $(tail -n 5 "$work/server.log")"
+  trap '' INT TERM
 fi
 say "stopping"
+# A terminal's Ctrl-C reaches the server, too, and then it is already ending its pods.
+[ -n "${interrupted:-}" ] || kubectl delete -f "$work/hello.yaml" --cascade=foreground --timeout=30s  # with it go the logs in /var/log/pods
 clean_up
 left="$(leftovers)"
 if [ -n "$left" ]; then

@@ -94,6 +94,19 @@ json::Value condition(const char* type, bool value, const std::string& reason, c
   return c;
 }
 
+// Problem detectors and cloud controllers have conditions on a Node, too.
+void keep_conditions_of_others(const json::Value* existing, json::Array& conditions) {
+  const auto type_of = [](const json::Value& condition) {
+    const json::Value* type = condition.find("type");
+    return type ? std::string(type->string_or()) : std::string();
+  };
+  for (const json::Value& old : existing && existing->is_array() ? existing->as_array() : json::Array()) {
+    const bool ours = std::any_of(conditions.begin(), conditions.end(),
+                                  [&](const json::Value& condition) { return type_of(condition) == type_of(old); });
+    if (!ours) conditions.push_back(old);
+  }
+}
+
 }  // namespace
 
 MachineInfo read_machine_info(const std::string& root, const std::string& data_dir) {
@@ -201,6 +214,13 @@ json::Value node_status(const NodeConfig& config, const MachineInfo& machine, co
   conditions.push_back(ready_problem.empty()
                            ? condition("Ready", true, "KubeletReady", "kubelet is posting ready status", existing, now)
                            : condition("Ready", false, "KubeletNotReady", ready_problem, existing, now));
+  if (!config.runtime_holes.empty()) {
+    conditions.push_back(condition("RuntimeHasKnownHoles", true, "OldRuntimeVersion",
+                                   cat(config.runtime_version, " is older than the fixes of ",
+                                       join(config.runtime_holes, ", "), "; distributions may have closed them"),
+                                   existing, now));
+  }
+  keep_conditions_of_others(existing, conditions);
   status["conditions"] = json::Value(std::move(conditions));
   json::Array addresses;
   auto add_address = [&addresses](const char* type, const std::string& address) {

@@ -33,6 +33,7 @@ struct NodeConfig {
   std::vector<std::string> ips;             // InternalIP addresses, first is primary
   std::vector<std::string> labels, taints;  // key=value; key=value:effect
   std::string runtime_version;              // "runc://1.1.5"
+  std::vector<std::string> runtime_holes;   // CVE ids that its version number says are open
   bool control_plane = false;               // this node runs a server, too
 };
 

@@ -25,7 +25,10 @@ class NodeKeeper {
   // What is wrong with the node; empty: it is ready. Reported at once.
   void set_problem(std::string problem);
   void set_images(std::function<std::vector<NodeImage>()> images) { images_ = std::move(images); }
-  void set_runtime_version(std::string version) { config_.runtime_version = std::move(version); }
+  void set_runtime(std::string version, std::vector<std::string> holes) {
+    config_.runtime_version = std::move(version);
+    config_.runtime_holes = std::move(holes);
+  }
   const std::string& uid() const { return uid_; }
 
  private:

@@ -44,8 +44,8 @@ void wake(Plan& plan, Instant at) {
 // What to do for one container that should be running; false when there is nothing to do now.
 bool start_if_due(const ContainerFacts& c, Instant now, Plan& plan) {
   if (c.latest && c.latest->state != ContainerState::kExited) return false;
-  const Instant due =
-      std::max(c.failure.reason.empty() ? Instant{} : c.failure.retry_at, ended(c) ? c.restart_at : Instant{});
+  const Instant due = std::max(c.failure.reason.empty() ? Instant{} : c.failure.retry_at,
+                               ended(c) && !c.replaced ? c.restart_at : Instant{});
   if (due > now) {
     wake(plan, due);
     return false;
@@ -87,7 +87,7 @@ Duration next_delay(Duration current) {
 
 bool should_restart(RestartPolicy policy, const ContainerFacts& container) {
   if (!ended(container)) return true;
-  if (container.sidecar) return true;
+  if (container.sidecar || container.replaced) return true;
   if (container.init) return container.latest->exit_code != 0 && policy != RestartPolicy::kNever;
   switch (policy) {
     case RestartPolicy::kAlways:
@@ -183,6 +183,12 @@ Plan plan_pod(const PodFacts& facts, Instant now) {
     if (!main_started) return plan;
   }
   for (const ContainerFacts& c : facts.main) {
+    if (running(c) && c.changed) {
+      plan.action.type = Action::Type::kStopContainers;
+      plan.action.container = c.name;
+      plan.action.grace_seconds = facts.grace_seconds;
+      return plan;
+    }
     if (running(c) || !should_restart(facts.restart_policy, c)) continue;
     if (drop_previous(c, plan)) return plan;
     if (start_if_due(c, now, plan)) return plan;

@@ -31,7 +31,9 @@ struct ContainerFacts {
   std::optional<ContainerStatus> latest;    // of the highest attempt that the runtime knows
   std::optional<ContainerStatus> previous;  // the one before, ended
   std::uint32_t next_attempt = 0;
-  RetryState failure;  // of the last try to start it; cleared by a start
+  bool changed = false;   // it runs another image than the spec names now
+  bool replaced = false;  // it was stopped for that, and runs again whatever the restart policy says
+  RetryState failure;     // of the last try to start it; cleared by a start
   // When an ended container may run again, and how long the wait was (0: at once).
   Instant restart_at;
   Duration restart_delay{0};
@@ -65,12 +67,12 @@ struct Action {
     kCreateSandbox,
     kRemoveSandbox,   // with all its containers; logs stay when the pod lives on
     kStartContainer,  // pull when needed, create, start
-    kStopContainers,  // all that run
+    kStopContainers,  // all that run, or `container` alone, to be replaced
     kDropPrevious,    // forget the container `id`: a newer attempt has ended
     kFinish,          // nothing of the pod is left here: tell the API
   };
   Type type = Type::kWait;
-  std::string container;  // kStartContainer: its name
+  std::string container;  // kStartContainer: its name; kStopContainers: empty for all
   std::string id;         // kDropPrevious
   std::uint32_t attempt = 0;
   std::int64_t grace_seconds = 0;

@@ -40,9 +40,12 @@ std::string registry_of_key(std::string key) {
   return key == "index.docker.io" || key == "registry-1.docker.io" ? "docker.io" : key;
 }
 
-void add_credentials(std::string_view config_json, const std::string& registry, std::vector<Credentials>& out) {
+// Of a docker config: its "auths"; or of the older .dockercfg, which is that map itself.
+void add_credentials(std::string_view config_json, bool old_form, const std::string& registry,
+                     std::vector<Credentials>& out) {
   Result<json::Value> config = json::read(config_json);
-  const json::Value* auths = config ? config->find("auths") : nullptr;
+  const json::Value* auths = nullptr;
+  if (config && config->is_object()) auths = old_form ? &*config : config->find("auths");
   if (!auths || !auths->is_object()) return;
   for (const auto& [key, entry] : auths->as_object()) {
     if (registry_of_key(key) != registry) continue;
@@ -112,9 +115,11 @@ Task<std::vector<Credentials>> PodWorker::pull_credentials(std::string registry,
       continue;
     }
     const json::Document document = (*secret)->document();
-    const json::Value* data = document->at({"data", ".dockerconfigjson"});
-    std::string text;
-    if (data && base64_decode(data->string_or(), &text)) add_credentials(text, registry, credentials);
+    for (const bool old_form : {false, true}) {
+      const json::Value* data = document->at({"data", old_form ? ".dockercfg" : ".dockerconfigjson"});
+      std::string text;
+      if (data && base64_decode(data->string_or(), &text)) add_credentials(text, old_form, registry, credentials);
+    }
   }
   co_return credentials;
 }

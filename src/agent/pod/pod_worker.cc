@@ -35,6 +35,7 @@ PodWorker::PodWorker(PodDeps& deps, const SandboxStatus& orphan)
     : deps_(deps), uid_(orphan.pod_uid), namespace_(orphan.namespace_), name_(orphan.name), gone_(true) {}
 
 void PodWorker::update(api::ObjectRef pod) {
+  if (pod->revision() <= pod_->revision()) return;  // the answer to a write of ours was faster
   const api::core_v1::PodView before(document_.get(), nullptr);
   json::Document document = pod->document();
   const api::core_v1::PodView after(document.get(), nullptr);
@@ -83,7 +84,7 @@ const json::Value* PodWorker::container_spec(const std::string& name) const {
 
 // When an ended container runs again: at once the first time, then after 10 s, 20 s, ... 5 min.
 void PodWorker::judge_exit(ContainerFacts& facts, const PodFacts& pod, Book& book) {
-  if (!facts.latest || facts.latest->state != ContainerState::kExited) return;
+  if (!facts.latest || facts.latest->state != ContainerState::kExited || facts.replaced) return;
   if (book.judged_id != facts.latest->id) {
     book.judged_id = facts.latest->id;
     const Duration ran = facts.latest->finished - facts.latest->started;
@@ -123,6 +124,9 @@ ContainerFacts PodWorker::facts_of(const json::Value& container, bool init, cons
   }
   if (facts.latest) facts.next_attempt = std::max(facts.next_attempt, facts.latest->attempt + 1);
   facts.failure = book.failure;
+  // Only the image of a container can change. Source: kubelet HashContainer.
+  facts.changed = facts.latest && facts.latest->image != view.image();
+  facts.replaced = facts.latest && facts.latest->id == book.replaced_id;
   judge_exit(facts, pod, book);
   return facts;
 }
@@ -237,7 +241,7 @@ Task<void> PodWorker::carry_out(Action action, StopToken stop) {
       co_await start_container(action.container, action.attempt, stop);
       break;
     case Action::Type::kStopContainers:
-      co_await stop_running(action.grace_seconds, stop);
+      co_await stop_running(action.container, action.grace_seconds, stop);
       break;
     case Action::Type::kRemoveSandbox: {
       const bool keep_logs =
@@ -292,13 +296,19 @@ Task<Result<void>> PodWorker::stop_one(std::string id, std::int64_t grace_second
   co_return Result<void>();  // the plan sees whether it still runs
 }
 
-Task<void> PodWorker::stop_running(std::int64_t grace_seconds, StopToken stop) {
+// All containers that run, or the one named `only`, which runs again with its new image.
+Task<void> PodWorker::stop_running(std::string only, std::int64_t grace_seconds, StopToken stop) {
   const std::optional<SandboxStatus> sandbox = deps_.runtime.sandbox(uid_);
   if (!sandbox) co_return;
   io::TaskScope scope(stop);
   for (const ContainerStatus& status : sandbox->containers) {
-    if (status.state != ContainerState::kRunning) continue;
-    event(status.name, "Normal", "Killing", cat("Stopping container ", status.name));
+    if (status.state != ContainerState::kRunning || (!only.empty() && status.name != only)) continue;
+    if (only.empty()) {
+      event(status.name, "Normal", "Killing", cat("Stopping container ", status.name));
+    } else {
+      event(status.name, "Normal", "Killing", cat("Container ", status.name, " definition changed, will be restarted"));
+      books_[status.name].replaced_id = status.id;
+    }
     scope.spawn(stop_one(status.id, grace_seconds, scope.token()));
   }
   Result<void> joined = co_await scope.join();
@@ -329,8 +339,10 @@ Task<void> PodWorker::report(StopToken stop) {
   inputs.wall = deps_.context.clock.wall();
   json::Value patch = json::Value(json::Object());
   patch["metadata"]["uid"] = uid_;
+  // Others write conditions, too: what we replace must be what we saw.
+  patch["metadata"]["resourceVersion"] = std::to_string(pod_->revision());
   patch["status"] = pod_status(gather(), inputs);
-  std::string text = json::write(patch);
+  std::string text = json::write(*patch.find("status"));
   if (text == reported_) co_return;
   client::WriteOptions options;
   options.subresource = "status";
@@ -338,11 +350,12 @@ Task<void> PodWorker::report(StopToken stop) {
       api::kinds::pods(), namespace_, name_, client::PatchType::kMerge, std::move(patch), options, stop);
   if (written) {
     reported_ = std::move(text);
+    update(std::move(*written));
     co_return;
   }
   const Code code = written.error().code();
   if (code == Code::kNotFound || code == Code::kConflict || code == Code::kCancelled)
-    co_return;  // its deletion is on the way
+    co_return;  // its deletion or the newer version is on the way, and wakes us
   deps_.context.log.warn("cannot report the pod's status, trying again",
                          {{"pod", cat(namespace_, "/", name_)}, {"error", written.error().message()}});
   report_retry_ = deps_.context.clock.now() + 5s;

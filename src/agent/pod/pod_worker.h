@@ -49,7 +49,8 @@ class PodWorker {
   struct Book {  // per container, by name
     RetryState failure;
     std::uint32_t attempt_floor = 0;
-    std::string judged_id;  // the ended container that restart_at is about
+    std::string judged_id;    // the ended container that restart_at is about
+    std::string replaced_id;  // the container that was stopped because its image changed
     Instant restart_at;
     Duration restart_delay{0}, next_restart_delay{0};
   };
@@ -66,7 +67,7 @@ class PodWorker {
   Task<Result<ImageRef>> pull_image(std::string name, std::string image, Reference reference, StopToken stop);
   Task<std::vector<Credentials>> pull_credentials(std::string registry, StopToken stop);
   Task<Result<EnvInputs>> env_inputs(std::string container, StopToken stop);
-  Task<void> stop_running(std::int64_t grace_seconds, StopToken stop);
+  Task<void> stop_running(std::string only, std::int64_t grace_seconds, StopToken stop);
   Task<Result<void>> stop_one(std::string id, std::int64_t grace_seconds, StopToken stop);
   Task<bool> finish(StopToken stop);
   Task<void> report(StopToken stop);
