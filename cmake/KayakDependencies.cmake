@@ -2,19 +2,24 @@
 # all presets so that tests run what the release ships.
 find_package(Threads REQUIRED)
 
-# dep::<name> from the static archives of `libs` (file names without lib and .a).
+# dep::<name> from the static archives of `libs` (file names without lib and .a; "a|b": whichever there is, as Debian 12
+# and 13 name some differently).
 function(kayak_dependency name)
   set(archives "")
   foreach(lib ${ARGN})
-    find_library(KAYAK_LIB_${lib} NAMES lib${lib}.a REQUIRED)
-    list(APPEND archives ${KAYAK_LIB_${lib}})
+    string(REPLACE "|" ";" names ${lib})
+    list(GET names 0 first)
+    list(TRANSFORM names PREPEND lib)
+    list(TRANSFORM names APPEND .a)
+    find_library(KAYAK_LIB_${first} NAMES ${names} REQUIRED)
+    list(APPEND archives ${KAYAK_LIB_${first}})
   endforeach()
   add_library(dep_${name} INTERFACE)
   target_link_libraries(dep_${name} INTERFACE ${archives})
   add_library(dep::${name} ALIAS dep_${name})
 endfunction()
 
-kayak_dependency(uv uv_a)
+kayak_dependency(uv uv_a|uv)
 target_link_libraries(dep_uv INTERFACE Threads::Threads ${CMAKE_DL_LIBS} rt)
 kayak_dependency(sqlite sqlite3)
 target_link_libraries(dep_sqlite INTERFACE m ${CMAKE_DL_LIBS})

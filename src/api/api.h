@@ -139,6 +139,9 @@ struct ApiServerOptions {
   Duration event_ttl = std::chrono::hours(1);
   std::size_t history_bytes = 4 * 1024 * 1024;  // of past events kept for watches; the texts are the store's own
   Duration history_age = std::chrono::minutes(5);
+  // Heartbeats are kept in memory for so long. False where other servers write the same store (an existing etcd).
+  bool absorb_heartbeats = true;
+  Duration heartbeat_age = std::chrono::minutes(5);
 };
 
 class ApiServer {

@@ -8,6 +8,7 @@
 #include "api/discovery.h"
 #include "api/event_ttl.h"
 #include "api/health.h"
+#include "api/heartbeat_fold.h"
 #include "api/http_server.h"
 #include "api/openapi_handlers.h"
 #include "api/pipeline.h"
@@ -75,6 +76,7 @@ class Server final : public ApiServer {
     cache_.add_observer([this](const Kind& kind, const ObjectRef& before, const ObjectRef& after) {
       if (&kind == &kinds::services()) services_.observe(before, after);
     });
+    if (!options_.absorb_heartbeats) cache_.heartbeats().close();
     add_checks();
     add_paths();
   }
@@ -164,11 +166,13 @@ Task<Result<void>> Server::run(StopToken stop) {
   if (reconciled) {
     ready_.set();
     scope.spawn(expire_events(parts_, scope.token()));
+    scope.spawn(keep_folding_heartbeats(context_, store_, cache_, options_.heartbeat_age, scope.token()));
   } else {
     scope.stop();
   }
   auto joined = co_await scope.join();
   cache_.end_watches();
+  co_await fold_last_heartbeats(context_, store_, cache_);
   if (!reconciled && reconciled.error().code() != Code::kCancelled) co_return reconciled.error();
   co_return joined;
 }

@@ -6,6 +6,7 @@
 #include "api/decode.h"
 #include "api/defaults.h"
 #include "api/document.h"
+#include "api/heartbeat.h"
 #include "api/managed_fields.h"
 #include "api/status.h"
 #include "api/validation/validation.h"
@@ -211,6 +212,9 @@ Result<json::Value> changed_document(WriteTarget& target, const ApiRequest& requ
   if (!made) return made.error();
   json::Value document = std::move(*made);
   if (auto met = check_preconditions(target, plan, old, document); !met) return met.error();
+  if (const ObjectRef durable = plan.is_put ? target.context.parts.cache.durable_version(old) : nullptr) {
+    keep_heartbeats(target.served, *document_as(*durable, target.served), *old_served, document);
+  }
   if (!plan.direct) {
     drop_duplicate_owners(document, warnings);
     note_managers(request, &plan, target.strategy, *old_served, document, target.context.now);
@@ -241,6 +245,17 @@ void give_back(Reservation& taken) {
   taken.give_back = nullptr;
 }
 
+// Null when it has to be written after all.
+ObjectRef absorb_heartbeat(WatchCache& cache, const Object& old, store::Bytes text) {
+  Heartbeat heartbeat;
+  heartbeat.kind = &old.kind();
+  heartbeat.namespace_ = old.namespace_();
+  heartbeat.name = old.name();
+  heartbeat.revision = old.revision();
+  heartbeat.text = std::move(text);
+  return cache.take_heartbeat(heartbeat);
+}
+
 Result<Written> written_of(const Kind& stored, store::Bytes text, store::Revision revision, bool created) {
   Result<ObjectRef> object = Object::from_stored(stored, std::move(text), revision);
   if (!object) return object.error();
@@ -259,6 +274,7 @@ std::string manager_of(const ApiRequest& request) {
 
 Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, store::Revision expected, store::Bytes text,
                                    StopToken stop) {
+  HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), key);
   store::TxnRequest txn;
   store::Compare compare;
   compare.key = key;
@@ -270,11 +286,14 @@ Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, store::R
   txn.success.push_back(std::move(put));
   auto done = co_await parts.store.txn(std::move(txn), stop);
   if (!done) co_return store_error(done.error());
-  co_return done->succeeded ? done->revision : store::Revision{0};
+  if (!done->succeeded) co_return store::Revision{0};
+  writing.done(done->revision, parts.cache.revision());
+  co_return done->revision;
 }
 
 Task<Result<store::Revision>> swap_delete(ServerParts& parts, std::string key, store::Revision expected,
                                           StopToken stop) {
+  HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), key);
   store::TxnRequest txn;
   store::Compare compare;
   compare.key = key;
@@ -286,7 +305,9 @@ Task<Result<store::Revision>> swap_delete(ServerParts& parts, std::string key, s
   txn.success.push_back(std::move(remove));
   auto done = co_await parts.store.txn(std::move(txn), stop);
   if (!done) co_return store_error(done.error());
-  co_return done->succeeded ? done->revision : store::Revision{0};
+  if (!done->succeeded) co_return store::Revision{0};
+  writing.done(done->revision, parts.cache.revision());
+  co_return done->revision;
 }
 
 namespace {
@@ -388,6 +409,7 @@ Task<Result<Written>> update_object(ServerParts& parts, const ApiRequest& reques
       if (!created && created.error().code() == Code::kAlreadyExists) continue;
       co_return created;
     }
+    const json::Document before = old->document();  // kept, as it is asked for several times
     Reservation taken;
     Result<json::Value> document = changed_document(target, request, plan, old, &taken);
     if (!document) {
@@ -397,17 +419,26 @@ Task<Result<Written>> update_object(ServerParts& parts, const ApiRequest& reques
     if (!plan.direct && plan.view == nullptr && !target.strategy.not_enforced.empty()) {
       warnings.emplace_back(target.strategy.not_enforced);
     }
-    const bool remove = finished_deleting(target.stored, *document, *old->document());
-    auto text = std::make_shared<const std::string>(json::write(*document));
-    if (!remove && *text == *old->text()) {
+    const bool remove = finished_deleting(target.stored, *document, *before);
+    const Difference difference = remove ? Difference::kDurable : difference_between(target.stored, *before, *document);
+    if (difference == Difference::kNone) {
       give_back(taken);
       Written unchanged;
       unchanged.object = old;
       co_return unchanged;
     }
+    auto text = std::make_shared<const std::string>(json::write(*document));
     if (request.write.dry_run) {
       give_back(taken);
       co_return written_of(target.stored, std::move(text), old->revision(), false);
+    }
+    if (difference == Difference::kHeartbeat) {
+      Written shown;
+      shown.object = absorb_heartbeat(parts.cache, *old, text);
+      if (shown.object) {
+        give_back(taken);
+        co_return shown;
+      }
     }
     const std::string key = storage_key(target.stored, request.namespace_, request.name);
     Result<store::Revision> revision = store::Revision{0};

@@ -1,6 +1,7 @@
 // pipeline.h: the one way in which anything is written: decode, default, read old and change, managedFields, mutating
-// admission, the kind's prepare, validation, validating admission, compare-and-swap. Bytes equal to the old ones are
-// not written; a lost race runs again from "read old".
+// admission, the kind's prepare, validation, validating admission, compare-and-swap. What equals the old object, times
+// in managedFields aside, is not written, and a heartbeat only shown (heartbeat_overlay.h); a lost race runs again from
+// "read old".
 // Source: apiserver pkg/registry/generic/registry, pkg/registry/rest, handlers.
 #pragma once
 

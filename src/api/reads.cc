@@ -169,6 +169,7 @@ Task<Result<Page>> page_from_store(ServerParts& parts, const Kind& kind, ObjectF
         continue;
       }
       if (!filter.matches(**object)) continue;
+      *object = parts.cache.with_heartbeat(*object);
       if (limit > 0 && page.answer.items.size() >= static_cast<std::size_t>(limit)) {
         page.more = true;
         co_return page;

@@ -62,7 +62,11 @@ int ObjectOrder::compare(KeyView a, KeyView b) {
 }
 
 WatchCache::WatchCache(Context context, store::Store& store, Options options)
-    : context_(context.named("cache")), store_(store), options_(options) {
+    : context_(context.named("cache")),
+      store_(store),
+      options_(options),
+      absorbed_(context_.metrics.counter("kayak_heartbeats_absorbed_total", "Heartbeats that were not written.")),
+      folded_(context_.metrics.counter("kayak_heartbeats_folded_total", "Heartbeats written on their own account.")) {
   for (const Kind& kind : all_kinds()) {
     if (kind.storage_prefix.empty() || &storage_kind(kind) != &kind) continue;
     auto state = std::make_unique<KindState>();
@@ -158,6 +162,7 @@ Task<Result<void>> WatchCache::fill(store::Revision revision, StopToken stop) {
       for (const ObjectRef& object : state->objects) observer(*state->kind, nullptr, object);
     }
   }
+  show_heartbeats_again();
   advance(request.revision);
   co_return Result<void>();
 }
@@ -280,15 +285,78 @@ void WatchCache::apply_event(const store::WatchEvent& change) {
     event->type = event->previous ? WatchAnswer::Type::kModified : WatchAnswer::Type::kAdded;
     event->object = std::move(*object);
     if (event->previous) {
-      auto node = state->objects.extract(place);
-      node.value() = event->object;
-      state->objects.insert(std::move(node));
+      show(*state, place, event->object);
     } else {
       state->objects.insert(event->object);
     }
   }
+  heartbeats_.superseded(change.kv.key, event->revision);
   event->bytes = kEventOverhead + (event->previous ? event->previous->text()->size() : 0);
   record(*state, std::move(event));
+}
+
+void WatchCache::show(KindState& state, ObjectSet::iterator place, ObjectRef object) {
+  auto node = state.objects.extract(place);
+  node.value() = std::move(object);
+  state.objects.insert(std::move(node));
+}
+
+ObjectRef WatchCache::take_heartbeat(const Heartbeat& heartbeat) {
+  KindState* state = state_of(*heartbeat.kind);
+  ASSERT(state != nullptr && state->indexed_field.empty());  // an index would have to follow
+  const auto place = state->objects.find(KeyView{heartbeat.namespace_, heartbeat.name});
+  if (place == state->objects.end() || (*place)->revision() != heartbeat.revision) return nullptr;
+  std::string key = storage_key(*state->kind, heartbeat.namespace_, heartbeat.name);
+  if (!heartbeats_.accepts(key, revision_)) return nullptr;
+  Result<ObjectRef> object = Object::from_stored(*state->kind, heartbeat.text, heartbeat.revision);
+  if (!object) return nullptr;
+  const ObjectRef before = *place;
+  const HeartbeatOverlay::Entry* entry = heartbeats_.find(key);
+  const ObjectRef durable = entry == nullptr ? before : entry->durable;
+  show(*state, place, *object);
+  heartbeats_.put(std::move(key), durable, *object, context_.clock.now());
+  absorbed_.add();
+  std::erase_if(heartbeat_observers_, [](const auto& observer) { return observer.expired(); });
+  // A copy: an observer may add or end one.
+  const auto observers = heartbeat_observers_;
+  for (const auto& weak : observers) {
+    if (const auto observer = weak.lock()) (*observer)(before, *object);
+  }
+  return std::move(*object);
+}
+
+// After everything was read anew: what still stands at its heartbeat's revision.
+void WatchCache::show_heartbeats_again() {
+  const HeartbeatOverlay::Entries entries = heartbeats_.entries();
+  for (const auto& [key, entry] : entries) {
+    KindState* state = state_of(entry.shown->kind());
+    const auto place = state->objects.find(ObjectOrder::view(entry.shown));
+    if (place != state->objects.end() && (*place)->revision() == entry.shown->revision()) {
+      show(*state, place, entry.shown);
+    } else {
+      heartbeats_.erase(key);
+    }
+  }
+}
+
+ObjectRef WatchCache::durable_version(const ObjectRef& shown) const {
+  if (heartbeats_.entries().empty()) return nullptr;
+  const HeartbeatOverlay::Entry* entry =
+      heartbeats_.find(storage_key(shown->kind(), shown->namespace_(), shown->name()));
+  return entry != nullptr && entry->shown == shown ? entry->durable : nullptr;
+}
+
+ObjectRef WatchCache::with_heartbeat(ObjectRef durable) const {
+  if (heartbeats_.entries().empty()) return durable;
+  const HeartbeatOverlay::Entry* entry =
+      heartbeats_.find(storage_key(durable->kind(), durable->namespace_(), durable->name()));
+  return entry != nullptr && entry->shown->revision() == durable->revision() ? entry->shown : durable;
+}
+
+std::shared_ptr<const void> WatchCache::on_heartbeat(HeartbeatObserver observer) {
+  auto kept = std::make_shared<const HeartbeatObserver>(std::move(observer));
+  heartbeat_observers_.push_back(kept);
+  return kept;
 }
 
 void WatchCache::record(KindState& state, EventRef event) {

@@ -1,8 +1,10 @@
 // watch_cache.h: every object of the store, in memory once, and what happened to them lately.
 // Owns the objects, the recent events of each kind and the watches on them. Follows the store by one watch and lags
 // behind it by contract: readers wait_until() the revision they need. Request semantics (what resourceVersion=0 means,
-// paging) belong to list.h and watch.h.
-// Source: apiserver pkg/storage/cacher; Kubernetes API concepts, "Resource versions".
+// paging) belong to reads.h.
+// Heartbeats (heartbeat_overlay.h) change what get() and visit() show and nothing else: no revision, no event, no
+// watch. Whoever lives by them, as a node lifecycle controller does, reads get() or is told by on_heartbeat(). Source:
+// apiserver pkg/storage/cacher; Kubernetes API concepts, "Resource versions".
 #pragma once
 
 #include <deque>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "api/api.h"
+#include "api/heartbeat_overlay.h"
 #include "api/object.h"
 #include "api/selector.h"
 #include "io/loop.h"
@@ -127,6 +130,22 @@ class WatchCache {
   using Observer = std::function<void(const Kind& kind, const ObjectRef& old_object, const ObjectRef& new_object)>;
   void add_observer(Observer observer) { observers_.push_back(std::move(observer)); }
 
+  // Shows the object's newest heartbeat from now on; what is shown then. Null when the object is not at the heartbeat's
+  // revision, or a write of it is on its way: then it must become a write of its own.
+  ObjectRef take_heartbeat(const Heartbeat& heartbeat);
+  HeartbeatOverlay& heartbeats() { return heartbeats_; }
+  const HeartbeatOverlay& heartbeats() const { return heartbeats_; }
+  // What the store has of an object whose heartbeat is shown; null when `shown` is that itself.
+  ObjectRef durable_version(const ObjectRef& shown) const;
+  // `durable`, as the store has it, with its newest heartbeat if it is still the newest revision.
+  ObjectRef with_heartbeat(ObjectRef durable) const;
+  void count_folded(std::size_t heartbeats) { folded_.add(heartbeats); }
+
+  // Told of every heartbeat that makes no event (a folded one is an event as well): both are the object at one
+  // revision. For in-process readers, and for sending heartbeats on to other servers. Until the answer is destroyed.
+  using HeartbeatObserver = std::function<void(const ObjectRef& before, const ObjectRef& now)>;
+  [[nodiscard]] std::shared_ptr<const void> on_heartbeat(HeartbeatObserver observer);
+
   std::size_t watch_count() const;
   std::size_t history_size() const { return history_bytes_; }
 
@@ -145,6 +164,8 @@ class WatchCache {
   void apply(const store::WatchBatch& batch);
   void apply_event(const store::WatchEvent& event);
   void record(KindState& state, EventRef event);
+  void show(KindState& state, ObjectSet::iterator place, ObjectRef object);
+  void show_heartbeats_again();
   void dispatch(KindState& state, const CacheEvent& event);
   void advance(store::Revision revision);
   void trim_history();
@@ -161,6 +182,10 @@ class WatchCache {
   std::deque<KindState*> history_order_;  // whose oldest event is the oldest of all
   std::size_t history_bytes_ = 0;
   std::vector<Observer> observers_;
+  HeartbeatOverlay heartbeats_;
+  std::vector<std::weak_ptr<const HeartbeatObserver>> heartbeat_observers_;
+  Counter& absorbed_;
+  Counter& folded_;
   Loop::Timer bookmark_timer_;
   bool loaded_ = false;
   bool ended_ = false;

@@ -278,7 +278,7 @@ Error ended(const Error& error, const Deadline& deadline) {
 Result<std::unique_ptr<FdStream>> plain_stream(StreamPtr stream) {
   auto* plain = dynamic_cast<FdStream*>(stream.get());
   if (plain == nullptr) return Error(Code::kInvalid, "TLS runs over sockets alone");
-  stream.release();
+  (void)stream.release();  // it is `plain` from here on
   return std::unique_ptr<FdStream>(plain);
 }
 

@@ -30,7 +30,7 @@ Result<Cidr> Cidr::parse(std::string_view text) {
   std::int64_t prefix = -1;
   Result<IpAddress> address = IpAddress::parse(text.substr(0, slash));
   if (!address || slash == std::string_view::npos || !parse_int64(text.substr(slash + 1), &prefix) || prefix < 0 ||
-      prefix > static_cast<std::int64_t>(address->size() * 8)) {
+      prefix > static_cast<std::int64_t>(address->size() * 8) || std::to_string(prefix) != text.substr(slash + 1)) {
     return Error(Code::kInvalid, cat(quote(text), " is not a network like 10.42.0.0/24"));
   }
   Cidr out;

@@ -97,11 +97,12 @@ TEST_CASE("registries.yaml") {
   CHECK(rewritten.credentials.username == "u");
   for (const char* bad :
        {"mirror: {}", "mirrors:\n  a:\n    endpoints: []\n", "configs:\n  a:\n    tls: {insecure_skip_verify: true}\n",
-        "mirrors:\n  a:\n    endpoint: [\"ftp//x\"]\n", "[1"}) {
+        "mirrors:\n  a:\n    endpoint: [\"ftp//x\"]\n", "[1", "\"a\\nb\": 1"}) {
     CAPTURE(bad);
     const Result<Registries> parsed = Registries::parse(bad);
     REQUIRE_FALSE(parsed);
     CHECK(parsed.error().message().find("registries.yaml") != std::string::npos);
+    CHECK(parsed.error().message().find('\n') == std::string::npos);
   }
 }
 

@@ -58,7 +58,12 @@ YAML
 done <<<"$lies" >"$work/pods.yaml"
 check "a pod for each lie is created" k create -f "$work/pods.yaml"
 eventually 60 "all of them back off" "^$(wc -l <<<"$lies")$" bash -c "kubectl get pods --no-headers | grep -cE ' 0/1 +(ErrImagePull|ImagePullBackOff) '"
-k get events -o json >"$work/events.json"
+# Events are written behind the status.
+explained() {
+  kubectl get events --field-selector reason=Failed -o json >"$work/events.json"
+  jq '[.items[] | select(.message | startswith("Failed to pull image")) | .involvedObject.name] | unique | length' "$work/events.json"
+}
+eventually 60 "all of them have an event" "^$(wc -l <<<"$lies")$" explained
 while IFS=$'\t' read -r name words; do
   check_output "the pod $name says why" "^Failed to pull image \"$registry/$name:1\": .*($words)" \
     jq -r ".items[] | select(.involvedObject.name == \"$name\" and .reason == \"Failed\" and .type == \"Warning\") | .message" "$work/events.json"

@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api
+// fuzz-deps: kayak_fuzz_api
 // Cron schedules: what is taken has values within their bounds, and a time zone before it changes nothing else.
 #include "api/validation/cron.h"
 #include "base/strings.h"

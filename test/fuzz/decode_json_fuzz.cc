@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api
+// fuzz-deps: kayak_fuzz_api
 // JSON by the schema of any message: no crash, and a canonical document stays as it is when decoded again, with
 // defaults too.
 #include <cstddef>

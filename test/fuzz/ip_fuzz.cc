@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api kayak_fuzz_agent
+// fuzz-deps: kayak_fuzz_api kayak_fuzz_agent
 // IP addresses and networks: the validator's reader agrees with the C library's, and the canonical text reads as
 // itself.
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api
+// fuzz-deps: kayak_fuzz_api
 // JSON patch and merge patch: the input is a document and a patch with a NUL between them.
 #include "api/json_patch.h"
 

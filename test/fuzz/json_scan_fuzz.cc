@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api
+// fuzz-deps: kayak_fuzz_api
 // The scanner of stored objects beside the full reader: on JSON it finds the same members, on anything else it stops.
 #include "api/field_set.h"
 #include "api/json_scan.h"

@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api
+// fuzz-deps: kayak_fuzz_api
 // Protobuf bytes of any message: no crash, bounded memory, and what decodes encodes to bytes that decode to the same.
 #include <cstddef>
 #include <cstdint>

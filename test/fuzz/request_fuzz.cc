@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api
+// fuzz-deps: kayak_fuzz_api
 // A request's method, path and query: what is routed names a resource by safe segments. Line by line: method, path,
 // query.
 #include "api/query.h"

@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api
+// fuzz-deps: kayak_fuzz_api
 // Label and field selectors: what a selector prints reads back as the same selector.
 #include "api/selector.h"
 

@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api
+// fuzz-deps: kayak_fuzz_api
 // Two JSON documents, one a line: the second is a strategic merge patch of the first.
 #include <cstddef>
 #include <cstdint>

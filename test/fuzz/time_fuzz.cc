@@ -1,4 +1,4 @@
-// fuzz-deps: kayak_api
+// fuzz-deps: kayak_fuzz_api
 // Times and durations: what is read is written so that it reads back as the same.
 #include "api/schema_impl.h"
 #include "base/assert.h"

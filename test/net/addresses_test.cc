@@ -44,6 +44,7 @@ TEST_CASE("cidr: parsing") {
         Row{"", "\"\" is not a network like 10.42.0.0/24"},
         Row{"10.42.0/24", "\"10.42.0/24\" is not a network like 10.42.0.0/24"},
         Row{std::string("10.42.0.0\0x/24", 14), "\"10.42.0.0\\x00x/24\" is not a network like 10.42.0.0/24"},
+        Row{"10.42.0.0/024", "\"10.42.0.0/024\" is not a network like 10.42.0.0/24"},
         Row{"10.42.0.0/-1", "\"10.42.0.0/-1\" is not a network like 10.42.0.0/24"}}) {
     CAPTURE(row.in);
     const auto parsed = Cidr::parse(row.in);

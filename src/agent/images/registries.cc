@@ -1,6 +1,7 @@
 // registries.cc: see registries.h.
 #include "agent/images/registries.h"
 
+#include <algorithm>
 #include <regex>
 
 #include "base/files.h"
@@ -12,7 +13,12 @@ namespace kayak::agent {
 
 namespace {
 
-Error bad(std::string what) { return Error(Code::kBadRequest, cat("registries.yaml: ", what)); }
+// One line, whatever line ends a key of the file holds.
+Error bad(std::string what) {
+  std::replace_if(
+      what.begin(), what.end(), [](unsigned char c) { return c < ' '; }, ' ');
+  return Error(Code::kBadRequest, cat("registries.yaml: ", what));
+}
 
 Result<std::string> text_at(const json::Value& object, std::string_view key, const std::string& where) {
   const json::Value* value = object.find(key);

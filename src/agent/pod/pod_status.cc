@@ -123,6 +123,15 @@ class Conditions {
     }
     list_.push_back(std::move(condition));
   }
+  // "True", "False", ... of a condition; "" when nobody has set it.
+  std::string status_of(std::string_view type) const {
+    for (const json::Value& condition : list_) {
+      const json::Value* its_type = condition.find("type");
+      const json::Value* status = condition.find("status");
+      if (its_type && its_type->string_or() == type) return status ? std::string(status->string_or()) : "";
+    }
+    return "";
+  }
   json::Value take() { return json::Value(std::move(list_)); }
 
  private:
@@ -138,22 +147,20 @@ std::string unready_message(const std::vector<std::string>& names, const char* w
   return text + "]";
 }
 
-// What spec.readinessGates still wants, "" for nothing: conditions that others write.
-std::string unmet_gates(const api::core_v1::PodView& pod) {
-  std::vector<std::string> unmet;
+// What others still have to say before the pod is ready; "" when its readiness gates are open.
+// Source: kubelet status.GeneratePodReadyCondition.
+std::string closed_gates(const api::core_v1::PodView& pod, const Conditions& conditions) {
+  std::vector<std::string> closed;
   for (const auto& gate : pod.spec().readiness_gates()) {
-    const std::string type(gate.condition_type());
-    std::string_view status;
-    for (const auto& condition : pod.status().conditions()) {
-      if (condition.type() == type) status = condition.status();
-    }
+    const std::string status = conditions.status_of(gate.condition_type());
+    const std::string name = quote(gate.condition_type());
     if (status.empty()) {
-      unmet.push_back(cat("corresponding condition of pod readiness gate ", quote(type), " does not exist."));
+      closed.push_back(cat("corresponding condition of pod readiness gate ", name, " does not exist."));
     } else if (status != "True") {
-      unmet.push_back(cat("the status of pod readiness gate ", quote(type), " is not \"True\", but ", status));
+      closed.push_back(cat("the status of pod readiness gate ", name, " is not \"True\", but ", status));
     }
   }
-  return join(unmet, ", ");
+  return join(closed, ", ");
 }
 
 json::Value ip_list(const std::vector<std::string>& ips) {
@@ -221,7 +228,7 @@ json::Value pod_status(const PodFacts& facts, const StatusInputs& inputs) {
                                            : "ContainersNotReady";
     if (!finished) message = unready_message(unready, "unready");
   }
-  const std::string gates = ready ? unmet_gates(pod) : std::string();
+  const std::string gates = ready ? closed_gates(pod, conditions) : std::string();
   if (gates.empty()) {
     conditions.set("Ready", ready, reason, message);
   } else {
