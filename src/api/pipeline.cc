@@ -272,6 +272,7 @@ std::string manager_of(const ApiRequest& request) {
   return manager_from_user_agent(request.user_agent);
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): compare-and-swap, no kin of std::swap
 Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, store::Revision expected, store::Bytes text,
                                    StopToken stop) {
   HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), key);
@@ -381,6 +382,7 @@ Task<Result<Written>> create_object(ServerParts& parts, const ApiRequest& reques
   const std::size_t first_warning = warnings.size();
   for (int attempt = 1;; ++attempt) {
     warnings.resize(first_warning);
+    // NOLINTNEXTLINE(bugprone-use-after-move): only a generated name is tried again
     json::Value copy = generated ? document : std::move(document);
     auto written = co_await create_named(parts, request, target, std::move(copy), stop);
     if (written || written.error().code() != Code::kAlreadyExists || !generated) co_return written;
