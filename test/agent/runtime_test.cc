@@ -354,7 +354,8 @@ Task<Result<void>> stops(Machine& machine) {
   NEED(end.ok());
   CHECK(end->exit_code == 7);
   CHECK(log_text(*end) == "up\nbye\n");
-  Result<std::string> deaf = co_await start(machine, script_pod("u-5", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"));
+  Result<std::string> deaf =
+      co_await start(machine, script_pod("u-5", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"));
   NEED(deaf.ok());
   // Before it has said so, the signal would meet runc's init instead of the shell.
   Result<void> said = co_await logged(machine, *deaf, "deaf\n");
