@@ -171,7 +171,7 @@ bench_store() {
   ms="$(pick 2000 700)"
   if command -v etcd >/dev/null; then
     start_etcd
-    peer="$(etcd --version | head -n 1)"
+    peer="$(etcd --version | sed -n 1p)" # not head: a closed pipe would end the run
   fi
   say "store: durable puts on the store's interface, in turns with ${peer:-nothing beside it: etcd is not installed}"
   # In turns, so that a busy moment of the machine or its disk falls on both.
