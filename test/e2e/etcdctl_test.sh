@@ -53,6 +53,17 @@ etcd put /registry/configmaps '{}' >/dev/null
 etcd put /registry/configmaps/default/liar '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other","namespace":"default"}}' >/dev/null
 head -c 3000 /dev/urandom | etcd put /registry/namespaces/noise >/dev/null
 etcd put /registry/pods/default/broken '{"metadata":{"name":"broken","namespace":"default"},"spec":[]}' >/dev/null
+# JSON with the right name and nonsense elsewhere is an object until somebody needs the nonsense.
+count=0
+for body in '{"spec":5}' '{"spec":[],"status":[]}' '{"spec":{"containers":5,"nodeName":{},"replicas":"x","selector":7,"template":[]}}' \
+  '{"spec":{"containers":[5,null,{"name":7}],"nodeName":"here"}}' '{"data":[1]}' '{"metadata":{"ownerReferences":[5],"labels":7}}' \
+  '{"metadata":{"creationTimestamp":"never","finalizers":{}}}'; do
+  count=$((count + 1))
+  for kind in pods deployments configmaps; do
+    jq -c --arg name "nonsense-$count" '.metadata += {name: $name, namespace: "default", uid: $name}' <<<"$body" |
+      etcd put "/registry/$kind/default/nonsense-$count" >/dev/null
+  done
+done
 eventually 10 "garbage is logged" 'unreadable object left out' grep -h 'configmaps/default/garbage' "$work/server.log"
 check_output "objects beside it are as before" '^v$' kubectl get configmap mine -o 'jsonpath={.data.k}'
 check_output "a list leaves it out" '^0$' bash -c "kubectl get configmaps -o name | grep -cE 'garbage|empty|liar|other'"
@@ -60,6 +71,20 @@ check_output "garbage is no object" 'NotFound|not found' kubectl get configmap g
 check "the API still writes" kubectl create configmap after --from-literal=k=v
 etcd del --prefix /registry/configmaps/default/garbage >/dev/null
 check "the name is free again" kubectl create configmap garbage --from-literal=k=v
+
+for kind in pods deployments configmaps; do
+  check_output "$kind of nonsense are listed" "name: nonsense-1$" kubectl get "$kind" -o yaml
+  check_output "$kind of nonsense are listed in protobuf" '^200$' curl -sk --cert "$work/data/server/tls/client-admin.crt" \
+    --key "$work/data/server/tls/client-admin.key" -H 'Accept: application/vnd.kubernetes.protobuf' -o /dev/null -w '%{http_code}' \
+    "https://127.0.0.1:$port/$([ "$kind" = deployments ] && echo apis/apps/v1 || echo api/v1)/namespaces/default/$kind"
+  for ((i = 1; i <= count; i++)); do
+    kubectl label "$kind" "nonsense-$i" a=b >/dev/null 2>&1
+    kubectl delete "$kind" "nonsense-$i" --wait=false >/dev/null 2>&1
+  done
+  etcd del --prefix "/registry/$kind/default/nonsense-" >/dev/null
+  eventually 10 "$kind of nonsense are gone" '^0$' bash -c "kubectl get $kind -o name | grep -c nonsense"
+done
+check "the server runs still" kill -0 "$server_pid"
 
 # A good object that comes this way is an object; one that is deleted this way is gone.
 etcd get --print-value-only /registry/configmaps/default/mine | sed 's/"mine"/"copy"/' | etcd put /registry/configmaps/default/copy >/dev/null
