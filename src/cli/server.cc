@@ -220,7 +220,7 @@ class Server {
     co_return ended ? worked : ended;
   }
 
-  // etcd's API for this machine's root. The server is whole without it: its socket's path may be too long for one.
+  // etcd's API for this machine's root. The server is whole without it: not every file system can hold a socket.
   void open_etcd_endpoint() {
     const std::string path = options_.data_dir + "/server/etcd.sock";
     Result<std::unique_ptr<io::Listener>> listener = io::listen_unix(context_, path);
