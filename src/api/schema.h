@@ -89,7 +89,7 @@ struct DecodeIssues {
 // DeploymentSpec.spec.replicas of type int32").
 Result<json::Value> decode_json(const Message& message, json::Value input, DecodeIssues* issues = nullptr);
 // Puts a document that code has built or changed into canonical form (order, zero values). Trusted input: unknown
-// members are dropped silently, wrong types assert.
+// members are dropped silently, and so are values of wrong types, which only another writer of the store leaves.
 void canonicalize(const Message& message, json::Value& document);
 // A canonical document from and to protobuf wire bytes (no envelope). Errors: BadRequest (malformed).
 Result<json::Value> decode_protobuf(const Message& message, std::string_view bytes);

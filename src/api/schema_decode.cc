@@ -17,8 +17,8 @@ constexpr std::size_t kMaxIssues = 100;
 
 class Decoder {
  public:
-  // Without `issues`, unknown members are dropped silently. A trusted document has the right types and canonical
-  // scalars; only order and zero values are put right.
+  // Without `issues`, unknown members are dropped silently. A trusted document has canonical scalars; only order and
+  // zero values are put right, and values of wrong types are dropped.
   Decoder(DecodeIssues* issues, bool trusted) : issues_(issues), trusted_(trusted) {}
 
   Result<json::Value> run(const Message& message, json::Value input) {
@@ -224,7 +224,7 @@ class Decoder {
   // The three unions of apiextensions. Their own readers know nothing of strict decoding.
   bool decode_schema_or(const Message& message, json::Value& value) {
     if (message.form == JsonForm::kJsonSchemaOrBool && !value.is_object() && !value.is_bool()) {
-      return abort("boolean or JSON schema expected");
+      return trusted_ ? mismatch(value, std::string_view()) : abort("boolean or JSON schema expected");
     }
     DecodeIssues* issues = std::exchange(issues_, nullptr);
     bool go_on = true;
@@ -321,8 +321,9 @@ class Decoder {
   }
 
   bool mismatch(json::Value& value, std::string_view go_type, std::string_view found = {}) {
-    ASSERT(!trusted_);
-    if (!first_mismatch_) first_mismatch_ = type_error(found.empty() ? detail::json_type_name(value) : found, go_type);
+    // What code builds has the right types; what somebody else wrote into the store may not, and is dropped.
+    if (!trusted_ && !first_mismatch_)
+      first_mismatch_ = type_error(found.empty() ? detail::json_type_name(value) : found, go_type);
     value = nullptr;
     return true;
   }

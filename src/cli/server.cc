@@ -18,10 +18,12 @@
 #include "cli/pki.h"
 #include "client/inprocess.h"
 #include "controllers/controllers.h"
+#include "io/grpc_server.h"
 #include "io/http.h"
 #include "io/signals.h"
 #include "io/tls.h"
 #include "sched/sched.h"
+#include "store/etcd/server.h"
 #include "store/store.h"
 
 namespace kayak::cli {
@@ -97,6 +99,13 @@ Result<void> write_kubeconfigs(const ServerOptions& options, const Addresses& ad
   if (auto written = keep_file(options.write_kubeconfig, admin, 0600); !written) return written;
   const std::string recovery = make_kubeconfig(url, keys.server_ca.certificate_pem, "kayak-recovery", keys.recovery);
   return keep_file(options.data_dir + "/server/cred/recovery.kubeconfig", recovery, 0600);
+}
+
+// A number that stays the same for the same text, never 0 (FNV-1a).
+std::uint64_t id_of(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  return hash == 0 ? 1 : hash;
 }
 
 class Server {
@@ -188,8 +197,11 @@ class Server {
     std::unique_ptr<io::HttpServer> http = io::HttpServer::create(context_.named("http"), std::move(*listener),
                                                                   tls->get(), io::HttpLimits(), api_->http_handler());
 
+    open_etcd_endpoint();
+
     // The API ends last: what stops before it still has to say so.
     io::TaskScope api_scope;
+    if (etcd_http_) api_scope.spawn(etcd_http_->run(api_scope.token()));
     api_scope.spawn(api_->run(api_scope.token()));
     api_scope.spawn(http->run(api_scope.token()));
     io::TaskScope parts(stop);
@@ -206,6 +218,24 @@ class Server {
     api_scope.stop();
     Result<void> ended = co_await api_scope.join();
     co_return ended ? worked : ended;
+  }
+
+  // etcd's API for this machine's root. The server is whole without it: not every file system can hold a socket.
+  void open_etcd_endpoint() {
+    const std::string path = options_.data_dir + "/server/etcd.sock";
+    Result<std::unique_ptr<io::Listener>> listener = io::listen_unix(context_, path);
+    if (!listener) {
+      context_.log.warn("no etcd endpoint", {{"error", listener.error().message()}});
+      return;
+    }
+    store::etcd::ServerOptions options;
+    options.name = options_.node_name;
+    options.client_urls = {cat("unix://", path)};
+    options.cluster_id = id_of(keys_.server_ca.certificate_pem);
+    options.member_id = id_of(options_.node_name);
+    etcd_ = store::etcd::Server::create(*store_, options);
+    etcd_http_ = io::HttpServer::create(context_.named("etcd"), std::move(*listener), nullptr, io::grpc_limits(),
+                                        etcd_->http_handler());
   }
 
   // Scheduler, controllers and the node agent, until `parts` stops.
@@ -289,6 +319,8 @@ class Server {
   ServerKeys keys_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<api::ApiServer> api_;
+  std::unique_ptr<store::etcd::Server> etcd_;
+  std::unique_ptr<io::HttpServer> etcd_http_;
 };
 
 // The heap's settings, before the first thread starts.

@@ -67,13 +67,16 @@ class Headers {
 struct HttpLimits {
   std::size_t max_header_bytes = 64 * 1024;
   std::size_t max_headers = 200;
-  std::size_t max_body_bytes = 3 * 1024 * 1024;  // upstream's limit on request bodies
+  std::size_t max_body_bytes = 3 * 1024 * 1024;  // upstream's limit on request bodies; in HTTP/2 windows bound memory
   Duration header_timeout = std::chrono::seconds(10);
-  Duration body_timeout = std::chrono::seconds(60);   // without progress
+  Duration body_timeout = std::chrono::seconds(60);   // without progress; 0 (HTTP/2 only): waits for ever
   Duration write_timeout = std::chrono::minutes(15);  // a client that takes nothing; long, as a paused pager does so
   Duration idle_timeout = std::chrono::seconds(120);
   std::size_t max_connections = 4096;
   std::size_t max_streams = 250;  // HTTP/2, per connection; 100 while unauthenticated
+  // HTTP/2: takes any text as :authority, as clients of unix sockets name theirs by its path. All else is checked
+  // still.
+  bool any_authority = false;
 };
 
 // A body that arrives in pieces.
@@ -112,6 +115,8 @@ class HttpExchange {
   virtual Task<Result<void>> start(int status, Headers headers) = 0;
   virtual Task<Result<void>> write(Slices data) = 0;
   virtual Task<Result<void>> finish() = 0;
+  // As finish(), with trailer fields after the body. Errors: as write(); BadRequest on HTTP/1.1 (nothing is sent).
+  virtual Task<Result<void>> finish_with(Headers trailers);
   // Fires when the client goes away or the server stops.
   virtual StopToken gone() const = 0;
   // Answers 101 and hands over the connection (HTTP/1.1 only; for WebSocket and SPDY, which later work builds).

@@ -41,6 +41,19 @@ class Allowance {
 
 class Http2Connection;
 
+// The checks of a request's header fields that nghttp2 leaves to us when it has to take any :authority.
+// Source: RFC 9113 8.2, 8.3.
+class PseudoFields {
+ public:
+  // False when the field may not be here.
+  bool take(std::string_view name, std::string_view value);
+  bool complete() const { return (seen_ & kNeeded) == kNeeded; }
+
+ private:
+  enum Seen : unsigned { kMethod = 1, kScheme = 2, kPath = 4, kNeeded = 7, kAuthority = 8, kRegular = 16 };
+  unsigned seen_ = 0;
+};
+
 // One request. Lives until its handler has ended, which may be long after the peer has closed the stream.
 class Http2Stream final : public HttpExchange, public HttpBody {
  public:
@@ -51,6 +64,7 @@ class Http2Stream final : public HttpExchange, public HttpBody {
   Task<Result<void>> start(int status, Headers headers) override;
   Task<Result<void>> write(Slices data) override;
   Task<Result<void>> finish() override;
+  Task<Result<void>> finish_with(Headers trailers) override;
   StopToken gone() const override { return gone_.token(); }
   Task<Result<StreamPtr>> upgrade(Headers) override;
   Task<Result<std::string>> read(StopToken stop) override;
@@ -64,6 +78,7 @@ class Http2Stream final : public HttpExchange, public HttpBody {
   Task<Result<void>> send_plain(int status, std::string_view reason);
   Task<Result<void>> sent();
   void end_output();
+  Result<void> submit_trailers();
   Result<void> respond(int status, const Headers& headers, std::optional<std::size_t> length, bool with_body);
   Error fail_body(Code code, std::string_view message);
   Result<void> check_body();
@@ -76,6 +91,7 @@ class Http2Stream final : public HttpExchange, public HttpBody {
   std::int32_t id_;
   StopSource gone_;
   HeadRefusal refusal_;
+  PseudoFields pseudo_;  // with any_authority alone
   std::size_t header_bytes_ = 0;
   std::uint64_t begun_ms_ = 0;
   bool dispatched_ = false;
@@ -104,6 +120,7 @@ class Http2Stream final : public HttpExchange, public HttpBody {
   bool end_taken_ = false;  // nghttp2 knows
   bool deferred_ = false;   // nghttp2 waits for resume_data
   bool headers_only_ = false;
+  Headers trailers_;
 };
 
 class Http2Connection final : public HttpConnection {

@@ -29,6 +29,26 @@ enum TimerSlot { kIdleTimer, kSweepTimer, kWriteTimer };
 
 }  // namespace
 
+bool PseudoFields::take(std::string_view name, std::string_view value) {
+  if (nghttp2_check_header_value(reinterpret_cast<const std::uint8_t*>(value.data()), value.size()) == 0) return false;
+  if (!name.starts_with(':')) {
+    seen_ |= kRegular;
+    if (nghttp2_check_header_name(reinterpret_cast<const std::uint8_t*>(name.data()), name.size()) == 0) return false;
+    if (name == "te") return iequals(value, "trailers");
+    constexpr std::string_view kConnectionFields[] = {"connection", "keep-alive", "proxy-connection",
+                                                      "transfer-encoding", "upgrade"};
+    return std::find(std::begin(kConnectionFields), std::end(kConnectionFields), name) == std::end(kConnectionFields);
+  }
+  const unsigned which = name == ":method"      ? kMethod
+                         : name == ":scheme"    ? kScheme
+                         : name == ":path"      ? kPath
+                         : name == ":authority" ? kAuthority
+                                                : 0U;
+  if (which == 0 || (seen_ & (which | kRegular)) != 0) return false;
+  seen_ |= which;
+  return true;
+}
+
 // ---- nghttp2's callbacks
 
 int Http2Connection::on_begin_frame(const nghttp2_frame_hd& hd) {
@@ -68,6 +88,10 @@ int Http2Connection::on_header(const nghttp2_frame& frame, std::string_view name
   // The sum as RFC 9113 6.5.2 counts it, so that a bomb of references to one large field is seen.
   stream->header_bytes_ += name.size() + value.size() + 32;
   HttpRequest& request = stream->mutable_request();
+  if (service_.limits.any_authority && !stream->pseudo_.take(name, value)) {
+    stream->refusal_ = HeadRefusal{400, "malformed header fields"};
+    return 0;
+  }
   if (stream->header_bytes_ > service_.limits.max_header_bytes ||
       request.headers.size() >= service_.limits.max_headers) {
     stream->refusal_ = HeadRefusal{431, "the request headers are too large"};
@@ -83,7 +107,8 @@ int Http2Connection::on_header(const nghttp2_frame& frame, std::string_view name
       stream->refusal_ = refused;
     }
   } else if (name == ":authority" || (name == "host" && request.host.empty())) {
-    if (!is_host_value(value)) stream->refusal_ = HeadRefusal{400, "malformed authority"};
+    if (!service_.limits.any_authority && !is_host_value(value))
+      stream->refusal_ = HeadRefusal{400, "malformed authority"};
     request.host = value;
   }
   if (!name.starts_with(':')) request.headers.add(name, value);
@@ -107,6 +132,9 @@ int Http2Connection::on_frame(const nghttp2_frame& frame) {
     if (request.path.empty() && stream->refusal_.status == 0) {
       stream->refusal_ = request.method == "CONNECT" ? HeadRefusal{501, "CONNECT is not supported"}
                                                      : HeadRefusal{400, "the request has no path"};
+    }
+    if (service_.limits.any_authority && !stream->pseudo_.complete() && stream->refusal_.status == 0) {
+      stream->refusal_ = HeadRefusal{400, "a pseudo-header field is missing"};
     }
     (void)parse_content_length(request.headers.get("content-length"), &stream->in_length_);
     stream->expects_continue_ = !ends && iequals(request.headers.get("expect"), "100-continue");
@@ -228,6 +256,7 @@ void Http2Connection::open_session() {
   nghttp2_option_set_stream_reset_rate_limit(option, 1000, 33);  // CVE-2023-44487
   nghttp2_option_set_max_continuations(option, 8);               // CVE-2024-28182
   nghttp2_option_set_max_outbound_ack(option, 1000);
+  nghttp2_option_set_no_http_messaging(option, service_.limits.any_authority ? 1 : 0);
   const int rc = nghttp2_session_server_new2(&session_, calls, this, option);
   nghttp2_session_callbacks_del(calls);
   nghttp2_option_del(option);
@@ -492,7 +521,8 @@ void Http2Connection::on_due(int slot) {
 void Http2Connection::watch_progress() {
   if (timer_.is_set(kSweepTimer)) return;
   const HttpLimits& limits = service_.limits;
-  const Duration shortest = std::min({limits.header_timeout, limits.body_timeout, limits.write_timeout, 2 * kLinger});
+  Duration shortest = std::min({limits.header_timeout, limits.write_timeout, 2 * kLinger});
+  if (limits.body_timeout > Duration::zero()) shortest = std::min(shortest, limits.body_timeout);
   timer_.set(kSweepTimer, std::max<Duration>(shortest / 4, std::chrono::milliseconds(10)));
 }
 

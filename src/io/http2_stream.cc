@@ -18,6 +18,10 @@ ssize_t Http2Stream::provide(nghttp2_session*, std::int32_t, std::uint8_t*, std:
   if (size > 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
   if (stream.out_ended_ && size == stream.out_bytes_) {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (!stream.trailers_.empty()) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      if (!stream.submit_trailers()) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
+    }
     stream.end_taken_ = true;
     stream.out_moved_.set();
   }
@@ -121,6 +125,23 @@ Task<Result<void>> Http2Stream::finish() {
   co_return co_await sent();
 }
 
+Task<Result<void>> Http2Stream::finish_with(Headers trailers) {
+  trailers_ = std::move(trailers);
+  return finish();
+}
+
+Result<void> Http2Stream::submit_trailers() {
+  std::vector<nghttp2_nv> fields;
+  for (const auto& [name, value] : trailers_) {
+    fields.push_back(nghttp2_nv{reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
+                                reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(),
+                                value.size(), NGHTTP2_NV_FLAG_NONE});
+  }
+  const int rc = nghttp2_submit_trailer(connection_.session_, id_, fields.data(), fields.size());
+  if (rc != 0) return Error(Code::kIo, cat("HTTP/2 trailers: ", nghttp2_strerror(rc)));
+  return Result<void>();
+}
+
 void Http2Stream::end_output() {
   out_ended_ = true;
   if (headers_only_) end_taken_ = true;
@@ -190,11 +211,12 @@ Task<Result<std::string>> Http2Stream::read(StopToken stop) {
     }
     // As with HTTP/1.1, a trickle is no progress.
     constexpr std::size_t kBodyProgress = 4 * 1024;
-    if (in_wait_since_ == 0 || in_total_ - in_timed_ >= kBodyProgress) {
+    const bool timed = connection_.service_.limits.body_timeout > Duration::zero();
+    if (timed && (in_wait_since_ == 0 || in_total_ - in_timed_ >= kBodyProgress)) {
       in_wait_since_ = connection_.now_ms();
       in_timed_ = in_total_;
     }
-    connection_.watch_progress();
+    if (timed) connection_.watch_progress();
     in_ready_.reset();
     body_wanted_ = true;
     const bool woken = co_await in_ready_.wait(stop);

@@ -78,6 +78,10 @@ Headers::Field Headers::field(std::size_t index) const {
   return Field{text.substr(place.begin, place.name_size), text.substr(place.begin + place.name_size, place.value_size)};
 }
 
+Task<Result<void>> HttpExchange::finish_with(Headers) {
+  co_return Error(Code::kBadRequest, "trailers are sent over HTTP/2 alone");
+}
+
 Task<Result<std::string>> HttpBody::read_all(std::size_t limit, StopToken stop) {
   std::string all;
   while (true) {

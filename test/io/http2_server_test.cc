@@ -1,5 +1,6 @@
 // http2_server_test.cc: the HTTP/2 server as curl sees it, and as a client that says single frames does.
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "base/strings.h"
 #include "io/http.h"
@@ -442,4 +443,76 @@ TEST_CASE("http2: the server does not wait longer than its drain") {
   CHECK(eventually([&] { return server.seen().running == 1; }));
   server.stop();
   CHECK(eventually([&] { return server.ended(); }));
+}
+
+TEST_CASE("http2: trailers follow the body") {
+  TestServer server;
+  H2Client client(server.port());
+  client.send(h2_get(1, "/trailers"));
+  const H2Client::Response response = client.response_to(1);
+  CHECK(response.status == 200);
+  CHECK(response.body == "body");
+  CHECK(response.ended);
+  CHECK(response.headers.at("grpc-status") == "0");
+}
+
+TEST_CASE("http2: any authority, and all other checks of header fields") {
+  HttpLimits limits;
+  limits.any_authority = true;
+  limits.body_timeout = Duration::zero();
+  TestServer server(limits);
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  const Fields good = {{":method", "GET"}, {":scheme", "http"}, {":path", "/hello"}};
+  auto with = [&](const Fields& more) {
+    Fields all = good;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  struct Row {
+    const char* what;
+    Fields fields;
+    int status;
+  };
+  const Row rows[] = {
+      {"a path as authority", with({{":authority", "/run/a b.sock"}, {"te", "trailers"}}), 200},
+      {"no authority", good, 200},
+      {"an unknown pseudo-header field", with({{":authority", "t"}, {":other", "x"}}), 400},
+      {"one twice", with({{":path", "/count"}}), 400},
+      {"one after a field", with({{"accept", "x"}, {":authority", "t"}}), 400},
+      {"no path", {{":method", "GET"}, {":scheme", "http"}}, 400},
+      {"no scheme", {{":method", "GET"}, {":path", "/hello"}}, 400},
+      {"no method", {{":scheme", "http"}, {":path", "/hello"}}, 400},
+      {"a field of the connection", with({{"connection", "close"}}), 400},
+      {"another te", with({{"te", "gzip"}}), 400},
+      {"an upper-case name", with({{"Accept", "x"}}), 400},
+      {"an empty name", with({{"", "x"}}), 400},
+      {"a line break in a value", with({{"accept", "a\r\nb: c"}}), 400},
+  };
+  H2Client client(server.port());
+  std::uint32_t stream = 1;
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    client.send(h2_frame(kHeaders, kEndStream | kEndHeaders, stream, hpack(row.fields)));
+    CHECK(client.response_to(stream).status == row.status);
+    stream += 2;
+  }
+  // Without the option nghttp2 refuses such an authority.
+  TestServer strict;
+  H2Client refused(strict.port());
+  refused.send(h2_frame(kHeaders, kEndStream | kEndHeaders, 1, hpack(rows[0].fields)));
+  CHECK(refused.response_to(1).status != 200);
+}
+
+TEST_CASE("http2: a body may take for ever when its limit says so") {
+  HttpLimits limits;
+  limits.body_timeout = Duration::zero();
+  limits.header_timeout = 100ms;
+  TestServer server(limits);
+  H2Client client(server.port());
+  client.send(h2_post(1, "/count") + h2_frame(kData, 0, 1, "abc"));
+  std::this_thread::sleep_for(500ms);
+  client.send(h2_frame(kData, kEndStream, 1, "de"));
+  const H2Client::Response response = client.response_to(1);
+  CHECK(response.status == 200);
+  CHECK(response.body == "5");
 }

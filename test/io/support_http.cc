@@ -130,6 +130,14 @@ Task<void> route(HttpExchange& exchange, Seen& seen, Loop& loop) {
     (void)co_await exchange.write(text("only a part"));
     co_return;
   }
+  if (path == "/trailers") {
+    (void)co_await exchange.start(200, Headers());
+    (void)co_await exchange.write(text("body"));
+    Headers trailers;
+    trailers.add("grpc-status", "0");
+    (void)co_await exchange.finish_with(std::move(trailers));
+    co_return;
+  }
   if (path == "/upgrade") co_return co_await handle_upgrade(exchange);
   if (path == "/split" || path == "/close") {
     Headers headers;

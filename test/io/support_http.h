@@ -33,7 +33,7 @@ struct Seen {
 //   /none           no answer                        /cut         starts a response and leaves it
 //   /upgrade        takes the connection over and echoes its bytes in upper case
 //   /split          a header value with a line break /close       answers "Connection: close"
-//   /who            the client certificate's name
+//   /who            the client certificate's name    /trailers    "body", then a field grpc-status: 0
 class TestServer {
  public:
   explicit TestServer(io::HttpLimits limits = io::HttpLimits(), Duration drain = std::chrono::milliseconds(200),

@@ -6,6 +6,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/protobuf_wire.h"
+
 namespace kayak::store::raft {
 
 namespace {
@@ -116,30 +118,26 @@ void fields(V& v, M& m) {
   v.body(4, m.body);
 }
 
-constexpr unsigned kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5;
-
 class Writer {
  public:
-  Writer(const PayloadCodec& payloads, std::string* out) : payloads_(payloads), out_(*out) {}
+  Writer(const PayloadCodec& payloads, std::string* out) : payloads_(payloads), out_(out) {}
 
   void number(unsigned field, std::uint64_t value) {
-    if (value == 0) return;
-    varint(field << 3 | kVarint);
-    varint(value);
+    if (value != 0) out_.number(field, value);
   }
   void flag(unsigned field, bool value) { number(field, value ? 1 : 0); }
   void numbers(unsigned field, const std::vector<NodeId>& values) {
     std::string packed;
-    Writer inner(payloads_, &packed);
+    ProtobufWriter inner(&packed);
     for (const NodeId value : values) inner.varint(value);
-    if (!packed.empty()) bytes(field, packed);
+    if (!packed.empty()) out_.bytes(field, packed);
   }
   template <typename M>
   void message(unsigned field, const M& value) {
     std::string inside;
     Writer inner(payloads_, &inside);
     fields(inner, value);
-    bytes(field, inside);
+    out_.bytes(field, inside);
   }
   // Written even when they are empty: null means something else.
   void membership(unsigned field, const MembershipRef& value) {
@@ -149,7 +147,7 @@ class Writer {
     if (!value) return;
     std::string inside;
     payloads_.encode(*value, &inside);
-    bytes(field, inside);
+    out_.bytes(field, inside);
   }
   void entries(unsigned field, const std::vector<Entry>& values) {
     for (const Entry& entry : values) message(field, entry);
@@ -159,17 +157,8 @@ class Writer {
   }
 
  private:
-  void varint(std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7) out_.push_back(static_cast<char>(value | 0x80));
-    out_.push_back(static_cast<char>(value));
-  }
-  void bytes(unsigned field, std::string_view value) {
-    varint(field << 3 | kBytes);
-    varint(value.size());
-    out_.append(value);
-  }
   const PayloadCodec& payloads_;
-  std::string& out_;
+  ProtobufWriter out_;
 };
 
 // What is common to all Readers of one message.
@@ -188,58 +177,58 @@ class Reader {
   // Unknown fields are skipped. False when reading_.error is set.
   template <typename M>
   bool read(M* out) {
-    while (!in_.empty() && !reading_.error) {
-      if (!next()) return fail("a field is cut off or malformed");
+    while (!in_.at_end() && !reading_.error) {
+      if (!in_.next()) return fail("a field is cut off or malformed");
       fields(*this, *out);
     }
     return !reading_.error;
   }
 
   void number(unsigned field, std::uint64_t& out) {
-    if (is(field, kVarint)) out = value_;
+    if (is(field, ProtobufType::kVarint)) out = in_.number();
   }
   void flag(unsigned field, bool& out) {
-    if (is(field, kVarint)) out = value_ != 0;
+    if (is(field, ProtobufType::kVarint)) out = in_.number() != 0;
   }
   void numbers(unsigned field, std::vector<NodeId>& out) {
-    if (field_ == field && wire_ == kVarint) return add(value_, &out);
-    if (!is(field, kBytes)) return;
-    std::string_view rest = bytes_;
+    if (in_.field() == field && in_.type() == ProtobufType::kVarint) return add(in_.number(), &out);
+    if (!is(field, ProtobufType::kBytes)) return;
+    std::string_view rest = in_.bytes();
     while (!rest.empty() && !reading_.error) {
       std::uint64_t value = 0;
-      if (!varint(&rest, &value)) return void(fail("a list is cut off"));
+      if (!ProtobufReader::take_varint(&rest, &value)) return void(fail("a list is cut off"));
       add(value, &out);
     }
   }
   template <typename M>
   void message(unsigned field, M& out) {
-    if (is(field, kBytes)) Reader(reading_, bytes_).read(&out);
+    if (is(field, ProtobufType::kBytes)) Reader(reading_, in_.bytes()).read(&out);
   }
   void membership(unsigned field, MembershipRef& out) {
-    if (!is(field, kBytes)) return;
+    if (!is(field, ProtobufType::kBytes)) return;
     Membership group;
-    if (Reader(reading_, bytes_).read(&group)) out = std::make_shared<const Membership>(std::move(group));
+    if (Reader(reading_, in_.bytes()).read(&group)) out = std::make_shared<const Membership>(std::move(group));
   }
   void payload(unsigned field, PayloadRef& out) {
-    if (!is(field, kBytes)) return;
-    Result<PayloadRef> payload = reading_.payloads.decode(bytes_);
+    if (!is(field, ProtobufType::kBytes)) return;
+    Result<PayloadRef> payload = reading_.payloads.decode(in_.bytes());
     if (payload) out = std::move(*payload);
     if (!payload) reading_.error = payload.error();
   }
   void entries(unsigned field, std::vector<Entry>& out) {
-    if (!is(field, kBytes)) return;
+    if (!is(field, ProtobufType::kBytes)) return;
     if (++reading_.entries > reading_.limits.entries) {
       reading_.error = Error(Code::kTooLarge, "a message with too many entries");
       return;
     }
-    Reader(reading_, bytes_).read(&out.emplace_back());
+    Reader(reading_, in_.bytes()).read(&out.emplace_back());
   }
   void body(unsigned first, Body& out) {
-    if (field_ < first || field_ >= first + std::variant_size_v<Body>) return;
-    if (!is(field_, kBytes)) return;
-    emplace(field_ - first, &out, std::make_index_sequence<std::variant_size_v<Body>>());
+    if (in_.field() < first || in_.field() >= first + std::variant_size_v<Body>) return;
+    if (!is(in_.field(), ProtobufType::kBytes)) return;
+    emplace(in_.field() - first, &out, std::make_index_sequence<std::variant_size_v<Body>>());
     has_body_ = true;
-    std::visit([&](auto& inside) { Reader(reading_, bytes_).read(&inside); }, out);
+    std::visit([&](auto& inside) { Reader(reading_, in_.bytes()).read(&inside); }, out);
   }
   bool has_body() const { return has_body_; }
 
@@ -248,9 +237,9 @@ class Reader {
     if (!reading_.error) reading_.error = Error(Code::kBadRequest, std::string("a Raft message: ") + what);
     return false;
   }
-  bool is(unsigned field, unsigned wire) {
-    if (field_ != field) return false;
-    return wire_ == wire || fail("a field of another type");
+  bool is(unsigned field, ProtobufType type) {
+    if (in_.field() != field) return false;
+    return in_.type() == type || fail("a field of another type");
   }
   void add(std::uint64_t value, std::vector<NodeId>* out) {
     if (out->size() < reading_.limits.members) return out->push_back(value);
@@ -260,47 +249,9 @@ class Reader {
   static void emplace(std::size_t index, Body* out, std::index_sequence<I...>) {
     ((index == I ? static_cast<void>(out->emplace<I>()) : static_cast<void>(0)), ...);
   }
-  static bool varint(std::string_view* in, std::uint64_t* out) {
-    *out = 0;
-    for (unsigned shift = 0; shift < 64 && !in->empty(); shift += 7) {
-      const auto byte = static_cast<unsigned char>(in->front());
-      in->remove_prefix(1);
-      if (shift == 63 && byte > 1) return false;  // beyond 64 bits
-      *out |= std::uint64_t{byte & 0x7fU} << shift;
-      if (byte < 0x80) return true;
-    }
-    return false;
-  }
-  bool skip(std::size_t length) {
-    if (in_.size() < length) return false;
-    bytes_ = in_.substr(0, length);
-    in_.remove_prefix(length);
-    return true;
-  }
-  bool next() {
-    std::uint64_t tag = 0, length = 0;
-    if (!varint(&in_, &tag) || tag >> 3 == 0 || tag >> 3 > 0x1fffffff) return false;
-    field_ = static_cast<unsigned>(tag >> 3);
-    wire_ = static_cast<unsigned>(tag & 7);
-    switch (wire_) {
-      case kVarint:
-        return varint(&in_, &value_);
-      case kFixed64:
-        return skip(8);
-      case kBytes:
-        return varint(&in_, &length) && skip(length);
-      case kFixed32:
-        return skip(4);
-      default:
-        return false;  // groups are no part of any message
-    }
-  }
 
   Reading& reading_;
-  std::string_view in_;
-  unsigned field_ = 0, wire_ = 0;
-  std::uint64_t value_ = 0;
-  std::string_view bytes_;
+  ProtobufReader in_;
   bool has_body_ = false;
 };
 

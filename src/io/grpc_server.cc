@@ -1,0 +1,154 @@
+// grpc_server.cc: frames, routing and trailers; see grpc_server.h.
+#include "io/grpc_server.h"
+
+#include "base/strings.h"
+
+namespace kayak::io {
+
+namespace {
+
+constexpr std::size_t kPrefix = 5;  // the compressed flag and the length, big-endian
+
+std::size_t message_length(std::string_view prefix) {
+  std::size_t length = 0;
+  for (std::size_t i = 1; i < kPrefix; ++i) length = length << 8 | static_cast<unsigned char>(prefix[i]);
+  return length;
+}
+
+Task<void> refuse(HttpExchange& exchange, int status, std::string_view why) {
+  Headers headers;
+  headers.add("content-type", "text/plain; charset=utf-8");
+  headers.add("x-content-type-options", "nosniff");
+  Slices body;
+  body.push_back(Slice::of(cat(why, "\n")));
+  (void)co_await exchange.send(status, std::move(headers), std::move(body));
+}
+
+}  // namespace
+
+Error GrpcCall::broken(GrpcStatus::Code status, Code code, std::string message) {
+  failure_ = GrpcStatus{status, message};
+  return Error(code, std::move(message));
+}
+
+Task<Result<std::optional<std::string>>> GrpcCall::read(StopToken stop) {
+  for (;;) {
+    if (in_.size() >= kPrefix) {
+      const std::size_t length = message_length(in_);
+      if (in_.front() != 0) {
+        co_return broken(GrpcStatus::Code::kUnimplemented, Code::kBadRequest,
+                         "grpc: compressed messages are not supported");
+      }
+      if (length > max_message_bytes_) {
+        co_return broken(GrpcStatus::Code::kResourceExhausted, Code::kTooLarge,
+                         cat("grpc: received message larger than max (", length, " vs. ", max_message_bytes_, ")"));
+      }
+      if (in_.size() - kPrefix >= length) {
+        std::optional<std::string> message(in_.substr(kPrefix, length));
+        in_.erase(0, kPrefix + length);
+        co_return message;
+      }
+    }
+    Result<std::string> piece = co_await exchange_.body().read(stop);
+    if (!piece) co_return piece.error();
+    if (piece->empty()) break;
+    in_.append(*piece);
+  }
+  if (!in_.empty()) {
+    co_return broken(GrpcStatus::Code::kInternal, Code::kBadRequest, "grpc: the last message is cut off");
+  }
+  co_return std::optional<std::string>();
+}
+
+Task<Result<void>> GrpcCall::open() {
+  if (std::exchange(opened_, true)) co_return Result<void>();
+  Headers headers;
+  headers.add("content-type", "application/grpc");
+  co_return co_await exchange_.start(200, std::move(headers));
+}
+
+Task<Result<void>> GrpcCall::write(std::string message) {
+  while (writing_) {
+    turn_.reset();
+    co_await turn_.wait();
+  }
+  writing_ = true;
+  Result<void> done = co_await open();
+  if (done) {
+    std::string prefix(1, '\0');
+    for (int shift = 24; shift >= 0; shift -= 8) prefix.push_back(static_cast<char>(message.size() >> shift));
+    Slices data;
+    data.push_back(Slice::of(std::move(prefix)));
+    if (!message.empty()) data.push_back(Slice::of(std::move(message)));
+    done = co_await exchange_.write(std::move(data));
+  }
+  writing_ = false;
+  turn_.set();
+  co_return done;
+}
+
+void GrpcRouter::add(std::string_view service, std::string_view method, GrpcMethod handler) {
+  services_[std::string(service)][std::string(method)] = std::move(handler);
+}
+
+Task<GrpcStatus> GrpcRouter::run(GrpcCall& call, std::string_view path) const {
+  // "/package.Service/Method". The messages are those of grpc-go.
+  const std::size_t slash = path.rfind('/');
+  const std::string_view service = slash == 0 ? std::string_view() : path.substr(1, slash - 1);
+  const std::string_view method = path.substr(slash + 1);
+  const auto found = services_.find(service);
+  if (found == services_.end()) {
+    co_return GrpcStatus{GrpcStatus::Code::kUnimplemented, cat("unknown service ", service)};
+  }
+  const auto handler = found->second.find(method);
+  if (handler == found->second.end()) {
+    co_return GrpcStatus{GrpcStatus::Code::kUnimplemented, cat("unknown method ", method, " for service ", service)};
+  }
+  co_return co_await handler->second(call);
+}
+
+Task<void> GrpcRouter::serve(HttpExchange& exchange) const {
+  const HttpRequest& request = exchange.request();
+  const std::string_view type = request.headers.get("content-type");
+  if (!request.http2) co_return co_await refuse(exchange, 505, "gRPC needs HTTP/2");
+  if (request.method != "POST") co_return co_await refuse(exchange, 405, "gRPC calls are POST requests");
+  constexpr std::string_view kGrpc = "application/grpc";
+  const bool grpc = type.starts_with(kGrpc) &&
+                    (type.size() == kGrpc.size() || type[kGrpc.size()] == '+' || type[kGrpc.size()] == ';');
+  if (!grpc) co_return co_await refuse(exchange, 415, "gRPC calls are application/grpc");
+  GrpcCall call(exchange, max_message_bytes_);
+  GrpcStatus status = co_await run(call, request.path);
+  if (call.failure_) status = *call.failure_;
+  const Result<void> opened = co_await call.open();
+  if (!opened) co_return;
+  Headers trailers;
+  trailers.add("grpc-status", std::to_string(static_cast<int>(status.code)));
+  if (!status.message.empty()) trailers.add("grpc-message", encode_grpc_message(status.message));
+  (void)co_await exchange.finish_with(std::move(trailers));
+}
+
+HttpLimits grpc_limits() {
+  HttpLimits limits;
+  limits.max_body_bytes = SIZE_MAX;  // of a call; GrpcCall bounds its messages
+  limits.body_timeout = Duration::zero();
+  limits.any_authority = true;
+  return limits;
+}
+
+std::string encode_grpc_message(std::string_view message) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : message) {
+    if (c >= ' ' && c <= '~' && c != '%') {
+      out.push_back(c);
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    out.push_back('%');
+    out.push_back(kDigits[byte >> 4]);
+    out.push_back(kDigits[byte & 15]);
+  }
+  return out;
+}
+
+}  // namespace kayak::io

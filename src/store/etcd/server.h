@@ -1,0 +1,33 @@
+// server.h: etcd's v3 API over a Store, for etcdctl and other clients of etcd: KV, Watch, Maintenance (Status, HashKV,
+// Defragment, Alarm), Cluster (MemberList). A front door beside store.h.
+// Values are what the store holds. Who may connect is decided by whoever serves the handler.
+// Not there: leases, nested transactions, compares over ranges, Snapshot, Auth; they are answered with Unimplemented.
+// Source: etcd v3.5 API; its codes and messages (api/v3rpc/rpctypes).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/http.h"
+#include "store/store.h"
+
+namespace kayak::store::etcd {
+
+struct ServerOptions {
+  std::string name;                      // of this member
+  std::vector<std::string> client_urls;  // as told to clients: "unix:///run/etcd.sock"
+  std::uint64_t cluster_id = 1, member_id = 1;
+};
+
+class Server {
+ public:
+  // `store` outlives it.
+  static std::unique_ptr<Server> create(Store& store, ServerOptions options);
+  virtual ~Server() = default;
+  // For an HttpServer with io::grpc_limits(). The Server outlives its calls.
+  virtual io::HttpHandler http_handler() = 0;
+};
+
+}  // namespace kayak::store::etcd

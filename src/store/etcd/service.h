@@ -1,0 +1,56 @@
+// service.h: what the services of etcd's API share: the store, headers, errors, unary calls. Inside this folder only.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "io/grpc_server.h"
+#include "store/etcd/messages.h"
+#include "store/etcd/server.h"
+
+namespace kayak::store::etcd {
+
+struct Backend {
+  Store& store;
+  ServerOptions options;
+  ResponseHeader header(Revision revision) const {
+    return ResponseHeader{options.cluster_id, options.member_id, revision, kTerm};
+  }
+  ResponseHeader header() const { return header(store.revision()); }
+  static constexpr std::uint64_t kTerm = 1;  // a group of one has had one election
+};
+
+// The code and the message that etcd has for it. The store's errors, and those of this folder: their messages are
+// etcd's without its "etcdserver: ".
+io::GrpcStatus status_of(const Error& error);
+
+template <typename Q, typename A>
+using Unary = Task<Result<A>> (*)(const Backend& backend, Q request, StopToken stop);
+
+template <typename Q, typename A>
+Task<io::GrpcStatus> answer_unary(const Backend& backend, Unary<Q, A> handler, io::GrpcCall& call) {
+  const StopToken gone = call.gone();
+  Result<std::optional<std::string>> bytes = co_await call.read(gone);
+  if (!bytes) co_return status_of(bytes.error());
+  if (!*bytes) co_return io::GrpcStatus{io::GrpcStatus::Code::kInternal, "the request has no message"};
+  Result<Q> request = decode<Q>(**bytes);
+  if (!request) co_return io::GrpcStatus{io::GrpcStatus::Code::kInvalidArgument, request.error().message()};
+  Result<A> answer = co_await handler(backend, std::move(*request), gone);
+  if (!answer) co_return status_of(answer.error());
+  std::string out = encode(*answer);
+  const Result<void> written = co_await call.write(std::move(out));
+  if (!written) co_return status_of(written.error());
+  co_return io::GrpcStatus();
+}
+
+template <typename Q, typename A>
+io::GrpcMethod unary(const Backend& backend, Unary<Q, A> handler) {
+  return [&backend, handler](io::GrpcCall& call) { return answer_unary(backend, handler, call); };
+}
+
+void add_kv(const Backend& backend, io::GrpcRouter* router);
+void add_watch(const Backend& backend, io::GrpcRouter* router);
+void add_maintenance(const Backend& backend, io::GrpcRouter* router);
+
+}  // namespace kayak::store::etcd

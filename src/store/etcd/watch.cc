@@ -1,0 +1,230 @@
+// watch.cc: etcd's Watch service: many watches over one stream, each a coroutine on a watch of the store.
+// Without timers: progress notes come from the store, which has news only after a write.
+// Source: etcd v3.5, v3rpc/watch.go (what is answered to what), clientv3's use of header revisions.
+#include <algorithm>
+#include <map>
+
+#include "store/etcd/service.h"
+
+namespace kayak::store::etcd {
+
+namespace {
+
+// The watch id of answers that belong to no watch.
+constexpr std::int64_t kNoWatch = -1;
+// Of one stream; each costs a coroutine and a place in the store's watch hub.
+constexpr std::size_t kMaxWatches = 10'000;
+
+struct Watcher {
+  explicit Watcher(const StopToken& parent) : stop(parent) {}
+  std::int64_t id = 0;
+  bool previous = false, progress = false, no_put = false, no_delete = false;
+  std::unique_ptr<Watch> watch;
+  Revision seen = 0;  // its client has been sent everything up to here
+  io::StopSource stop;
+  io::Event ended;
+};
+using WatcherRef = std::shared_ptr<Watcher>;
+
+class WatchStream {
+ public:
+  WatchStream(const Backend& backend, io::GrpcCall& call) : backend_(backend), call_(call), scope_(call.gone()) {}
+
+  Task<io::GrpcStatus> run() {
+    Result<void> result = co_await call_.open();
+    if (result) result = co_await read_requests();
+    scope_.stop();
+    const Result<void> joined = co_await scope_.join();
+    if (!joined) co_return status_of(joined.error());
+    if (!result) co_return status_of(result.error());
+    co_return io::GrpcStatus();
+  }
+
+ private:
+  Task<Result<void>> read_requests() {
+    for (;;) {
+      Result<std::optional<std::string>> bytes = co_await call_.read(scope_.token());
+      if (!bytes && call_.gone().stopped()) co_return Error(Code::kUnavailable, "the server stops");
+      if (!bytes) co_return bytes.error();
+      if (!*bytes) co_return Result<void>();
+      Result<WatchRequest> request = decode<WatchRequest>(**bytes);
+      if (!request) co_return Error(Code::kInvalid, request.error().message());
+      Result<void> done;
+      if (auto* wanted = std::get_if<WatchCreateRequest>(&request->request)) {
+        done = co_await create(std::move(*wanted));
+      } else if (auto* cancelled = std::get_if<WatchCancelRequest>(&request->request)) {
+        done = co_await cancel(cancelled->watch_id);
+      } else if (std::holds_alternative<WatchProgressRequest>(request->request)) {
+        done = co_await request_progress();
+      }
+      if (!done) co_return done;
+    }
+  }
+
+  WatchResponse response_to(std::int64_t id) const {
+    WatchResponse response;
+    response.header = backend_.header();
+    response.watch_id = id;
+    return response;
+  }
+
+  Task<Result<void>> write(const WatchResponse& response) {
+    std::string bytes = encode(response);
+    co_return co_await call_.write(std::move(bytes));
+  }
+
+  Task<Result<void>> refuse(std::string_view why) {
+    WatchResponse response = response_to(kNoWatch);
+    response.created = response.canceled = true;
+    response.cancel_reason = why;
+    co_return co_await write(response);
+  }
+
+  Task<Result<void>> end_compacted(std::int64_t id) {
+    WatchResponse response = response_to(id);
+    response.canceled = true;
+    response.compact_revision = backend_.store.compacted() + 1;  // the oldest that can be watched from
+    co_return co_await write(response);
+  }
+
+  std::int64_t free_id() {
+    while (watchers_.contains(next_id_)) ++next_id_;
+    return next_id_++;
+  }
+
+  Task<Result<void>> create(WatchCreateRequest request) {
+    if (request.watch_id != 0 && watchers_.contains(request.watch_id)) {
+      co_return co_await refuse("mvcc: duplicate watch ID provided on the WatchStream");
+    }
+    if (watchers_.size() >= kMaxWatches) co_return co_await refuse("etcdserver: too many watches on one stream");
+    if (request.key.empty()) request.key = std::string(1, '\0');
+    const std::string zero(1, '\0');
+    if (!request.range_end.empty() && request.range_end != zero && request.range_end <= request.key) {
+      co_return co_await refuse("mvcc: watcher range is empty");
+    }
+    auto watcher = std::make_shared<Watcher>(scope_.token());
+    watcher->id = request.watch_id != 0 ? request.watch_id : free_id();
+    watcher->previous = request.prev_kv;
+    watcher->progress = request.progress_notify;
+    auto has = [&](std::uint64_t filter) {
+      return std::find(request.filters.begin(), request.filters.end(), filter) != request.filters.end();
+    };
+    watcher->no_put = has(WatchCreateRequest::kNoPut);
+    watcher->no_delete = has(WatchCreateRequest::kNoDelete);
+    const Revision start = std::max<Revision>(request.start_revision, 0);
+    watcher->seen = start == 0 ? backend_.store.revision() : start - 1;
+    store::WatchRequest wanted;
+    wanted.key = std::move(request.key);
+    wanted.range_end = std::move(request.range_end);
+    wanted.start_revision = start;
+    wanted.previous = request.prev_kv;
+    auto made = backend_.store.watch(std::move(wanted));
+    const bool compacted = !made && made.error().code() == Code::kExpired;
+    if (!made && !compacted) co_return made.error();
+    WatchResponse response = response_to(watcher->id);
+    response.created = true;
+    if (made) {
+      watcher->watch = std::move(*made);
+      watchers_[watcher->id] = watcher;
+    }
+    Result<void> told = co_await write(response);
+    if (!told) co_return told;
+    if (compacted) co_return co_await end_compacted(watcher->id);
+    scope_.spawn(follow(watcher));
+    co_return Result<void>();
+  }
+
+  Task<Result<void>> cancel(std::int64_t id) {
+    const auto found = watchers_.find(id);
+    if (found == watchers_.end()) co_return Result<void>();
+    const WatcherRef watcher = found->second;
+    watcher->stop.stop();
+    co_await watcher->ended.wait();
+    watchers_.erase(id);
+    WatchResponse response = response_to(id);
+    response.canceled = true;
+    co_return co_await write(response);
+  }
+
+  // Answered when every watch has sent what it had when this came.
+  Task<Result<void>> request_progress() {
+    wanted_progress_ = backend_.store.revision();
+    for (const auto& [id, watcher] : watchers_) {
+      if (watcher->seen < *wanted_progress_) watcher->watch->request_progress();
+    }
+    co_return co_await tell_progress();
+  }
+
+  Task<Result<void>> tell_progress() {
+    if (!wanted_progress_) co_return Result<void>();
+    for (const auto& [id, watcher] : watchers_) {
+      if (!watcher->ended.is_set() && watcher->seen < *wanted_progress_) co_return Result<void>();
+    }
+    WatchResponse response = response_to(kNoWatch);
+    response.header.revision = *wanted_progress_;
+    wanted_progress_.reset();
+    co_return co_await write(response);
+  }
+
+  static WatchResponse collect(const Watcher& watcher, WatchResponse response, std::vector<WatchBatch> batches) {
+    for (WatchBatch& batch : batches) {
+      for (WatchEvent& event : batch.events) {
+        const bool is_put = event.type == WatchEvent::Type::kPut;
+        if (is_put ? watcher.no_put : watcher.no_delete) continue;
+        response.events.push_back(std::move(event));
+      }
+    }
+    return response;
+  }
+
+  Task<Result<void>> follow(WatcherRef watcher) {
+    Result<void> result = co_await follow_events(*watcher);
+    watcher->ended.set();
+    if (!result && result.error().code() == Code::kExpired) {
+      watchers_.erase(watcher->id);
+      result = co_await end_compacted(watcher->id);
+    }
+    co_return result;
+  }
+
+  Task<Result<void>> follow_events(Watcher& watcher) {
+    for (;;) {
+      auto batches = co_await watcher.watch->next(watcher.stop.token());
+      if (!batches) co_return batches.error();
+      const Revision seen = batches->back().revision;
+      const bool news = batches->back().events.empty();
+      WatchResponse response = collect(watcher, response_to(watcher.id), std::move(*batches));
+      Result<void> sent;
+      if (!response.events.empty()) sent = co_await write(response);
+      if (sent && news && watcher.progress) {
+        WatchResponse progress = response_to(watcher.id);
+        progress.header.revision = seen;
+        sent = co_await write(progress);
+      }
+      if (!sent) co_return sent;
+      watcher.seen = std::max(watcher.seen, seen);
+      sent = co_await tell_progress();
+      if (!sent) co_return sent;
+    }
+  }
+
+  const Backend& backend_;
+  io::GrpcCall& call_;
+  io::TaskScope scope_;
+  std::map<std::int64_t, WatcherRef> watchers_;
+  std::int64_t next_id_ = 0;
+  std::optional<Revision> wanted_progress_;
+};
+
+Task<io::GrpcStatus> watch(const Backend& backend, io::GrpcCall& call) {
+  WatchStream stream(backend, call);
+  co_return co_await stream.run();
+}
+
+}  // namespace
+
+void add_watch(const Backend& backend, io::GrpcRouter* router) {
+  router->add("etcdserverpb.Watch", "Watch", [&backend](io::GrpcCall& call) { return watch(backend, call); });
+}
+
+}  // namespace kayak::store::etcd

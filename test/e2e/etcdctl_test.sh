@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# etcdctl_test.sh: Debian's etcdctl on the server's etcd endpoint, and what a person's hand in the store does to the API.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+command -v etcdctl >/dev/null || skip "etcdctl is not installed (etcd-client)"
+start_server --disable-agent
+wait_ready 30
+export ETCDCTL_API=3
+endpoint="unix://$work/data/server/etcd.sock"
+etcd() { etcdctl --endpoints="$endpoint" --command-timeout=10s "$@"; }
+revision() { etcd get --write-out=json x | jq .header.revision; }
+
+check_output "the socket is for its owner alone" '^600$' stat -c %a "$work/data/server/etcd.sock"
+check_output "put" '^OK$' etcd put a 1
+check_output "put, with the pair before" '^1$' etcd put --prev-kv a 2
+check_output "get" '^2$' etcd get --print-value-only a
+etcd put b 1 >/dev/null
+etcd put c 1 >/dev/null
+check_output "get by prefix, limit and order" '^c$' etcd get --prefix --keys-only --order=DESCEND --limit=1 ""
+check_output "get from a key on" '^b$' etcd get --from-key --keys-only --limit=1 b
+check_output "the API's objects are there" '^/registry/namespaces/default$' etcd get --prefix --keys-only /registry/namespaces
+before="$(revision)"
+check_output "txn" '^SUCCESS$' etcd txn <<<$'value("a") = "2"\n\nput a 3\nget b\n\nput a 4\n\n'
+check_output "txn took its branch" '^3$' etcd get --print-value-only a
+check_output "get at a revision" '^2$' etcd get --print-value-only --rev="$before" a
+check_output "del" '^2$' etcd del b d
+
+# watch: from the past, then live.
+etcdctl --endpoints="$endpoint" watch --rev="$((before + 1))" --prev-kv a >"$work/watch.txt" 2>&1 &
+watch_pid=$!
+eventually 10 "watch shows the past" '^PUT a 2 a 3 $' bash -c "tr '\n' ' ' <'$work/watch.txt'"
+etcd put a live >/dev/null
+eventually 10 "watch shows the present" '^PUT a 2 a 3 PUT a 3 a live $' bash -c "tr '\n' ' ' <'$work/watch.txt'"
+kill "$watch_pid"
+
+check_output "endpoint health" 'is healthy' etcd endpoint health
+check_output "endpoint status" '3\.5\.[0-9]+.*true' etcd endpoint status --write-out=table
+check_output "endpoint hashkv" ', [0-9]+$' etcd endpoint hashkv
+check_output "member list" 'started' etcd member list
+check_output "defrag" 'Finished' etcd defrag
+now="$(revision)"
+check_output "compaction" "^compacted revision $now$" etcd compaction "$now"
+check_output "compaction twice" 'required revision has been compacted' etcd compaction "$now"
+check_output "get before the compaction" 'required revision has been compacted' etcd get --rev="$before" a
+check_output "watch before the compaction" 'compacted' timeout 10 etcdctl --endpoints="$endpoint" watch --rev="$before" a
+check_output "get of the future" 'required revision is a future revision' etcd get --rev=999999999 a
+check_output "no leases yet" 'unknown service etcdserverpb.Lease' etcd lease grant 60
+
+# Foreign bytes where objects belong: left out, logged, and no harm to anything else.
+kubectl create configmap mine --from-literal=k=v >/dev/null
+etcd put /registry/configmaps/default/garbage '{ not json' >/dev/null
+etcd put /registry/configmaps/default/empty '' >/dev/null
+etcd put /registry/configmaps '{}' >/dev/null
+etcd put /registry/configmaps/default/liar '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other","namespace":"default"}}' >/dev/null
+head -c 3000 /dev/urandom | etcd put /registry/namespaces/noise >/dev/null
+etcd put /registry/pods/default/broken '{"metadata":{"name":"broken","namespace":"default"},"spec":[]}' >/dev/null
+# JSON with the right name and nonsense elsewhere is an object until somebody needs the nonsense.
+count=0
+for body in '{"spec":5}' '{"spec":[],"status":[]}' '{"spec":{"containers":5,"nodeName":{},"replicas":"x","selector":7,"template":[]}}' \
+  '{"spec":{"containers":[5,null,{"name":7}],"nodeName":"here"}}' '{"data":[1]}' '{"metadata":{"ownerReferences":[5],"labels":7}}' \
+  '{"metadata":{"creationTimestamp":"never","finalizers":{}}}'; do
+  count=$((count + 1))
+  for kind in pods deployments configmaps; do
+    jq -c --arg name "nonsense-$count" '.metadata += {name: $name, namespace: "default", uid: $name}' <<<"$body" |
+      etcd put "/registry/$kind/default/nonsense-$count" >/dev/null
+  done
+done
+eventually 10 "garbage is logged" 'unreadable object left out' grep -h 'configmaps/default/garbage' "$work/server.log"
+check_output "objects beside it are as before" '^v$' kubectl get configmap mine -o 'jsonpath={.data.k}'
+check_output "a list leaves it out" '^0$' bash -c "kubectl get configmaps -o name | grep -cE 'garbage|empty|liar|other'"
+check_output "garbage is no object" 'NotFound|not found' kubectl get configmap garbage
+check "the API still writes" kubectl create configmap after --from-literal=k=v
+etcd del --prefix /registry/configmaps/default/garbage >/dev/null
+check "the name is free again" kubectl create configmap garbage --from-literal=k=v
+
+for kind in pods deployments configmaps; do
+  check_output "$kind of nonsense are listed" "name: nonsense-1$" kubectl get "$kind" -o yaml
+  check_output "$kind of nonsense are listed in protobuf" '^200$' curl -sk --cert "$work/data/server/tls/client-admin.crt" \
+    --key "$work/data/server/tls/client-admin.key" -H 'Accept: application/vnd.kubernetes.protobuf' -o /dev/null -w '%{http_code}' \
+    "https://127.0.0.1:$port/$([ "$kind" = deployments ] && echo apis/apps/v1 || echo api/v1)/namespaces/default/$kind"
+  for ((i = 1; i <= count; i++)); do
+    kubectl label "$kind" "nonsense-$i" a=b >/dev/null 2>&1
+    kubectl delete "$kind" "nonsense-$i" --wait=false >/dev/null 2>&1
+  done
+  etcd del --prefix "/registry/$kind/default/nonsense-" >/dev/null
+  eventually 10 "$kind of nonsense are gone" '^0$' bash -c "kubectl get $kind -o name | grep -c nonsense"
+done
+check "the server runs still" kill -0 "$server_pid"
+
+# A good object that comes this way is an object; one that is deleted this way is gone.
+etcd get --print-value-only /registry/configmaps/default/mine | sed 's/"mine"/"copy"/' | etcd put /registry/configmaps/default/copy >/dev/null
+eventually 10 "an object put by hand is there" '^v$' kubectl get configmap copy -o 'jsonpath={.data.k}'
+etcd del /registry/configmaps/default/copy >/dev/null
+eventually 10 "an object deleted by hand is gone" 'not found' kubectl get configmap copy
+
+# Garbage is no reason not to start.
+kill "$server_pid"
+wait "$server_pid"
+start_server --disable-agent
+wait_ready 30
+check_output "after a restart objects are as before" '^v$' kubectl get configmap mine -o 'jsonpath={.data.k}'
+check "after a restart the API writes" kubectl create configmap later --from-literal=k=v
+check_output "after a restart the endpoint answers" '^live$' etcd get --print-value-only a
+finish

@@ -1,0 +1,472 @@
+// etcd_server_test.cc: the services of etcd's API on a store: answers, codes and messages as etcd has them.
+#include <catch2/catch.hpp>
+
+#include "base/strings.h"
+#include "io/grpc_server.h"
+#include "io/task.h"
+#include "store/etcd/messages.h"
+#include "store/etcd/server.h"
+#include "store/support_store.h"
+
+namespace kayak::store::etcd {
+namespace {
+
+using store::test::Driver;
+using store::test::options_in;
+using store::test::TempFolder;
+using Grpc = io::GrpcStatus::Code;
+
+std::string framed(std::string_view message) {
+  std::string out(1, '\0');
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift));
+  out.append(message);
+  return out;
+}
+
+// One gRPC call without a network.
+class Call final : public io::HttpExchange, public io::HttpBody {
+ public:
+  explicit Call(std::string_view path) {
+    request_.method = "POST";
+    request_.path = path;
+    request_.http2 = true;
+    request_.headers.add("content-type", "application/grpc");
+  }
+  io::HttpBody& body() override { return *this; }
+  Task<Result<std::string>> read(StopToken stop) override {
+    std::optional<std::string> piece = co_await in.pop(stop);
+    if (piece) co_return std::move(*piece);
+    if (stop.stopped()) co_return Error(Code::kCancelled, "stopped");
+    co_return std::string();
+  }
+  Task<Result<void>> send(int status, io::Headers, io::Slices) override {
+    http_status = status;
+    co_return Result<void>();
+  }
+  Task<Result<void>> start(int status, io::Headers) override {
+    http_status = status;
+    co_return Result<void>();
+  }
+  Task<Result<void>> write(io::Slices data) override {
+    std::string bytes;
+    for (const io::Slice& slice : data) bytes.append(slice.bytes);
+    out.push(bytes.substr(5));
+    co_return Result<void>();
+  }
+  Task<Result<void>> finish() override { co_return Error(Code::kInternal, "an answer without trailers"); }
+  Task<Result<void>> finish_with(io::Headers trailers) override {
+    status = std::string(trailers.get("grpc-status"));
+    message = std::string(trailers.get("grpc-message"));
+    out.close();
+    co_return Result<void>();
+  }
+  StopToken gone() const override { return stop.token(); }
+  Task<Result<io::StreamPtr>> upgrade(io::Headers) override { co_return Error(Code::kBadRequest, "no"); }
+  io::HttpRequest& request() { return request_; }
+
+  io::Queue<std::string> in, out;  // pieces of the body; messages without their frames
+  io::StopSource stop;
+  int http_status = 0;
+  std::string status, message;
+};
+
+struct Fixture {
+  TempFolder folder;
+  Driver d{options_in(folder)};
+  std::unique_ptr<Server> server;
+  Fixture() {
+    REQUIRE(d.open());
+    ServerOptions options;
+    options.name = "one";
+    options.client_urls = {"unix:///etcd.sock"};
+    options.cluster_id = 7;
+    options.member_id = 8;
+    server = Server::create(d.store(), options);
+  }
+
+  // The status as "code message", "" when it is OK.
+  std::string run(Call* call) {
+    const io::HttpHandler handler = server->http_handler();
+    io::TaskScope scope;
+    scope.spawn(handler(*call));
+    REQUIRE(d.harness.wait(scope.join()));
+    return call->status == "0" ? std::string() : cat(call->status, " ", call->message);
+  }
+  template <typename A, typename Q>
+  std::string ask(std::string_view path, const Q& request, A* answer) {
+    Call call(path);
+    call.in.push(framed(encode(request)));
+    call.in.close();
+    std::string status = run(&call);
+    const std::optional<std::string> bytes = call.out.try_pop();
+    if (!bytes) return status;
+    Result<A> decoded = decode<A>(*bytes);
+    REQUIRE(decoded);
+    *answer = std::move(*decoded);
+    return status;
+  }
+  std::string range(const RangeRequest& request, RangeResponse* answer = nullptr) {
+    RangeResponse response;
+    const std::string status = ask("/etcdserverpb.KV/Range", request, &response);
+    if (answer != nullptr) *answer = response;
+    if (!status.empty()) return status;
+    std::string text;
+    for (const KeyValue& kv : response.kvs) text += cat(kv.key, "=", kv.value ? *kv.value : "", " ");
+    return cat(text, response.more ? "more " : "", "of ", response.count);
+  }
+  std::string put(const PutRequest& request) {
+    PutResponse response;
+    const std::string status = ask("/etcdserverpb.KV/Put", request, &response);
+    if (!status.empty()) return status;
+    return cat("@", response.header.revision, response.prev_kv.empty() ? "" : " was ",
+               response.prev_kv.empty() ? "" : *response.prev_kv.front().value);
+  }
+  std::string compact(Revision revision) {
+    CompactionRequest request;
+    request.revision = revision;
+    CompactionResponse response;
+    return ask("/etcdserverpb.KV/Compact", request, &response);
+  }
+};
+
+PutRequest put_of(std::string_view key, std::string_view value) {
+  PutRequest put;
+  put.key = key;
+  put.value = std::make_shared<const std::string>(value);
+  return put;
+}
+
+RangeRequest range_of(std::string_view key, std::string_view end = "") {
+  RangeRequest range;
+  range.key = key;
+  range.range_end = end;
+  return range;
+}
+
+TEST_CASE("etcd: put, range and delete") {
+  Fixture f;
+  CHECK(f.put(put_of("a", "3")) == "@2");
+  CHECK(f.put(put_of("b", "1")) == "@3");
+  CHECK(f.put(put_of("c", "2")) == "@4");
+  PutRequest again = put_of("a", "4");
+  again.prev_kv = true;
+  CHECK(f.put(again) == "@5 was 3");
+
+  RangeResponse answer;
+  CHECK(f.range(range_of("a"), &answer) == "a=4 of 1");
+  CHECK(answer.header.cluster_id == 7);
+  CHECK(answer.header.member_id == 8);
+  CHECK(answer.header.revision == 5);
+  CHECK(answer.kvs.front().create_revision == 2);
+  CHECK(answer.kvs.front().version == 2);
+  CHECK(f.range(range_of("a", "c")) == "a=4 b=1 of 2");
+  CHECK(f.range(range_of("b", std::string(1, '\0'))) == "b=1 c=2 of 2");
+  CHECK(f.range(range_of("nothing")) == "of 0");
+  RangeRequest all = range_of("a", "z");
+  all.limit = 2;
+  CHECK(f.range(all) == "a=4 b=1 more of 3");
+  all.sort_order = RangeRequest::SortOrder::kDescend;
+  CHECK(f.range(all) == "c=2 b=1 more of 3");
+  all.sort_order = RangeRequest::SortOrder::kNone;
+  all.sort_target = RangeRequest::SortTarget::kValue;
+  all.keys_only = true;
+  CHECK(f.range(all) == "b= c= more of 3");
+  all = range_of("a", "z");
+  all.min_mod_revision = 4;
+  CHECK(f.range(all) == "a=4 c=2 of 3");
+  all.max_create_revision = 3;
+  CHECK(f.range(all) == "a=4 of 3");
+  all = range_of("a", "z");
+  all.count_only = true;
+  CHECK(f.range(all) == "of 3");
+  all = range_of("a", "z");
+  all.revision = 2;
+  CHECK(f.range(all) == "a=3 of 1");
+
+  DeleteRangeRequest doomed{"a", "c", true};
+  DeleteRangeResponse gone;
+  CHECK(f.ask("/etcdserverpb.KV/DeleteRange", doomed, &gone).empty());
+  CHECK(gone.deleted == 2);
+  CHECK(gone.header.revision == 6);
+  CHECK(store::test::text(gone.prev_kvs) == "a=4 b=1");
+}
+
+TEST_CASE("etcd: a put may keep the value") {
+  Fixture f;
+  PutRequest keep;
+  keep.key = "a";
+  keep.ignore_value = keep.prev_kv = true;
+  CHECK(f.put(keep) == "3 etcdserver: key not found");
+  CHECK(f.put(put_of("a", "old")) == "@2");
+  CHECK(f.put(keep) == "@3 was old");
+  CHECK(f.range(range_of("a")) == "a=old of 1");
+  PutRequest lease = put_of("a", "new");
+  lease.ignore_lease = true;
+  CHECK(f.put(lease) == "@4");
+}
+
+TEST_CASE("etcd: a transaction") {
+  Fixture f;
+  CHECK(f.put(put_of("a", "1")) == "@2");
+  Compare compare;
+  compare.key = "a";
+  compare.target = Compare::Target::kValue;
+  compare.value = "1";
+  TxnRequest txn;
+  txn.compare.push_back(compare);
+  txn.success = {RequestOp{put_of("b", "2")}, RequestOp{range_of("a", "z")}};
+  txn.failure = {RequestOp{DeleteRangeRequest{"a", "", true}}};
+  TxnResponse done;
+  CHECK(f.ask("/etcdserverpb.KV/Txn", txn, &done).empty());
+  CHECK(done.succeeded);
+  CHECK(done.header.revision == 3);
+  REQUIRE(done.responses.size() == 2);
+  CHECK(store::test::text(std::get<RangeResponse>(done.responses[1].response).kvs) == "a=1 b=2");
+  txn.compare[0].result = Compare::Result::kNotEqual;
+  CHECK(f.ask("/etcdserverpb.KV/Txn", txn, &done).empty());
+  CHECK_FALSE(done.succeeded);
+  REQUIRE(done.responses.size() == 1);
+  CHECK(store::test::text(std::get<DeleteRangeResponse>(done.responses[0].response).prev_kvs) == "a=1");
+}
+
+TEST_CASE("etcd: what is refused, as etcd words it") {
+  Fixture f;
+  REQUIRE(f.put(put_of("a", "1")) == "@2");
+  REQUIRE(f.put(put_of("a", "2")) == "@3");
+  REQUIRE(f.put(put_of("a", "3")) == "@4");
+  REQUIRE(f.compact(3).empty());
+  CHECK(f.compact(3) == "11 etcdserver: mvcc: required revision has been compacted");
+  CHECK(f.compact(99) == "11 etcdserver: mvcc: required revision is a future revision");
+  RangeRequest range = range_of("a");
+  range.revision = 2;
+  CHECK(f.range(range) == "11 etcdserver: mvcc: required revision has been compacted");
+  range.revision = 3;
+  CHECK(f.range(range) == "a=2 of 1");
+  range.revision = 99;
+  CHECK(f.range(range) == "11 etcdserver: mvcc: required revision is a future revision");
+  CHECK(f.range(RangeRequest()) == "3 etcdserver: key is not provided");
+  range = range_of("a");
+  range.sort_target = static_cast<RangeRequest::SortTarget>(9);
+  CHECK(f.range(range) == "3 etcdserver: invalid sort option");
+  CHECK(f.put(PutRequest()) == "3 etcdserver: key is not provided");
+  PutRequest put = put_of("a", "1");
+  put.ignore_value = true;
+  CHECK(f.put(put) == "3 etcdserver: value is provided");
+  put = put_of("a", "1");
+  put.lease = 5;
+  CHECK(f.put(put) == "5 etcdserver: requested lease not found");
+  put.ignore_lease = true;
+  CHECK(f.put(put) == "3 etcdserver: lease is provided");
+  CHECK(f.put(put_of("a", std::string(1600 * 1024, 'x'))) == "3 etcdserver: request is too large");
+  CHECK(f.put(put_of("a", std::string(3 * 1024 * 1024, 'x'))).starts_with("8 grpc: received message larger than max"));
+
+  struct Row {
+    std::vector<RequestOp> ops;
+    std::string status;
+  };
+  const Row rows[] = {
+      {{RequestOp{put_of("b", "1")}, RequestOp{put_of("b", "2")}}, "3 etcdserver: duplicate key given in txn request"},
+      {{RequestOp{put_of("b", "1")}, RequestOp{DeleteRangeRequest{"a", "c", false}}},
+       "3 etcdserver: duplicate key given in txn request"},
+      {{RequestOp{put_of("", "1")}}, "3 etcdserver: key is not provided"},
+      {std::vector<RequestOp>(129, RequestOp{range_of("a")}), "3 etcdserver: too many operations in txn request"},
+      {{RequestOp{NestedTxn()}}, "12 etcdserver: nested transactions are not supported"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.status);
+    TxnRequest txn;
+    txn.success = row.ops;
+    TxnResponse done;
+    CHECK(f.ask("/etcdserverpb.KV/Txn", txn, &done) == row.status);
+  }
+  CHECK(f.range(range_of("b")) == "of 0");
+}
+
+TEST_CASE("etcd: status, hash, members") {
+  Fixture f;
+  REQUIRE(f.put(put_of("a", "1")) == "@2");
+  StatusResponse status;
+  CHECK(f.ask("/etcdserverpb.Maintenance/Status", Empty(), &status).empty());
+  CHECK(status.leader == 8);
+  CHECK(status.db_size > 0);
+  CHECK(status.version.starts_with("3.5."));
+  HashKvResponse first, second;
+  CHECK(f.ask("/etcdserverpb.Maintenance/HashKV", HashKvRequest(), &first).empty());
+  CHECK(first.hash_revision == 2);
+  REQUIRE(f.put(put_of("a", "2")) == "@3");
+  CHECK(f.ask("/etcdserverpb.Maintenance/HashKV", HashKvRequest(), &second).empty());
+  CHECK(second.hash != first.hash);
+  CHECK(f.ask("/etcdserverpb.Maintenance/HashKV", HashKvRequest{2}, &second).empty());
+  CHECK(second.hash == first.hash);
+  MemberListResponse members;
+  CHECK(f.ask("/etcdserverpb.Cluster/MemberList", Empty(), &members).empty());
+  REQUIRE(members.members.size() == 1);
+  CHECK(members.members[0].name == "one");
+  CHECK(members.members[0].client_urls == std::vector<std::string>{"unix:///etcd.sock"});
+  HeaderResponse header;
+  CHECK(f.ask("/etcdserverpb.Maintenance/Defragment", Empty(), &header).empty());
+  CHECK(f.ask("/etcdserverpb.Maintenance/Alarm", AlarmRequest(), &header).empty());
+}
+
+TEST_CASE("etcd: calls that are none") {
+  Fixture f;
+  struct Row {
+    const char* path;
+    std::string body;
+    std::string status;
+  };
+  const Row rows[] = {
+      {"/etcdserverpb.Lease/LeaseGrant", framed(""), "12 unknown service etcdserverpb.Lease"},
+      {"/etcdserverpb.KV/Nothing", framed(""), "12 unknown method Nothing for service etcdserverpb.KV"},
+      {"/", framed(""), "12 unknown service "},
+      {"/etcdserverpb.KV/Range", "", "13 the request has no message"},
+      {"/etcdserverpb.KV/Range", framed("abc").substr(0, 6), "13 grpc: the last message is cut off"},
+      {"/etcdserverpb.KV/Range", std::string("\1\0\0\0\0", 5), "12 grpc: compressed messages are not supported"},
+      {"/etcdserverpb.KV/Range", framed("\x08\x01"), "3 an etcd message: a field of another type"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.path, row.status);
+    Call call(row.path);
+    for (const char c : row.body) call.in.push(std::string(1, c));  // in the smallest pieces
+    call.in.close();
+    CHECK(f.run(&call) == row.status);
+  }
+  Call plain("/etcdserverpb.KV/Range");
+  plain.request().headers.set("content-type", "application/json");
+  f.run(&plain);
+  CHECK(plain.http_status == 415);
+}
+
+// A Watch call; what it answers as text.
+struct Session {
+  Fixture& f;
+  Call call{"/etcdserverpb.Watch/Watch"};
+  io::HttpHandler handler;
+  io::TaskScope scope;
+  explicit Session(Fixture& fixture) : f(fixture), handler(f.server->http_handler()) { scope.spawn(handler(call)); }
+  ~Session() { end(); }
+  std::string end() {
+    if (!call.in.closed()) call.in.close();
+    (void)f.d.harness.wait(scope.join());
+    return cat(call.status, call.message.empty() ? "" : " ", call.message);
+  }
+  template <typename M>
+  void send(M request) {
+    WatchRequest message;
+    message.request = std::move(request);
+    call.in.push(framed(encode(message)));
+  }
+  void create(std::string_view key, std::string_view end, Revision start, bool progress = false) {
+    WatchCreateRequest request;
+    request.key = key;
+    request.range_end = end;
+    request.start_revision = start;
+    request.progress_notify = progress;
+    request.prev_kv = true;
+    send(request);
+  }
+  std::string next() {
+    const std::optional<std::string> bytes = f.d.harness.wait(call.out.pop());
+    if (!bytes) return "ended";
+    const Result<WatchResponse> response = decode<WatchResponse>(*bytes);
+    REQUIRE(response);
+    std::string text =
+        cat(response->watch_id, response->created ? " created" : "", response->canceled ? " canceled" : "");
+    if (response->compact_revision != 0) text += cat(" compacted ", response->compact_revision);
+    if (!response->cancel_reason.empty()) text += cat(" ", response->cancel_reason);
+    for (const WatchEvent& event : response->events) {
+      const bool put = event.type == WatchEvent::Type::kPut;
+      text += cat(put ? " put " : " del ", event.kv.key, put ? "=" : "", put ? *event.kv.value : "");
+      if (event.previous) text += cat("(was ", *event.previous->value, ")");
+    }
+    return cat(text, " @", response->header.revision);
+  }
+};
+
+TEST_CASE("etcd: watches on one stream") {
+  Fixture f;
+  REQUIRE(f.put(put_of("a", "1")) == "@2");
+  REQUIRE(f.put(put_of("b", "1")) == "@3");
+  Session s(f);
+  s.create("a", "", 2);
+  CHECK(s.next() == "0 created @3");
+  CHECK(s.next() == "0 put a=1 @3");
+  s.create("b", "c", 0);
+  CHECK(s.next() == "1 created @3");
+  REQUIRE(f.put(put_of("b", "2")) == "@4");
+  CHECK(s.next() == "1 put b=2(was 1) @4");
+  DeleteRangeResponse gone;
+  REQUIRE(f.ask("/etcdserverpb.KV/DeleteRange", DeleteRangeRequest{"a", "", false}, &gone).empty());
+  CHECK(s.next() == "0 del a(was 1) @5");
+  s.send(WatchProgressRequest());
+  CHECK(s.next() == "-1 @5");
+  s.send(WatchCancelRequest{1});
+  CHECK(s.next() == "1 canceled @5");
+  REQUIRE(f.put(put_of("b", "3")) == "@6");
+  s.send(WatchCancelRequest{77});  // not there: no answer
+  s.send(WatchProgressRequest());
+  CHECK(s.next() == "-1 @6");
+  CHECK(s.end() == "0");
+}
+
+TEST_CASE("etcd: progress notes come to those who asked for them, after writes elsewhere") {
+  Fixture f;
+  Session s(f);
+  s.create("a", "", 0, true);
+  s.create("b", "", 0, false);
+  CHECK(s.next() == "0 created @1");
+  CHECK(s.next() == "1 created @1");
+  REQUIRE(f.put(put_of("z", "1")) == "@2");
+  CHECK(s.next() == "0 @2");
+  REQUIRE(f.put(put_of("b", "1")) == "@3");
+  CHECK(s.next() == "1 put b=1 @3");
+}
+
+TEST_CASE("etcd: watches that cannot be") {
+  Fixture f;
+  REQUIRE(f.put(put_of("a", "1")) == "@2");
+  REQUIRE(f.put(put_of("a", "2")) == "@3");
+  REQUIRE(f.put(put_of("a", "3")) == "@4");
+  REQUIRE(f.compact(3).empty());
+  const Revision now = f.d.store().revision();
+  Session s(f);
+  s.create("a", "", 2);
+  CHECK(s.next() == cat("0 created @", now));
+  CHECK(s.next() == cat("0 canceled compacted 3 @", now));
+  s.create("a", "", 3);
+  CHECK(s.next() == cat("1 created @", now));
+  CHECK(s.next() == cat("1 put a=2(was 1) put a=3(was 2) @", now));
+  s.create("b", "a", 0);
+  CHECK(s.next() == cat("-1 created canceled mvcc: watcher range is empty @", now));
+  WatchCreateRequest same;
+  same.key = "a";
+  same.watch_id = 1;
+  s.send(same);
+  CHECK(s.next() == cat("-1 created canceled mvcc: duplicate watch ID provided on the WatchStream @", now));
+  same.watch_id = 40;
+  same.filters = {WatchCreateRequest::kNoPut};
+  s.send(same);
+  CHECK(s.next() == cat("40 created @", now));
+}
+
+TEST_CASE("etcd: a stream ends with its client, its server or its sense") {
+  Fixture f;
+  {
+    Session s(f);
+    s.create("a", "", 0);
+    CHECK(s.next() == "0 created @1");
+    s.call.stop.stop();
+    CHECK(s.end() == "14 etcdserver: server stopped");
+  }
+  Session s(f);
+  s.call.in.push(framed("\x08\x01"));
+  CHECK(s.next() == "ended");
+  CHECK(s.end() == "3 etcdserver: an etcd message: a field of another type");
+}
+
+TEST_CASE("gRPC: status messages are percent-encoded") {
+  CHECK(io::encode_grpc_message("100% fine\n\xc3\xa4") == "100%25 fine%0A%C3%A4");
+}
+
+}  // namespace
+}  // namespace kayak::store::etcd
