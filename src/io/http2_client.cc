@@ -347,6 +347,9 @@ int Connection::on_frame(const nghttp2_frame& frame) {
   if ((frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 && !stream->failure_) {
     if (stream->head_done_) {
       stream->in_ended_ = true;
+      // The rest of the request is not needed (RFC 9113 8.1): whoever writes it is told so by the stream's end.
+      const bool still_sending = !stream->out_.ended() || !stream->out_.all_taken();
+      if (still_sending) nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_CANCEL);
     } else {
       stream->abort(Error(Code::kIo, "the response ended before its head"));
     }
@@ -383,6 +386,8 @@ int Connection::on_stream_close(std::int32_t id, std::uint32_t code) {
     failure = untouched ? Error(Code::kUnavailable, "the server did not begin with the request")
                         : Error(Code::kIo, cat("the stream was reset: ", nghttp2_http2_strerror(code)));
   }
+  // Its unread body no longer counts against the connection: each is bounded by the stream's own window.
+  nghttp2_session_consume_connection(session_, stream->in_.size());
   stream->close(std::move(failure));
   wake_next();
   return 0;
@@ -657,7 +662,7 @@ void Connection::close_streams() {
   for (auto& [id, stream] : std::exchange(streams_, {})) {
     std::optional<Error> failure;
     if (!stream->in_ended_) {
-      const bool unsent = !stream->sent_ && error.code() == Code::kIo;
+      const bool unsent = !stream->sent_ && error.code() != Code::kCancelled;
       failure = Error(unsent ? Code::kUnavailable : error.code(), error.message());
     }
     stream->close(std::move(failure));

@@ -39,7 +39,8 @@ struct Http2Request {
 // request, with one of these codes.
 //   Unavailable  the server has not begun with it (GOAWAY, REFUSED_STREAM, never sent): safe to send again
 //   Io           the connection or the stream broke: the server may have acted on it
-//   Timeout, Cancelled (its token fired), TooLarge (head or body beyond the limits)
+//   Timeout (of the request, or the server is silent), Cancelled (its token or the client's fired),
+//   TooLarge (head or body beyond the limits)
 class Http2Call {
  public:
   virtual ~Http2Call() = default;

@@ -10,6 +10,7 @@
 
 namespace {
 
+using namespace kayak;
 using namespace kayak::fuzz;
 
 void append_frame(std::string* out, std::uint8_t type, std::uint8_t flags, std::uint8_t stream,

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "io/support.h"
 #include "io/support_http2.h"
+#include "io/support_pki.h"
 
 using namespace kayak;
 using namespace kayak::io;
@@ -76,6 +77,11 @@ Task<void> basics(Loop&, Http2Client& client) {
   const auto refused4 = co_await client.open(request_to("no slash"));
   REQUIRE(!refused4);
   CHECK(says(refused4.error()).starts_with("Invalid: "));
+  // More than the connection's window in small bodies: each gives back what it took.
+  for (int i = 0; i < 100; ++i) {
+    const std::string body = co_await fetch(client, request_to("/big?30000"));
+    REQUIRE(body.size() == 30'004);
+  }
   CHECK(client.usable());
 }
 
@@ -179,6 +185,84 @@ TEST_CASE("http2 client: what is not read holds up its sender alone") {
   TestServer server;
   with_server(server, unread);
   CHECK(server.seen().written < 2'000'000);
+}
+
+namespace {
+
+Task<void> send_pieces(Http2Call& call, std::size_t* sent) {
+  while (true) {
+    Slices data(1, Slice::of(std::string(10'000, 'x')));
+    auto written = co_await call.write(std::move(data));
+    if (!written) co_return;
+    *sent += 10'000;
+  }
+}
+
+// The server's handler sleeps and reads nothing: what is sent stays within its window, and ends with its answer.
+Task<void> upload(Loop& loop, Http2Client& client) {
+  Http2Request request = request_to("/sleep?300");
+  request.method = "POST";
+  request.streams_body = true;
+  auto call = co_await client.open(std::move(request));
+  REQUIRE(call);
+  std::size_t sent = 0;
+  TaskScope scope;
+  scope.spawn(send_pieces(**call, &sent));
+  (void)co_await loop.sleep(150ms);
+  CHECK(sent > 0);
+  CHECK(sent <= 300'000);
+  const std::string other = co_await fetch(client, request_to("/hello"));
+  CHECK(other == "200 hello");
+  auto status = co_await (*call)->status();
+  CHECK(says(status) == "ok");
+  (void)co_await scope.join();
+  CHECK(sent <= 300'000);
+}
+
+Task<Result<void>> over_tls(Context context, std::uint16_t port, TlsClientOptions options, std::string* got) {
+  Endpoint to{"127.0.0.1", port};
+  auto plain = co_await connect_tcp(context, to);
+  if (!plain) co_return plain.error();
+  auto secured = co_await tls_connect(context, std::move(*plain), std::move(options));
+  if (!secured) co_return secured.error();
+  *got = (*secured)->tls_peer().alpn;
+  StreamPtr stream(std::move(*secured));
+  auto client = Http2Client::create(context, std::move(stream), Http2ClientOptions());
+  StopSource stop;
+  TaskScope scope;
+  scope.spawn(client->run(stop.token()));
+  Http2Request request = request_to("/who");
+  request.scheme = "https";
+  const std::string who = co_await fetch(*client, std::move(request));
+  *got += cat(" ", who);
+  stop.stop();
+  co_return co_await scope.join();
+}
+
+}  // namespace
+
+TEST_CASE("http2 client: uploads stop at the server's window") {
+  TestServer server;
+  with_server(server, upload);
+}
+
+TEST_CASE("http2 client: over TLS with a client certificate") {
+  Pki serving("serving"), clients("clients");
+  const Identity identity = serving.server({"localhost"}, {"127.0.0.1"});
+  TlsServerOptions options;
+  options.certificate_pem = identity.certificate_pem;
+  options.key_pem = identity.key_pem;
+  options.client_ca_pem = clients.ca().certificate_pem;
+  options.alpn = {"h2", "http/1.1"};
+  TestServer server(HttpLimits(), 200ms, options);
+  const Identity user = clients.client("jane", {"crew"});
+  TlsClientOptions tls{
+      TlsServerIdentity::name("127.0.0.1", serving.ca().certificate_pem), user.certificate_pem, user.key_pem, {"h2"}};
+  TestContext test;
+  std::string got;
+  auto ran = test.loop.run(over_tls(test.context(), server.port(), tls, &got));
+  CHECK(says(ran) == "ok");
+  CHECK(got == "h2 200 jane");
 }
 
 // ---- servers that lie
