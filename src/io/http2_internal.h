@@ -15,29 +15,10 @@
 #include <string_view>
 #include <utility>
 
-#include "io/http_internal.h"
+#include "io/http2_session.h"
 #include "io/http_parse.h"
 
 namespace kayak::io {
-
-// A token bucket: `burst` at once, `rate` a second after that.
-class Allowance {
- public:
-  Allowance(std::int64_t burst, std::int64_t rate) : burst_(burst), rate_(rate), tokens_(burst) {}
-  bool take(std::uint64_t now_ms) {
-    const std::int64_t earned = static_cast<std::int64_t>(now_ms - since_ms_) * rate_ / 1000;
-    if (earned > 0) {
-      tokens_ = std::min(burst_, tokens_ + earned);
-      since_ms_ = now_ms;
-    }
-    return --tokens_ >= 0;
-  }
-  void give(std::int64_t tokens) { tokens_ = std::min(burst_, tokens_ + tokens); }
-
- private:
-  std::int64_t burst_, rate_, tokens_;
-  std::uint64_t since_ms_ = 0;
-};
 
 class Http2Connection;
 
@@ -72,13 +53,10 @@ class Http2Stream final : public HttpExchange, public HttpBody {
  private:
   friend class Http2Connection;
   HttpRequest& mutable_request() { return request_; }
-  // Of what goes out: nghttp2 takes it from here, without a copy when it is large.
-  static ssize_t provide(nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t length, std::uint32_t* flags,
-                         nghttp2_data_source* source, void*);
   Task<Result<void>> send_plain(int status, std::string_view reason);
   Task<Result<void>> sent();
-  void end_output();
-  Result<void> submit_trailers();
+  void end_output(Headers trailers);
+  void queue(Slices data, std::size_t size);
   Result<void> respond(int status, const Headers& headers, std::optional<std::size_t> length, bool with_body);
   Error fail_body(Code code, std::string_view message);
   Result<void> check_body();
@@ -110,17 +88,10 @@ class Http2Stream final : public HttpExchange, public HttpBody {
   bool expects_continue_ = false;
 
   // Response.
-  Slices out_;
-  std::size_t out_first_ = 0;  // slices before it are gone
-  std::size_t out_bytes_ = 0;
-  Event out_moved_;
+  OutputBody out_;
   std::uint64_t out_wait_since_ = 0;  // ms; 0: nothing waits
   bool responded_ = false, started_ = false;
-  bool out_ended_ = false;  // nothing will follow what is in out_
-  bool end_taken_ = false;  // nghttp2 knows
-  bool deferred_ = false;   // nghttp2 waits for resume_data
   bool headers_only_ = false;
-  Headers trailers_;
 };
 
 class Http2Connection final : public HttpConnection {
@@ -141,6 +112,8 @@ class Http2Connection final : public HttpConnection {
 
  private:
   friend class Http2Stream;
+  friend nghttp2_session* make_http2_session<Http2Connection>(Http2Connection& connection, bool server,
+                                                              bool any_authority);
   void open_session();
   void feed();
   void start_requests();
@@ -149,7 +122,6 @@ class Http2Connection final : public HttpConnection {
   void retire(Http2Stream& stream);
   void make_frames();
   Task<void> write_frames();
-  void cut_tail();
   bool is_done() const;
   void become_idle();
   void go_away();
@@ -163,8 +135,8 @@ class Http2Connection final : public HttpConnection {
   std::uint64_t now_ms() const { return LazyTimer::now_ms(service_.context.loop); }
   std::size_t max_streams() const;
 
-  // nghttp2's callbacks.
-  static Http2Connection& self(void* user) { return *static_cast<Http2Connection*>(user); }
+  // nghttp2's callbacks: see make_http2_session.
+  FrameBatch& batch() { return batch_; }
   Http2Stream* find(std::int32_t id) {
     return static_cast<Http2Stream*>(nghttp2_session_get_stream_user_data(session_, id));
   }
@@ -173,9 +145,10 @@ class Http2Connection final : public HttpConnection {
   int on_header(const nghttp2_frame& frame, std::string_view name, std::string_view value);
   int on_frame(const nghttp2_frame& frame);
   int on_data(std::int32_t id, std::string_view data);
-  int on_stream_close(std::int32_t id);
+  int on_stream_close(std::int32_t id, std::uint32_t code);
   int on_frame_sent(const nghttp2_frame& frame);
-  int take_data(Http2Stream& stream, std::string_view frame_header, std::size_t length);
+  int on_frame_not_sent(const nghttp2_frame&) { return 0; }
+  int take_data(std::int32_t id, OutputBody& output, std::string_view frame_header, std::size_t length);
 
   const HttpService& service_;
   StreamPtr stream_;
@@ -198,10 +171,7 @@ class Http2Connection final : public HttpConnection {
   bool in_nghttp2_ = false;
   bool starting_now_ = false;
 
-  // The next write: frames one after the other in tail_, cut into slices where large data lies between them.
-  Slices batch_;
-  std::string tail_;
-  std::size_t batch_bytes_ = 0;
+  FrameBatch batch_;
   std::size_t waiting_output_ = 0;  // in all streams' out_
   Event batch_ready_;
 

@@ -1,6 +1,6 @@
 // http2_server.cc: one HTTP/2 connection on nghttp2: frames in and out, requests to handlers, limits, the end.
 // Owns the stream, the nghttp2 session and the handlers' scope; a request's own part is http2_stream.cc.
-// Source: RFC 9113, RFC 9218; CVE-2023-44487, CVE-2024-28182, CVE-2025-8671 (see open_session and on_frame_sent).
+// Source: RFC 9113, RFC 9218; CVE-2023-44487, CVE-2024-28182, CVE-2025-8671 (see http2_session.h and on_frame_sent).
 #include <algorithm>
 
 #include "base/strings.h"
@@ -13,10 +13,6 @@ namespace {
 // What may wait unread in request bodies, per stream and per connection (the flow-control windows).
 constexpr std::int32_t kStreamWindow = 256 * 1024;
 constexpr std::int32_t kConnectionWindow = 1024 * 1024;
-// What is made ready for one write to the stream; more frames are made when it has gone out.
-constexpr std::size_t kBatch = kWritePiece;
-// Data up to this size is copied next to its frame header, as a slice of its own would cost more.
-constexpr std::size_t kCopied = 1024;
 // With more response bytes than this waiting on the connection, new requests wait too: a client that asks for many
 // large lists and reads none of them holds this much and one response per handler that runs.
 constexpr std::size_t kMaxWaitingOutput = 8 * 1024 * 1024;
@@ -159,7 +155,7 @@ int Http2Connection::on_data(std::int32_t id, std::string_view data) {
   return 0;
 }
 
-int Http2Connection::on_stream_close(std::int32_t id) {
+int Http2Connection::on_stream_close(std::int32_t id, std::uint32_t) {
   if (Http2Stream* stream = find(id)) stream->close();
   return 0;
 }
@@ -176,92 +172,16 @@ int Http2Connection::on_frame_sent(const nghttp2_frame& frame) {
   return 0;
 }
 
-// nghttp2 sends a data frame: its header and the next `length` bytes of the stream's output go into the batch.
-int Http2Connection::take_data(Http2Stream& stream, std::string_view frame_header, std::size_t length) {
-  if (batch_bytes_ >= kBatch) return NGHTTP2_ERR_WOULDBLOCK;
-  ASSERT(length <= stream.out_bytes_);
-  tail_.append(frame_header);
-  batch_bytes_ += frame_header.size() + length;
-  stream.out_bytes_ -= length;
+int Http2Connection::take_data(std::int32_t id, OutputBody& output, std::string_view frame_header, std::size_t length) {
   waiting_output_ -= length;
-  while (length > 0) {
-    Slice& slice = stream.out_[stream.out_first_];
-    const std::string_view bytes = slice.bytes.substr(0, length);
-    if (bytes.size() <= kCopied) {
-      tail_.append(bytes);
-    } else {
-      cut_tail();
-      batch_.push_back(Slice{bytes, slice.owner});
-    }
-    length -= bytes.size();
-    slice.bytes.remove_prefix(bytes.size());
-    if (slice.bytes.empty()) stream.out_[stream.out_first_++] = Slice();
-  }
-  if (stream.out_wait_since_ != 0) stream.out_wait_since_ = now_ms();
-  if (stream.out_bytes_ == 0) {
-    stream.out_.clear();
-    stream.out_moved_.set();
-  }
+  output.move_to(&batch_, frame_header, length);
+  Http2Stream* stream = find(id);
+  if (stream != nullptr && stream->out_wait_since_ != 0) stream->out_wait_since_ = now_ms();
   return 0;
 }
 
-void Http2Connection::cut_tail() {
-  if (!tail_.empty()) batch_.push_back(Slice::of(std::exchange(tail_, std::string())));
-}
-
 void Http2Connection::open_session() {
-  nghttp2_session_callbacks* calls = nullptr;
-  nghttp2_option* option = nullptr;
-  ASSERT(nghttp2_session_callbacks_new(&calls) == 0 && nghttp2_option_new(&option) == 0);
-  nghttp2_session_callbacks_set_on_begin_frame_callback(
-      calls, [](nghttp2_session*, const nghttp2_frame_hd* hd, void* user) { return self(user).on_begin_frame(*hd); });
-  nghttp2_session_callbacks_set_on_begin_headers_callback(
-      calls, [](nghttp2_session*, const nghttp2_frame* f, void* user) { return self(user).on_begin_headers(*f); });
-  nghttp2_session_callbacks_set_on_header_callback(
-      calls, [](nghttp2_session*, const nghttp2_frame* f, const std::uint8_t* name, std::size_t name_size,
-                const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
-        return self(user).on_header(*f, std::string_view(reinterpret_cast<const char*>(name), name_size),
-                                    std::string_view(reinterpret_cast<const char*>(value), value_size));
-      });
-  nghttp2_session_callbacks_set_on_frame_recv_callback(
-      calls, [](nghttp2_session*, const nghttp2_frame* f, void* user) { return self(user).on_frame(*f); });
-  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
-      calls,
-      [](nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data, std::size_t size, void* user) {
-        return self(user).on_data(id, std::string_view(reinterpret_cast<const char*>(data), size));
-      });
-  nghttp2_session_callbacks_set_on_stream_close_callback(
-      calls,
-      [](nghttp2_session*, std::int32_t id, std::uint32_t, void* user) { return self(user).on_stream_close(id); });
-  nghttp2_session_callbacks_set_on_frame_send_callback(
-      calls, [](nghttp2_session*, const nghttp2_frame* f, void* user) { return self(user).on_frame_sent(*f); });
-  nghttp2_session_callbacks_set_send_callback(
-      calls, [](nghttp2_session*, const std::uint8_t* data, std::size_t size, int, void* user) -> ssize_t {
-        Http2Connection& me = self(user);
-        if (me.batch_bytes_ >= kBatch) return NGHTTP2_ERR_WOULDBLOCK;
-        me.tail_.append(reinterpret_cast<const char*>(data), size);
-        me.batch_bytes_ += size;
-        return static_cast<ssize_t>(size);
-      });
-  nghttp2_session_callbacks_set_send_data_callback(
-      calls, [](nghttp2_session*, nghttp2_frame*, const std::uint8_t* header, std::size_t length,
-                nghttp2_data_source* source, void* user) {
-        constexpr std::size_t kFrameHeader = 9;
-        return self(user).take_data(*static_cast<Http2Stream*>(source->ptr),
-                                    std::string_view(reinterpret_cast<const char*>(header), kFrameHeader), length);
-      });
-  // Unread bodies keep their window: that is the back-pressure on uploads.
-  nghttp2_option_set_no_auto_window_update(option, 1);
-  nghttp2_option_set_no_closed_streams(option, 1);
-  nghttp2_option_set_stream_reset_rate_limit(option, 1000, 33);  // CVE-2023-44487
-  nghttp2_option_set_max_continuations(option, 8);               // CVE-2024-28182
-  nghttp2_option_set_max_outbound_ack(option, 1000);
-  nghttp2_option_set_no_http_messaging(option, service_.limits.any_authority ? 1 : 0);
-  const int rc = nghttp2_session_server_new2(&session_, calls, this, option);
-  nghttp2_session_callbacks_del(calls);
-  nghttp2_option_del(option);
-  ASSERT(rc == 0);
-
+  session_ = make_http2_session(*this, true, service_.limits.any_authority);
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, static_cast<std::uint32_t>(max_streams())},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
@@ -389,7 +309,7 @@ Task<void> Http2Connection::conclude(Http2Stream& stream) {
     (void)co_await stream.send_plain(status, reason);
   }
   if (stream.closed_) co_return;
-  if (!stream.out_ended_) {
+  if (!stream.out_.ended()) {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_INTERNAL_ERROR);
   } else if (!stream.in_ended_) {
     // The whole response is out: the rest of the request is not needed (RFC 9113 8.1). Not at once, though: clients
@@ -415,32 +335,30 @@ void Http2Connection::become_idle() {
 void Http2Connection::make_frames() {
   if (ending_ || in_nghttp2_) return;
   in_nghttp2_ = true;
-  const int rc = batch_bytes_ < kBatch ? nghttp2_session_send(session_) : 0;
+  const int rc = !batch_.full() ? nghttp2_session_send(session_) : 0;
   in_nghttp2_ = false;
   if (rc != 0) {
     log_end(nghttp2_strerror(rc));
     close();
     return;
   }
-  if (batch_bytes_ > 0 || is_done()) batch_ready_.set();
+  if (!batch_.empty() || is_done()) batch_ready_.set();
 }
 
 bool Http2Connection::is_done() const {
-  return batch_bytes_ == 0 && nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+  return batch_.empty() && nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
 }
 
 Task<void> Http2Connection::write_frames() {
   while (!closed_) {
-    if (batch_bytes_ == 0) {
+    if (batch_.empty()) {
       if (is_done()) break;
       batch_ready_.reset();
       co_await batch_ready_.wait();
       continue;
     }
-    cut_tail();
-    batch_bytes_ = 0;
     timer_.set(kWriteTimer, service_.limits.write_timeout);
-    auto written = co_await stream_->write(std::exchange(batch_, Slices()));
+    auto written = co_await stream_->write(batch_.take());
     timer_.clear(kWriteTimer);
     if (!written) {
       close();

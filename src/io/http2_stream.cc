@@ -7,71 +7,23 @@ namespace kayak::io {
 
 // ---- response
 
-ssize_t Http2Stream::provide(nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t length, std::uint32_t* flags,
-                             nghttp2_data_source* source, void*) {
-  auto& stream = *static_cast<Http2Stream*>(source->ptr);
-  const std::size_t size = std::min(length, stream.out_bytes_);
-  if (size == 0 && !stream.out_ended_) {
-    stream.deferred_ = true;
-    return NGHTTP2_ERR_DEFERRED;
-  }
-  if (size > 0) *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-  if (stream.out_ended_ && size == stream.out_bytes_) {
-    *flags |= NGHTTP2_DATA_FLAG_EOF;
-    if (!stream.trailers_.empty()) {
-      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      if (!stream.submit_trailers()) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
-    }
-    stream.end_taken_ = true;
-    stream.out_moved_.set();
-  }
-  return static_cast<ssize_t>(size);
-}
-
 // Queues the response's header frame. `length` is known for whole bodies.
 Result<void> Http2Stream::respond(int status, const Headers& headers, std::optional<std::size_t> length,
                                   bool with_body) {
   responded_ = true;
   if (closed_) return Error(Code::kCancelled, "the stream was closed");
-  // nghttp2 copies names and values; `text` holds those that are ours until then.
-  std::string text;
-  std::size_t size = 64;
-  for (const auto& [name, value] : headers) size += name.size() + value.size();
-  text.reserve(size);
-  const auto keep = [&](std::string_view piece, bool is_name) {
-    const std::size_t begin = text.size();
-    for (const char c : piece) {
-      const bool breaks = c == '\r' || c == '\n' || c == '\0';
-      text.push_back(breaks ? ' ' : is_name && c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
-    }
-    return std::string_view(text).substr(begin);
-  };
-  std::vector<nghttp2_nv> fields;
-  fields.reserve(headers.size() + 3);
-  const auto field = [&](std::string_view name, std::string_view value) {
-    fields.push_back(nghttp2_nv{reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-                                reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(),
-                                value.size(), NGHTTP2_NV_FLAG_NONE});
-  };
-  field(":status", keep(std::to_string(status), false));
+  const std::string status_text = std::to_string(status);
+  const std::string length_text = length ? std::to_string(*length) : std::string();
+  Http2Fields fields(headers);
+  fields.add(":status", status_text);
   for (const auto& [name, value] : headers) {
-    if (iequals(name, "connection")) {
-      // HTTP/2 has no such field: what it asks for is that the client goes elsewhere with its next request.
-      if (iequals(value, "close")) connection_.go_away();
-      continue;
-    }
-    if (iequals(name, "content-length") || iequals(name, "transfer-encoding") || iequals(name, "keep-alive") ||
-        iequals(name, "proxy-connection") || iequals(name, "upgrade")) {
-      continue;
-    }
-    const std::string_view lower = keep(name, true);
-    field(lower, keep(value, false));
+    // HTTP/2 has no such field: what it asks for is that the client goes elsewhere with its next request.
+    if (iequals(name, "connection") && iequals(value, "close")) connection_.go_away();
+    fields.add_from(name, value);
   }
-  if (length && !is_bodyless(status)) field("content-length", keep(std::to_string(*length), false));
-  if (!headers.has("date")) field("date", connection_.date_.at(connection_.service_.context.clock.wall()));
-  nghttp2_data_provider provider{};
-  provider.source.ptr = this;
-  provider.read_callback = provide;
+  if (length && !is_bodyless(status)) fields.add("content-length", length_text);
+  if (!headers.has("date")) fields.add("date", connection_.date_.at(connection_.service_.context.clock.wall()));
+  const nghttp2_data_provider provider = out_.provider();
   headers_only_ = !with_body;
   const int rc =
       nghttp2_submit_response(connection_.session_, id_, fields.data(), fields.size(), with_body ? &provider : nullptr);
@@ -87,13 +39,8 @@ Task<Result<void>> Http2Stream::send(int status, Headers headers, Slices body) {
   const bool with_body = size > 0 && request_.method != "HEAD" && !is_bodyless(status);
   auto queued = respond(status, headers, size, with_body);
   if (!queued) co_return queued;
-  if (with_body) {
-    out_ = std::move(body);
-    out_first_ = 0;
-    out_bytes_ = size;
-    connection_.waiting_output_ += size;
-  }
-  end_output();
+  if (with_body) queue(std::move(body), size);
+  end_output(Headers());
   co_return co_await sent();
 }
 
@@ -107,61 +54,47 @@ Task<Result<void>> Http2Stream::start(int status, Headers headers) {
 }
 
 Task<Result<void>> Http2Stream::write(Slices data) {
-  ASSERT(started_ && !out_ended_);
+  ASSERT(started_ && !out_.ended());
   const std::size_t size = total_size(data);
   if (size == 0 || headers_only_) co_return Result<void>();
   if (closed_) co_return Error(Code::kCancelled, "the stream was closed");
-  ASSERT(out_bytes_ == 0);  // one write at a time
-  out_ = std::move(data);
-  out_first_ = 0;
-  out_bytes_ = size;
-  connection_.waiting_output_ += size;
+  queue(std::move(data), size);
   co_return co_await sent();
 }
 
-Task<Result<void>> Http2Stream::finish() {
-  ASSERT(started_ && !out_ended_);
-  end_output();
-  co_return co_await sent();
-}
+Task<Result<void>> Http2Stream::finish() { return finish_with(Headers()); }
 
 Task<Result<void>> Http2Stream::finish_with(Headers trailers) {
-  trailers_ = std::move(trailers);
-  return finish();
+  ASSERT(started_ && !out_.ended());
+  end_output(std::move(trailers));
+  co_return co_await sent();
 }
 
-Result<void> Http2Stream::submit_trailers() {
-  std::vector<nghttp2_nv> fields;
-  for (const auto& [name, value] : trailers_) {
-    fields.push_back(nghttp2_nv{reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-                                reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(),
-                                value.size(), NGHTTP2_NV_FLAG_NONE});
+void Http2Stream::queue(Slices data, std::size_t size) {
+  out_.put(std::move(data), size);  // asserts that there is one write at a time
+  connection_.waiting_output_ += size;
+}
+
+void Http2Stream::end_output(Headers trailers) {
+  if (headers_only_) {
+    out_.end_untaken();
+  } else {
+    out_.end(std::move(trailers));
   }
-  const int rc = nghttp2_submit_trailer(connection_.session_, id_, fields.data(), fields.size());
-  if (rc != 0) return Error(Code::kIo, cat("HTTP/2 trailers: ", nghttp2_strerror(rc)));
-  return Result<void>();
-}
-
-void Http2Stream::end_output() {
-  out_ended_ = true;
-  if (headers_only_) end_taken_ = true;
 }
 
 // Gets nghttp2 to take what is queued and waits until it has.
 Task<Result<void>> Http2Stream::sent() {
-  if (deferred_ && !closed_) {
-    deferred_ = false;
-    nghttp2_session_resume_data(connection_.session_, id_);
-  }
+  if (!closed_ && out_.take_deferred()) nghttp2_session_resume_data(connection_.session_, id_);
   connection_.make_frames();
-  while (!closed_ && (out_bytes_ > 0 || (out_ended_ && !end_taken_))) {
+  while (!closed_ && !out_.all_taken()) {
     if (out_wait_since_ == 0) out_wait_since_ = connection_.now_ms();
     connection_.watch_progress();
-    out_moved_.reset();
-    co_await out_moved_.wait();
+    out_.moved().reset();
+    co_await out_.moved().wait();
   }
   out_wait_since_ = 0;
-  if (out_bytes_ > 0 || (out_ended_ && !end_taken_)) co_return Error(Code::kCancelled, "the stream was closed");
+  if (!out_.all_taken()) co_return Error(Code::kCancelled, "the stream was closed");
   co_return Result<void>();
 }
 
@@ -228,10 +161,10 @@ Task<Result<std::string>> Http2Stream::read(StopToken stop) {
 void Http2Stream::close() {
   closed_ = true;
   gone_.stop();
-  connection_.waiting_output_ -= out_bytes_;
+  connection_.waiting_output_ -= out_.size();
   out_.clear();
   in_ready_.set();
-  out_moved_.set();
+  out_.moved().set();
 }
 
 }  // namespace kayak::io
