@@ -8,6 +8,12 @@
 
 namespace kayak::controllers {
 
+const json::Value& DeploymentFacts::spec() const {
+  static const json::Value kNothing = json::Object();
+  const json::Value* spec = document->find("spec");
+  return spec == nullptr ? kNothing : *spec;
+}
+
 using client::array_at;
 using client::has;
 using client::int_at;

@@ -40,7 +40,8 @@ struct DeploymentFacts {
   std::int64_t min_ready_seconds = 0;
   std::optional<std::int64_t> progress_deadline_seconds, revision_history_limit;
   std::int64_t collision_count = 0;
-  const json::Value& spec() const { return *document->find("spec"); }
+  // Empty when there is none: the store may hold what a person wrote there.
+  const json::Value& spec() const;
   json::Value status() const;  // {} when absent
 };
 DeploymentFacts read_deployment_facts(json::Document document);

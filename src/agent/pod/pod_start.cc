@@ -68,7 +68,8 @@ void add_service(const api::core_v1::ServiceView& service, std::vector<std::pair
   const std::string ip(service.spec().cluster_ip());
   if (ip.empty() || ip == "None" || service.spec().ports().empty()) return;
   std::string prefix;
-  for (char c : service.metadata().name()) prefix += c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  const std::string_view name = service.metadata().name();
+  for (char c : name) prefix += c == '-' ? '_' : static_cast<char>(std::toupper(c));
   out.emplace_back(prefix + "_SERVICE_HOST", ip);
   out.emplace_back(prefix + "_SERVICE_PORT", std::to_string(service.spec().ports()[0].port()));
   for (const auto& port : service.spec().ports()) {
