@@ -12,6 +12,8 @@ using namespace kayak;
 using namespace kayak::api;
 using kayak::test::check_creates;
 using kayak::test::check_updates;
+using kayak::test::kLabel;
+using kayak::test::kSubdomain;
 
 namespace {
 
@@ -51,14 +53,6 @@ std::string forged_request() {
   return base64_encode(pem);
 }
 
-const std::string kSubdomain =
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const std::string kLabel =
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const std::string kDns1035 =
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
     "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "

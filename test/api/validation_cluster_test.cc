@@ -10,6 +10,8 @@ using namespace kayak;
 using namespace kayak::api;
 using kayak::test::check_creates;
 using kayak::test::check_updates;
+using kayak::test::kLabel;
+using kayak::test::kSubdomain;
 
 namespace {
 
@@ -21,14 +23,6 @@ const Kind& kind_of(const char* group, const char* plural) {
 const Kind& networking(const char* plural) { return kind_of("networking.k8s.io", plural); }
 const Kind& storage(const char* plural) { return kind_of("storage.k8s.io", plural); }
 
-const std::string kSubdomain =
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const std::string kLabel =
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const std::string kPort = "must be between 1 and 65535, inclusive";
 const std::string kImmutable = ": field is immutable";
 

@@ -61,11 +61,10 @@ void check_pod_resource_name(std::string_view name, const field::Path& path, fie
   errors.push_back(field::not_supported(path, json::Value(name), kSupported));
 }
 
-void check_claim_names(const json::Value& resources, const std::vector<std::string_view>& claims,
+void check_claim_names(const json::Value& resources, const std::unordered_set<std::string_view>& claims,
                        const field::Path& path, field::ErrorList& errors) {
   // Of whole claims, of requests of them, and of claims that have such requests.
   std::unordered_set<std::string> seen, parted;
-  const std::unordered_set<std::string_view> known(claims.begin(), claims.end());
   const auto references = list(resources, "claims");
   for (std::size_t i = 0; i < references.size(); ++i) {
     const field::Path own = path.index(i);
@@ -83,7 +82,7 @@ void check_claim_names(const json::Value& resources, const std::vector<std::stri
     }
     seen.insert(key);
     if (!request.empty()) parted.emplace(name);
-    if (known.count(name) > 0) continue;
+    if (claims.count(name) > 0) continue;
     field::Error missing = field::not_found(own, json::Value(name));
     missing.detail = "must be one of the names in pod.spec.resourceClaims";
     constexpr std::size_t kMaxNamed = 100;
@@ -165,7 +164,7 @@ void check_resource_quantity(std::string_view resource, const json::Value& quant
   }
 }
 
-void check_resources(const json::Value& resources, bool of_pod, const std::vector<std::string_view>& claims,
+void check_resources(const json::Value& resources, bool of_pod, const std::unordered_set<std::string_view>& claims,
                      const field::Path& path, field::ErrorList& errors) {
   bool compute = false, hugepages = false;
   const json::Value& limits = part(resources, "limits");
@@ -273,12 +272,12 @@ void check_resource_claims(PodChecks& checks, const field::Path& path) {
     const std::string_view name = text(claim, "name");
     if (name.empty()) {
       errors.push_back(field::required(own.child("name"), ""));
-    } else if (std::find(checks.claims.begin(), checks.claims.end(), name) != checks.claims.end()) {
+    } else if (checks.claims.count(name) > 0) {
       errors.push_back(field::duplicate(own.child("name"), json::Value(name)));
     } else {
       check_text(name, dns1123_label, own.child("name"), errors);
     }
-    if (!name.empty()) checks.claims.push_back(name);
+    if (!name.empty()) checks.claims.insert(name);
     const json::Value* by_name = get(claim, "resourceClaimName");
     const json::Value* by_template = get(claim, "resourceClaimTemplateName");
     if (by_name != nullptr && by_template != nullptr) {

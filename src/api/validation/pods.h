@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "api/validation/read.h"
@@ -17,7 +18,7 @@ struct PodChecks {
   const json::Value* pod_meta;  // null: the spec of a template
   field::ErrorList& errors;
   std::unordered_map<std::string_view, const json::Value*> volumes;  // those that are valid themselves, by name
-  std::vector<std::string_view> claims;                              // names of spec.resourceClaims
+  std::unordered_set<std::string_view> claims;                       // names of spec.resourceClaims
 
   bool is_pod() const { return pod_meta != nullptr; }
   bool host_users() const { return spec.find("hostUsers") == nullptr || flag(spec, "hostUsers"); }
@@ -69,7 +70,7 @@ int check_persistent_sources(const json::Value& spec, std::string_view name, con
                              field::ErrorList& errors);
 
 // pod_resources.cc
-void check_resources(const json::Value& resources, bool of_pod, const std::vector<std::string_view>& claims,
+void check_resources(const json::Value& resources, bool of_pod, const std::unordered_set<std::string_view>& claims,
                      const field::Path& path, field::ErrorList& errors);
 void check_pod_resources(PodChecks& checks, const field::Path& path);
 void check_resource_claims(PodChecks& checks, const field::Path& path);

@@ -1,5 +1,8 @@
 // validate_core.cc: the core group but for pods, and events.k8s.io: the rows, and the kinds whose rules are few.
 // Source: kubernetes pkg/apis/core/validation (v1.36); shared fact table strategy.tsv.
+#include <string>
+#include <unordered_set>
+
 #include "api/validation/core.h"
 #include "api/validation/ip.h"
 #include "api/validation/pods.h"
@@ -157,6 +160,7 @@ void namespace_status(const json::Value& object, const json::Value&, field::Erro
 void check_taints(const json::Value& node, field::ErrorList& errors) {
   const auto taints = list(part(node, "spec"), "taints");
   const field::Path path("metadata.taints");  // where upstream says they are
+  std::unordered_set<std::string> seen;
   for (std::size_t i = 0; i < taints.size(); ++i) {
     const field::Path own = path.index(i);
     const std::string_view key = text(taints[i], "key"), effect = text(taints[i], "effect");
@@ -170,11 +174,7 @@ void check_taints(const json::Value& node, field::ErrorList& errors) {
     } else {
       check_taint_effect(effect, own.child("effect"), errors);
     }
-    const auto before = taints.first(i);
-    const bool seen = std::any_of(before.begin(), before.end(), [&](const json::Value& other) {
-      return text(other, "key") == key && text(other, "effect") == effect;
-    });
-    if (!seen) continue;
+    if (seen.insert(cat(key, ":", effect)).second) continue;  // a key that holds a colon is an error already
     field::Error twice = field::duplicate(own, taints[i]);
     twice.detail = "taints must be unique by key and effect pair";
     errors.push_back(std::move(twice));

@@ -3,6 +3,8 @@
 // (BeforeCreate, BeforeUpdate).
 #include "api/validation/validation.h"
 
+#include <unordered_set>
+
 #include "api/document.h"
 #include "api/validation/read.h"
 #include "api/validation/warnings.h"
@@ -145,9 +147,10 @@ void check_name(const json::Value& meta, NameRule rule, const field::Path& path,
 void check_no_new_finalizers(const json::Value& meta, const json::Value& old, const field::Path& path,
                              field::ErrorList& errors) {
   std::vector<std::string> added;
-  const auto before = list(old, "finalizers");
+  std::unordered_set<std::string_view> before;
+  for (const json::Value& finalizer : list(old, "finalizers")) before.insert(finalizer.string_or());
   for (const json::Value& finalizer : list(meta, "finalizers")) {
-    if (std::find(before.begin(), before.end(), finalizer) == before.end()) {
+    if (before.count(finalizer.string_or()) == 0) {
       added.push_back(quote(finalizer.string_or()));
     }
   }
