@@ -153,7 +153,7 @@ Result<void> Database::append(std::span<const EntryRef> entries) {
   for (const EntryRef& entry : entries) {
     ASSERT(entry->index == expected++);
     for (std::size_t i = 0; i < entry->effects.size(); ++i) {
-      encode_row(*entry, i, durable_, &buffer_);
+      encode_row(*entry, i, RowContext{durable_, durable_}, &buffer_);
       sqlite3_bind_int64(insert_.get(), 1, row_id(entry->index, i));
       sqlite3_bind_blob64(insert_.get(), 2, buffer_.data(), buffer_.size(), SQLITE_STATIC);
       if (auto done = step(insert_, "appending to the log"); !done) return done;

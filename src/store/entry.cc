@@ -13,6 +13,8 @@ constexpr std::size_t kChecksumBytes = 4;
 constexpr std::uint8_t kLastBit = 0x80;
 constexpr std::uint8_t kIdentityType = 0x40;
 constexpr std::uint8_t kProgressType = 0x41;
+constexpr std::uint8_t kHardStateType = 0x42;
+constexpr std::size_t kMaxMembers = 64;  // of one list
 
 void put_varint(std::string* out, std::uint64_t number) {
   while (number >= 0x80) {
@@ -99,18 +101,39 @@ void read_head(RowId row, Reader& in, RowView* view) {
   const std::uint8_t type = in.byte();
   view->last = (type & kLastBit) != 0;
   view->type = static_cast<EffectType>(type & ~kLastBit);
-  if (view->type < EffectType::kPut || view->type > EffectType::kNoop) in.good = false;
+  if (view->type < EffectType::kPut || view->type > EffectType::kLeaseRevoke) in.good = false;
   view->term = in.varint();
   view->revision = in.number(0, kMaxRevision);
   const auto index = static_cast<std::int64_t>(row_index(row));
   view->durable = static_cast<LogIndex>(index - in.number(1, index));
+  view->commit = static_cast<LogIndex>(index - in.number(1, index));
+}
+
+void read_previous(RowId row, Reader& in, RowView* view) {
+  const std::int64_t back = in.number(0, row);
+  view->previous_row = back == 0 ? 0 : row - back;
+  if (back != 0 && view->previous_row < kFirstLogRow) in.good = false;
 }
 
 void read_key(RowId row, Reader& in, RowView* view) {
   view->key = in.bytes(static_cast<std::size_t>(in.number(1, 1 << 30)));
-  const std::int64_t back = in.number(0, row);
-  view->previous_row = back == 0 ? 0 : row - back;
-  if (back != 0 && view->previous_row < kFirstLogRow) in.good = false;
+  read_previous(row, in, view);
+}
+
+void read_members(Reader& in, std::vector<raft::NodeId>* members) {
+  const auto count = static_cast<std::size_t>(in.number(0, kMaxMembers));
+  for (std::size_t i = 0; i < count && in.good; ++i) {
+    const raft::NodeId member = in.varint();
+    // Sorted, none twice, none nobody: one membership has one encoding.
+    if (member == raft::kNobody || (!members->empty() && member <= members->back())) in.good = false;
+    members->push_back(member);
+  }
+}
+
+void put_members(const std::vector<raft::NodeId>& members, std::string* out) {
+  ASSERT(members.size() <= kMaxMembers);
+  put_varint(out, members.size());
+  for (const raft::NodeId member : members) put_varint(out, member);
 }
 
 void put_previous(RowId row, RowId previous, std::string* out) {
@@ -125,8 +148,8 @@ std::size_t Entry::bytes() const {
   return sum;
 }
 
-void encode_row(const Entry& entry, std::size_t ordinal, LogIndex durable, std::string* out) {
-  ASSERT(ordinal < entry.effects.size() && durable < entry.index);
+void encode_row(const Entry& entry, std::size_t ordinal, const RowContext& context, std::string* out) {
+  ASSERT(ordinal < entry.effects.size() && context.durable < entry.index && context.commit < entry.index);
   const Effect& effect = entry.effects[ordinal];
   const RowId row = row_id(entry.index, ordinal);
   out->assign(kChecksumBytes, '\0');
@@ -134,7 +157,8 @@ void encode_row(const Entry& entry, std::size_t ordinal, LogIndex durable, std::
   out->push_back(static_cast<char>(static_cast<std::uint8_t>(effect.type) | (last ? kLastBit : 0)));
   put_varint(out, entry.term);
   put_varint(out, static_cast<std::uint64_t>(entry.revision));
-  put_varint(out, entry.index - durable);
+  put_varint(out, entry.index - context.durable);
+  put_varint(out, entry.index - context.commit);
   switch (effect.type) {
     case EffectType::kPut:
       put_varint(out, effect.key.size());
@@ -152,6 +176,18 @@ void encode_row(const Entry& entry, std::size_t ordinal, LogIndex durable, std::
       break;
     case EffectType::kCompact:
       put_varint(out, static_cast<std::uint64_t>(effect.floor));
+      put_previous(row, effect.previous_row, out);
+      break;
+    case EffectType::kMembership:
+      put_members(effect.membership->voters, out);
+      put_members(effect.membership->learners, out);
+      put_varint(out, effect.membership->witness);
+      put_previous(row, effect.previous_row, out);
+      break;
+    case EffectType::kLeaseGrant:
+    case EffectType::kLeaseRevoke:
+      put_varint(out, zigzag(effect.lease));
+      if (effect.type == EffectType::kLeaseGrant) put_varint(out, static_cast<std::uint64_t>(effect.ttl));
       put_previous(row, effect.previous_row, out);
       break;
     case EffectType::kNoop:
@@ -176,19 +212,30 @@ Result<RowView> decode_row(RowId row, std::string_view bytes) {
       break;
     case EffectType::kDelete:
       read_key(row, in, &view);
-      if (!in.left.empty()) in.good = false;
       break;
-    case EffectType::kCompact: {
+    case EffectType::kCompact:
       view.floor = in.number(0, kMaxRevision);
-      const std::int64_t back = in.number(0, row);
-      view.previous_row = back == 0 ? 0 : row - back;
-      if (!in.left.empty()) in.good = false;
+      read_previous(row, in, &view);
+      break;
+    case EffectType::kMembership: {
+      raft::Membership membership;
+      read_members(in, &membership.voters);
+      read_members(in, &membership.learners);
+      membership.witness = in.varint();
+      read_previous(row, in, &view);
+      view.membership = std::make_shared<const raft::Membership>(std::move(membership));
       break;
     }
+    case EffectType::kLeaseGrant:
+    case EffectType::kLeaseRevoke:
+      view.lease = unzigzag(in.varint());
+      if (view.type == EffectType::kLeaseGrant) view.ttl = in.number(1, INT64_MAX);
+      read_previous(row, in, &view);
+      break;
     case EffectType::kNoop:
-      if (!in.left.empty()) in.good = false;
       break;
   }
+  if (view.type != EffectType::kPut && !in.left.empty()) in.good = false;
   if (!in.good) return Error(Code::kCorrupt, "a row whose checksum matches does not decode");
   return view;
 }
@@ -221,7 +268,7 @@ Result<Identity> decode_identity(std::string_view bytes) {
   if (in.byte() != kIdentityType) in.good = false;
   identity.format = in.varint();
   // What follows belongs to the format, so a newer one is told by its number alone.
-  if (in.good && identity.format != 1) return identity;
+  if (in.good && identity.format != kFormat) return identity;
   identity.store_id = std::string(in.bytes(static_cast<std::size_t>(in.number(16, 16))));
   if (!in.good || !in.left.empty()) return Error(Code::kCorrupt, "the identity row does not decode");
   return identity;
@@ -233,6 +280,7 @@ std::string encode_progress(const Progress& progress) {
   put_varint(&out, static_cast<std::uint64_t>(progress.swept_row));
   put_varint(&out, progress.kept_rows);
   put_varint(&out, progress.durable);
+  put_varint(&out, progress.swept_term);
   seal(static_cast<RowId>(MetaRow::kProgress), &out);
   return out;
 }
@@ -247,8 +295,33 @@ Result<Progress> decode_progress(std::string_view bytes) {
   progress.swept_row = in.number(0, INT64_MAX);
   progress.kept_rows = in.varint();
   progress.durable = in.varint();
+  progress.swept_term = in.varint();
   if (!in.good || !in.left.empty()) return Error(Code::kCorrupt, "the progress row does not decode");
   return progress;
+}
+
+std::string encode_hard_state(const raft::HardState& hard) {
+  std::string out(kChecksumBytes, '\0');
+  out.push_back(static_cast<char>(kHardStateType));
+  put_varint(&out, hard.term);
+  put_varint(&out, hard.vote);
+  put_varint(&out, hard.commit);
+  seal(static_cast<RowId>(MetaRow::kHardState), &out);
+  return out;
+}
+
+Result<raft::HardState> decode_hard_state(std::string_view bytes) {
+  if (!sealed(static_cast<RowId>(MetaRow::kHardState), bytes)) {
+    return Error(Code::kCorrupt, "the hard state's checksum does not match its bytes");
+  }
+  Reader in{bytes.substr(kChecksumBytes)};
+  raft::HardState hard;
+  if (in.byte() != kHardStateType) in.good = false;
+  hard.term = in.varint();
+  hard.vote = in.varint();
+  hard.commit = in.varint();
+  if (!in.good || !in.left.empty()) return Error(Code::kCorrupt, "the hard state does not decode");
+  return hard;
 }
 
 }  // namespace kayak::store

@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "base/result.h"
+#include "store/raft/types.h"
 #include "store/store.h"
 
 namespace kayak::store {
 
-using LogIndex = std::uint64_t;  // of an entry; the first is 1
-using Term = std::uint64_t;
+using LogIndex = raft::LogIndex;
+using Term = raft::Term;
 using RowId = std::int64_t;  // the row's key: log index << 20 | place of the effect in its entry
 
 constexpr int kOrdinalBits = 20;
@@ -34,25 +35,30 @@ constexpr std::size_t row_ordinal(RowId row) { return static_cast<std::size_t>(r
 enum class EffectType : std::uint8_t {
   kPut = 1,
   kDelete = 2,
-  kCompact = 3,  // history below `floor` may go
-  kNoop = 4,     // holds only its place in the log
+  kCompact = 3,      // history below `floor` may go
+  kNoop = 4,         // holds only its place in the log
+  kMembership = 5,   // who is in the group from here on (raft/types.h)
+  kLeaseGrant = 6,   // or its renewal under another TTL
+  kLeaseRevoke = 7,  // its keys are deleted by effects of the same entry
 };
 
 struct Effect {
   EffectType type = EffectType::kNoop;
-  std::string key;               // kPut, kDelete
-  Bytes value;                   // kPut
-  Revision create_revision = 0;  // kPut
-  std::int64_t version = 0;      // kPut
-  std::int64_t lease = 0;        // kPut
-  RowId previous_row = 0;        // what this one supersedes (a tombstone too); 0: nothing
-  Revision floor = 0;            // kCompact
+  std::string key;                 // kPut, kDelete
+  Bytes value;                     // kPut
+  Revision create_revision = 0;    // kPut
+  std::int64_t version = 0;        // kPut
+  std::int64_t lease = 0;          // kPut, kLeaseGrant, kLeaseRevoke
+  RowId previous_row = 0;          // what this one supersedes (a tombstone too); 0: nothing
+  Revision floor = 0;              // kCompact
+  std::int64_t ttl = 0;            // kLeaseGrant, in seconds
+  raft::MembershipRef membership;  // kMembership
 };
 
 struct Entry {
   LogIndex index = 0;
   Term term = 0;
-  Revision revision = 0;        // of the transaction; for kCompact and kNoop the store's at that place of the log
+  Revision revision = 0;        // of the transaction; without kPut and kDelete the store's at that place of the log
   std::vector<Effect> effects;  // at least one
   std::size_t bytes() const;    // of keys and values, for budgets
 };
@@ -64,16 +70,23 @@ struct RowView {
   Term term = 0;
   Revision revision = 0;
   LogIndex durable = 0;  // every entry up to here was on this disk before this row was written
+  LogIndex commit = 0;   // every entry up to here was known to be committed then
   std::string_view key, value;
   Revision create_revision = 0;
   std::int64_t version = 0;
   std::int64_t lease = 0;
   RowId previous_row = 0;
   Revision floor = 0;
+  std::int64_t ttl = 0;
+  raft::MembershipRef membership;
 };
 
-// Replaces `out` by the row of `entry.effects[ordinal]`; `durable` as in RowView, below entry.index.
-void encode_row(const Entry& entry, std::size_t ordinal, LogIndex durable, std::string* out);
+// What the writer of a row knows of its disk and its group; both are below the row's entry.
+struct RowContext {
+  LogIndex durable = 0, commit = 0;  // as in RowView
+};
+// Replaces `out` by the row of `entry.effects[ordinal]`.
+void encode_row(const Entry& entry, std::size_t ordinal, const RowContext& context, std::string* out);
 // Errors: Corrupt, with what is wrong (the caller knows the file).
 Result<RowView> decode_row(RowId row, std::string_view bytes);
 // The same without the checksum, of a row of which only the beginning is there: RowView::durable alone is set.
@@ -82,21 +95,26 @@ Result<LogIndex> decode_durable(RowId row, std::string_view beginning);
 
 // What is not log. On disk: never renumber.
 enum class MetaRow : RowId {
-  kIdentity = 0,  // written once, when the database is made
-  kProgress = 1,  // rewritten by every slice of a sweep
+  kIdentity = 0,   // written once, when the database is made
+  kProgress = 1,   // rewritten by every slice of a sweep
+  kHardState = 2,  // rewritten with every term and vote
 };
+constexpr std::uint64_t kFormat = 2;
 struct Identity {
-  std::uint64_t format = 1;
+  std::uint64_t format = kFormat;
   std::string store_id;  // 16 random bytes
 };
 struct Progress {
   RowId swept_row = 0;          // rows up to here have been looked at by compaction: only live ones are left
   std::uint64_t kept_rows = 0;  // so many
   LogIndex durable = 0;         // as in RowView
+  Term swept_term = 0;          // of the entry of swept_row
 };
 std::string encode_identity(const Identity& identity);
 Result<Identity> decode_identity(std::string_view bytes);
 std::string encode_progress(const Progress& progress);
 Result<Progress> decode_progress(std::string_view bytes);
+std::string encode_hard_state(const raft::HardState& hard);
+Result<raft::HardState> decode_hard_state(std::string_view bytes);
 
 }  // namespace kayak::store

@@ -99,7 +99,7 @@ Result<void> Database::create() const {
   }
   if (rc == SQLITE_OK) {
     sqlite3_stmt* insert = nullptr;
-    const std::string identity = encode_identity(Identity{1, options_.store_id});
+    const std::string identity = encode_identity(Identity{kFormat, options_.store_id});
     rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(0, ?1)", -1, &insert, nullptr);
     Statement owner(insert);
     if (rc == SQLITE_OK) {
@@ -182,9 +182,9 @@ Result<void> Database::check_rows(const RowSink& sink) {
     if (row == static_cast<RowId>(MetaRow::kIdentity)) {
       Result<Identity> identity = decode_identity(bytes);
       if (!identity) return damaged(options_.path, 0, identity.error().message());
-      if (identity->format != 1) {
+      if (identity->format != kFormat) {
         return Error(Code::kInvalid, cat(options_.path, " has format ", identity->format,
-                                         ", which a newer version of Kayak made; this one reads format 1"));
+                                         ", which another version of Kayak made; this one reads format ", kFormat));
       }
       identified = true;
       continue;

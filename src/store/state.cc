@@ -25,6 +25,8 @@ RowView KvState::view_of(const Entry& entry, std::size_t ordinal) {
   view.lease = effect.lease;
   view.previous_row = effect.previous_row;
   view.floor = effect.floor;
+  view.ttl = effect.ttl;
+  view.membership = effect.membership;
   return view;
 }
 
@@ -62,6 +64,9 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
       floor_ = view.floor;
       compact_row_ = row;
       break;
+    case EffectType::kMembership:
+    case EffectType::kLeaseGrant:
+    case EffectType::kLeaseRevoke:
     case EffectType::kNoop:
       break;
   }

@@ -44,6 +44,8 @@ struct RangeRequest {
   std::string key, range_end;
   Revision revision = 0;   // 0: the newest
   std::int64_t limit = 0;  // 0: no limit
+  // Answers from what this server has applied, which may be behind others; false: sees every acknowledged write.
+  bool serializable = false;
   bool keys_only = false;
   bool count_only = false;
 };
@@ -71,6 +73,8 @@ struct OpResponse {
 struct TxnRequest {
   std::vector<Compare> compares;  // all must hold
   std::vector<Op> success, failure;
+  // Not 0: only while this server leads in this term (see Leadership), else Conflict. An external etcd ignores it.
+  std::uint64_t term = 0;
 };
 struct TxnResponse {
   bool succeeded = false;
@@ -107,6 +111,25 @@ class Watch {
   virtual void request_progress() = 0;
 };
 
+// Who leads the group that this store is a member of. Scheduler and controllers run where `leads` is true, from when
+// their readers have reached `since`, and put `term` into their writes.
+struct Leadership {
+  bool leads = false;        // this server, and it has applied every write that was ever acknowledged
+  std::uint64_t term = 0;    // Raft's; 0 on an external etcd, where the Lease of the control plane decides alone
+  std::uint64_t leader = 0;  // its member id; 0: not known
+  std::uint64_t self = 0;    // this server's member id
+  Revision since = 0;        // the store's at the first entry of the term
+  bool operator==(const Leadership&) const = default;
+};
+
+// A lease ends, and takes its keys with it, when nobody has kept it alive for its TTL. Source: etcd v3 API (Lease).
+struct Lease {
+  std::int64_t id = 0;
+  std::int64_t ttl = 0;           // granted, in seconds
+  std::int64_t remaining = 0;     // in seconds, when asked; -1: there is no such lease (any more)
+  std::vector<std::string> keys;  // when asked for
+};
+
 struct Stats {
   std::uint64_t keys = 0;
   std::uint64_t database_bytes = 0;
@@ -121,6 +144,7 @@ struct Stats {
   std::uint64_t longest_stall_us = 0;  // the longest that the disk kept anyone waiting, in microseconds
 };
 
+// What has a body here is as it is without leases and for a store that is alone and always leads.
 class Store {
  public:
   virtual ~Store() = default;
@@ -133,6 +157,24 @@ class Store {
   virtual Result<std::unique_ptr<Watch>> watch(WatchRequest request) = 0;
   // Drops what only revisions below `revision` see, in the background. Errors: Expired (already), Invalid (future).
   virtual Task<Result<void>> compact(Revision revision, StopToken stop = StopToken()) = 0;
+
+  // `id` 0: the store chooses. TTLs are raised to the shortest that an election allows for. Durable when it returns.
+  // Errors: AlreadyExists, Invalid (TTL not in 1..9,000,000,000), those of txn().
+  virtual Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop = StopToken());
+  // With all its keys, in one revision. Errors: NotFound, those of txn().
+  virtual Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop = StopToken());
+  // Starts its time anew; costs no write. A lease that is not there (any more) has `remaining` -1 and `ttl` 0.
+  virtual Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop = StopToken());
+  virtual Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop = StopToken());
+  virtual Task<Result<std::vector<std::int64_t>>> leases(StopToken stop = StopToken());
+
+  // A revision at which every write that was acknowledged before the call, by any server, is seen. Errors: Unavailable
+  // (no leader within the time that an election takes), Cancelled.
+  virtual Task<Result<Revision>> current_revision(StopToken stop = StopToken());
+  virtual Leadership leadership() const;
+  // Ends when leadership() is no longer `known`; false when `stop` fired first or the store stopped.
+  virtual Task<bool> leadership_changed(Leadership known, StopToken stop = StopToken());
+
   virtual Revision revision() const = 0;   // the newest that is durable and applied; never goes back
   virtual Revision compacted() const = 0;  // revisions up to this one cannot be read or watched from
   virtual Stats stats() const = 0;

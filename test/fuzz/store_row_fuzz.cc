@@ -39,8 +39,10 @@ void check_row(RowId row, const std::string& bytes) {
   effect.lease = view->lease;
   effect.previous_row = view->previous_row;
   effect.floor = view->floor;
+  effect.ttl = view->ttl;
+  effect.membership = view->membership;
   std::string again;
-  encode_row(entry, row_ordinal(row), view->durable, &again);
+  encode_row(entry, row_ordinal(row), RowContext{view->durable, view->commit}, &again);
   ASSERT(again == bytes);
 }
 
@@ -56,7 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)decode_durable(row, bytes);
   if (row >= 0) check_row(row, sealed(row, bytes));
   if (const auto identity = decode_identity(sealed(static_cast<RowId>(MetaRow::kIdentity), bytes))) {
-    if (identity->format == 1) ASSERT(encode_identity(*identity).substr(4) == bytes);
+    if (identity->format == kFormat) ASSERT(encode_identity(*identity).substr(4) == bytes);
   }
   if (const auto progress = decode_progress(sealed(static_cast<RowId>(MetaRow::kProgress), bytes))) {
     ASSERT(encode_progress(*progress).substr(4) == bytes);

@@ -56,10 +56,26 @@ Entry sample_entry() {
   compact.type = EffectType::kCompact;
   compact.floor = 90000;
   Effect noop;
+  Effect members;
+  members.type = EffectType::kMembership;
+  raft::Membership membership;
+  membership.voters = {7, 300, UINT64_MAX};
+  membership.learners = {8};
+  membership.witness = 9;
+  members.membership = std::make_shared<const raft::Membership>(membership);
+  members.previous_row = kFirstLogRow;
+  Effect grant;
+  grant.type = EffectType::kLeaseGrant;
+  grant.lease = -77;
+  grant.ttl = 3600;
+  Effect revoke = grant;
+  revoke.type = EffectType::kLeaseRevoke;
+  revoke.ttl = 0;
+  revoke.previous_row = kFirstLogRow + 5;
   Effect empty = put;
   empty.value = std::make_shared<const std::string>();
   empty.previous_row = 0;
-  entry.effects = {put, gone, compact, noop, empty};
+  entry.effects = {put, gone, compact, noop, members, grant, revoke, empty};
   return entry;
 }
 }  // namespace
@@ -71,7 +87,7 @@ TEST_CASE("a row reads back as it was written, and no other bytes pass for it") 
     const Effect& effect = entry.effects[i];
     const RowId row = row_id(entry.index, i);
     std::string bytes;
-    encode_row(entry, i, 12340, &bytes);
+    encode_row(entry, i, RowContext{12340, 12338}, &bytes);
     Result<RowView> view = decode_row(row, bytes);
     REQUIRE(view.ok());
     CHECK(view->type == effect.type);
@@ -79,6 +95,7 @@ TEST_CASE("a row reads back as it was written, and no other bytes pass for it") 
     CHECK(view->term == 3);
     CHECK(view->revision == 99999);
     CHECK(view->durable == 12340);
+    CHECK(view->commit == 12338);
     CHECK(view->key == effect.key);
     CHECK(view->value == (effect.value ? *effect.value : ""));
     CHECK(view->create_revision == effect.create_revision);
@@ -86,6 +103,9 @@ TEST_CASE("a row reads back as it was written, and no other bytes pass for it") 
     CHECK(view->lease == effect.lease);
     CHECK(view->previous_row == effect.previous_row);
     CHECK(view->floor == effect.floor);
+    CHECK(view->ttl == effect.ttl);
+    CHECK(static_cast<bool>(view->membership) == static_cast<bool>(effect.membership));
+    if (effect.membership) CHECK(*view->membership == *effect.membership);
     CHECK(decode_durable(row, bytes).value() == 12340);
     CHECK_FALSE(decode_row(row + 1, bytes).ok());  // of another row
     CHECK_FALSE(decode_row(5, bytes).ok());

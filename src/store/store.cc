@@ -1,0 +1,29 @@
+// store.cc: what a Store does that knows neither leases nor others.
+#include "store/store.h"
+
+namespace kayak::store {
+
+namespace {
+Error no_leases() { return Error(Code::kMethodNotAllowed, "this store has no leases"); }
+}  // namespace
+
+Task<Result<Lease>> Store::lease_grant(std::int64_t, std::int64_t, StopToken) { co_return no_leases(); }
+Task<Result<Revision>> Store::lease_revoke(std::int64_t, StopToken) { co_return no_leases(); }
+Task<Result<Lease>> Store::lease_keep_alive(std::int64_t, StopToken) { co_return no_leases(); }
+Task<Result<Lease>> Store::lease_time_to_live(std::int64_t, bool, StopToken) { co_return no_leases(); }
+Task<Result<std::vector<std::int64_t>>> Store::leases(StopToken) { co_return no_leases(); }
+
+Task<Result<Revision>> Store::current_revision(StopToken) { co_return revision(); }
+
+Leadership Store::leadership() const {
+  Leadership always;
+  always.leads = true;
+  return always;
+}
+
+Task<bool> Store::leadership_changed(Leadership, StopToken stop) {
+  io::Event never;
+  co_return co_await never.wait(std::move(stop));
+}
+
+}  // namespace kayak::store
