@@ -47,11 +47,21 @@ struct CertificateRequest {
 // A certificate over the public half of `key_pem`, signed by the issuer; self-signed when the issuer is empty.
 Result<std::string> issue_certificate_pem(Random& random, const CertificateRequest& request, std::string_view key_pem,
                                           std::string_view issuer_certificate_pem, std::string_view issuer_key_pem);
+// The same for a public key alone (DER SubjectPublicKeyInfo): of somebody who keeps the private half.
+Result<std::string> issue_certificate_for_key_pem(Random& random, const CertificateRequest& request,
+                                                  std::string_view public_key, std::string_view issuer_certificate_pem,
+                                                  std::string_view issuer_key_pem);
+// The public half of `key_pem` as DER SubjectPublicKeyInfo. Errors: Invalid.
+Result<std::string> public_key_of(Random& random, std::string_view key_pem);
+// A PKCS #10 request (DER) for a certificate over `key_pem`, signed with it.
+Result<std::string> make_certificate_request(Random& random, const std::string& common_name, std::string_view key_pem);
 // The first certificate of `pem`. Errors: Invalid, TooLarge.
 Result<CertificateInfo> parse_certificate_pem(std::string_view pem);
 // Whether `der` is a PKCS #10 request signed by the key that it asks a certificate for (RSA or ECDSA). Takes
 // milliseconds. Errors: Invalid.
 Result<void> verify_certificate_request(std::string_view der);
+// As above, and the key that it is for (DER SubjectPublicKeyInfo).
+Result<std::string> requested_public_key(std::string_view der);
 // Whether a server that shows `certificate` is `name`: an IP address against iPAddress SANs, a DNS name against
 // dNSName SANs (left-most-label wildcards alone), never the common name. Errors: Unauthorized, in Go's words.
 Result<void> check_server_name(const CertificateInfo& certificate, std::string_view dns_name_or_ip);
