@@ -29,6 +29,15 @@ constexpr Row kRows[] = {
     {Code::kNoSpace, "", Grpc::kResourceExhausted, "mvcc: database space exceeded"},
     {Code::kNotFound, "", Grpc::kNotFound, ""},
     {Code::kMethodNotAllowed, "", Grpc::kUnimplemented, ""},
+    // Of changes of the group: what is in the way is for a person to read.
+    {Code::kUnavailable, "caught up", Grpc::kFailedPrecondition,
+     "can only promote a learner member which is in sync with leader"},
+    {Code::kUnavailable, "too few of the members", Grpc::kUnavailable, ""},
+    {Code::kUnavailable, "in sync", Grpc::kUnavailable, ""},
+    {Code::kUnavailable, "lead", Grpc::kUnavailable, ""},
+    {Code::kConflict, "", Grpc::kFailedPrecondition, ""},
+    {Code::kAlreadyExists, "", Grpc::kFailedPrecondition, ""},
+    {Code::kTimeout, "", Grpc::kUnavailable, "request timed out"},
     {Code::kUnavailable, "", Grpc::kUnavailable, "server stopped"},
     {Code::kCorrupt, "", Grpc::kDataLoss, "corrupt cluster"},
 };
@@ -39,6 +48,7 @@ class ServerImpl final : public Server {
     add_kv(backend_, &router_);
     add_watch(backend_, &router_);
     add_maintenance(backend_, &router_);
+    add_cluster(backend_, &router_);
   }
   io::HttpHandler http_handler() override {
     return [this](io::HttpExchange& exchange) { return router_.serve(exchange); };
