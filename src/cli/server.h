@@ -12,4 +12,7 @@ int run_server(const ServerOptions& options);
 // `kayak image ...`. The exit status.
 int run_image(const ImageOptions& options);
 
+// `kayak member ...`. The exit status.
+int run_member(const MemberOptions& options);
+
 }  // namespace kayak::cli

@@ -407,6 +407,12 @@ TlsServerIdentity TlsServerIdentity::realm_any_key(std::string realm, std::strin
   return identity;
 }
 
+TlsServerIdentity TlsServerIdentity::stranger() {
+  TlsServerIdentity identity;
+  identity.kind_ = Kind::kPinnedKey;
+  return identity;
+}
+
 Result<std::unique_ptr<TlsServer>> TlsServer::create(Context context, TlsServerOptions options) {
   auto config = TlsConfig::server(options, nullptr);
   if (!config) return config.error();

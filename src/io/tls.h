@@ -141,7 +141,7 @@ class TlsServer {
 };
 
 // A client cannot be made without a way to know its server: a name (DNS name or IP, matched against SANs only) under a
-// CA, the server's pinned public key, or both the CA of a realm and a key of a list.
+// CA, the server's pinned public key, or both the CA of a realm and a key of a list; or says that it has none.
 class TlsServerIdentity {
  public:
   static TlsServerIdentity name(std::string dns_name_or_ip, std::string ca_pem);  // ca_pem empty: the system's CAs
@@ -150,6 +150,9 @@ class TlsServerIdentity {
   static TlsServerIdentity realm_keys(std::string realm, std::string ca_pem, std::vector<std::string> keys);
   // Likewise with any key, for who knows the CA and no member yet.
   static TlsServerIdentity realm_any_key(std::string realm, std::string ca_pem);
+  // Whoever answers, with any certificate: for fetching what is believed for another reason than that it came from
+  // there, such as a CA's certificate whose hash is known. Nothing secret may be sent on it.
+  static TlsServerIdentity stranger();
 
  private:
   friend class TlsClient;
@@ -158,7 +161,7 @@ class TlsServerIdentity {
   enum class Kind { kName, kPinnedKey, kRealm };
   Kind kind_ = Kind::kName;
   std::string name_, ca_pem_;
-  std::vector<std::string> keys_;  // kRealm: empty means any
+  std::vector<std::string> keys_;  // empty: any
 };
 struct TlsClientOptions {
   TlsServerIdentity server;
