@@ -46,20 +46,20 @@ const char* role_of(const etcd::Member& member) {
   return member.is_learner ? "learner" : "voter";
 }
 
-std::string addresses_of(const etcd::Member& member) {
+std::vector<std::string> addresses_of(const etcd::Member& member) {
   std::vector<std::string> addresses;
   for (const std::string& url : member.peer_urls) {
     constexpr std::string_view kScheme = "https://";
     addresses.push_back(url.starts_with(kScheme) ? url.substr(kScheme.size()) : url);
   }
-  return join(addresses, ",");
+  return addresses;
 }
 
 void print_table(const Listing& listing) {
   std::vector<std::vector<std::string>> lines = {{"ID", "NAME", "ROLE", "LEADER", "ADDRESSES"}};
   for (const etcd::Member& member : listing.members) {
     lines.push_back({store::member_id_text(member.id), member.name, role_of(member),
-                     member.id == listing.leader ? "true" : "false", addresses_of(member)});
+                     member.id == listing.leader ? "true" : "false", join(addresses_of(member), ",")});
   }
   std::vector<std::size_t> widths(lines.front().size(), 0);
   for (const auto& line : lines) {
@@ -84,8 +84,7 @@ void print_json(const Listing& listing) {
     one["role"] = role_of(member);
     one["leader"] = member.id == listing.leader;
     json::Array addresses;
-    const std::string text = addresses_of(member);
-    for (std::string_view address : split(text, ',')) addresses.emplace_back(address);
+    for (const std::string& address : addresses_of(member)) addresses.emplace_back(address);
     one["addresses"] = std::move(addresses);
     members.push_back(std::move(one));
   }
@@ -127,7 +126,13 @@ Task<Result<void>> run(Context context, MemberOptions options) {
     co_return Result<void>();
   }
   if (options.verb == "add") {
-    const std::string first = listing->members.empty() ? "" : addresses_of(listing->members.front());
+    std::string first = "<a server of the cluster>:6443";
+    for (const etcd::Member& member : listing->members) {
+      const std::vector<std::string> addresses = addresses_of(member);
+      if (member.witness || addresses.empty()) continue;
+      first = addresses.front();
+      break;
+    }
     std::printf(
         "A server joins by itself. On the new machine, with a copy of %s/server/token:\n\n"
         "  kayak server --server https://%s --token-file <the copy>\n\n"
