@@ -14,6 +14,7 @@
 #include "store/entry.h"
 #include "store/lock_file.h"
 #include "store/page_vfs.h"
+#include "store/row_reader.h"
 #include "store/wal.h"
 
 struct sqlite3;
@@ -45,7 +46,7 @@ struct SweepResult {
   std::vector<Tombstone> tombstones;  // that are gone now
 };
 
-class Database {
+class Database final : public RowReader {
  public:
   // Takes one log row at start, in order; `complete` as in KvState::apply.
   using RowSink = std::function<Result<void>(RowId row, const RowView& view, bool complete)>;
@@ -55,19 +56,16 @@ class Database {
   // Errors: Unavailable (another process), Corrupt (says what is damaged and what to do), NoSpace, Io, Invalid (made
   // by a newer version).
   static Result<std::unique_ptr<Database>> open(const DatabaseOptions& options, const RowSink& sink);
-  ~Database();  // leaves the files as a crash would, unless close() went before
+  ~Database() override;  // leaves the files as a crash would, unless close() went before
   // Moves everything into the one database file. Errors: NoSpace, Io.
   Result<void> close();
 
   // Appends `entries`, which continue the log, and sweeps one slice when asked to; all of it or nothing, on disk when
   // this returns. Either may be empty.
   Result<void> write(std::span<const EntryRef> entries, const SweepLimits* sweep, SweepResult* swept);
-  // Shows the row to `visit` (the view ends with the call); false when there is no such row. Errors: Corrupt, Io.
-  Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit);
-  // Rows from `first` on, in order, until `visit` returns false. Errors: Corrupt, Io.
-  Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit);
-  // The first row above the swept ones whose revision is not below `revision`; one past the newest when there is none.
-  Result<RowId> first_row_of(Revision revision);
+  Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit) override;
+  Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit) override;
+  Result<RowId> first_row_of(Revision revision) override;
 
   // Moves the write-ahead log into the database. NoSpace is an answer like another: it goes on growing.
   Result<void> checkpoint();
