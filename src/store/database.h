@@ -15,6 +15,7 @@
 #include "store/lock_file.h"
 #include "store/page_vfs.h"
 #include "store/raft/log.h"
+#include "store/row_reader.h"
 #include "store/wal.h"
 
 struct sqlite3;
@@ -71,14 +72,14 @@ struct SweepResult {
   std::vector<Tombstone> tombstones;  // that are gone now
 };
 
-class Database {
+class Database final : public RowReader {
  public:
   // Makes the database when there is none; otherwise proves that what is there is whole (write-ahead log, pages, rows,
   // their order, the mark) and gives every row to `sink`. Nothing is written before that.
   // Errors: Unavailable (another process), Corrupt (says what is damaged and what to do), NoSpace, Io, Invalid (made
   // by a newer version).
   static Result<std::unique_ptr<Database>> open(const DatabaseOptions& options, const RowSink& sink);
-  ~Database();  // leaves the files as a crash would, unless close() went before
+  ~Database() override;  // leaves the files as a crash would, unless close() went before
   // Moves everything into the one database file. Errors: NoSpace, Io.
   Result<void> close();
 
@@ -88,12 +89,9 @@ class Database {
   // Does `writes` in order and sweeps one slice when asked to; all of it or nothing, on disk when this returns. Either
   // may be empty.
   Result<void> write(std::span<const LogWrite> writes, const SweepLimits* sweep, SweepResult* swept);
-  // Shows the row to `visit` (the view ends with the call); false when there is no such row. Errors: Corrupt, Io.
-  Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit);
-  // Rows from `first` on, in order, until `visit` returns false. Errors: Corrupt, Io.
-  Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit);
-  // The first row above the swept ones whose revision is not below `revision`; one past the newest when there is none.
-  Result<RowId> first_row_of(Revision revision);
+  Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit) override;
+  Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit) override;
+  Result<RowId> first_row_of(Revision revision) override;
 
   // Moves the write-ahead log into the database. NoSpace is an answer like another: it goes on growing.
   Result<void> checkpoint();
