@@ -21,6 +21,15 @@ struct sqlite3_stmt;
 
 namespace kayak::store {
 
+struct ConnectionCloser {
+  void operator()(sqlite3* connection) const;
+};
+using Connection = std::unique_ptr<sqlite3, ConnectionCloser>;
+struct StatementFinalizer {
+  void operator()(sqlite3_stmt* statement) const;
+};
+using Statement = std::unique_ptr<sqlite3_stmt, StatementFinalizer>;
+
 using EntryRef = std::shared_ptr<const Entry>;
 
 struct DatabaseOptions {
@@ -75,18 +84,19 @@ class Database {
   std::uint64_t database_bytes() const;  // both files
   LogIndex durable() const { return durable_; }
   RowId swept_row() const { return progress_.swept_row; }
+  const raft::HardState& hard_state() const { return hard_; }  // as the open found it
+  const std::string& store_id() const { return store_id_; }
+  // The state with which a database that was built from a snapshot begins; index 0: it began empty.
+  struct Base {
+    LogIndex index = 0;
+    Term term = 0;
+    Revision revision = 0;
+  };
+  Base base() const { return Base{progress_.base_index, base_term_, progress_.base_revision}; }
   bool sweep_pending(Revision floor);
   const DiskCounters& counters() const { return vfs_->counters(); }
 
  private:
-  struct Closer {
-    void operator()(sqlite3* connection) const;
-  };
-  struct Finalizer {
-    void operator()(sqlite3_stmt* statement) const;
-  };
-  using Statement = std::unique_ptr<sqlite3_stmt, Finalizer>;
-
   Database(const DatabaseOptions& options, LockFile lock) : options_(options), lock_(std::move(lock)) {}
   Result<void> create() const;
   Result<void> connect();
@@ -110,7 +120,7 @@ class Database {
   DatabaseOptions options_;
   LockFile lock_;
   std::unique_ptr<PageVfs> vfs_;
-  std::unique_ptr<sqlite3, Closer> connection_;
+  Connection connection_;
   Statement begin_, commit_, rollback_, insert_, replace_, remove_, select_, scan_;
   std::string buffer_;  // of the row being written
   std::uint64_t wal_frames_ = 0;
@@ -118,7 +128,20 @@ class Database {
   Revision revision_ = 0;  // its revision
   RowId last_row_ = 0;
   Progress progress_;
+  raft::HardState hard_;
+  Term base_term_ = 0;  // as far as the open needs it: the rows may know a later one
+  std::string store_id_;
 };
+
+// A new database file at `path`, with nothing but its table and identity, open with a rollback journal; null and
+// SQLite's code in `*rc` when it cannot be made. What is there under the name and its companions' goes first.
+Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc);
+// What SQLite's `rc` means for the file at `path`. `connection` may be null.
+Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string& path, int rc, std::string_view doing);
+void remove_database_files(const std::string& path);
+// Where a database is built that will take the place of the one at `path` (database_builder.h).
+std::string incoming_path(const std::string& path);
+Result<void> sync_folder_of(const std::string& path);
 
 // What a person should do about a damaged store, appended to every Corrupt error of the open.
 Error damaged(const std::string& file, std::uint64_t offset, std::string_view what);

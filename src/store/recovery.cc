@@ -29,14 +29,6 @@ Result<bool> exists(const std::string& path) {
   return error_from_errno(errno, cat("looking at ", path));
 }
 
-Result<void> sync_folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
-  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return error_from_errno(errno, cat("syncing the folder ", folder));
-  return Result<void>();
-}
-
 std::uint32_t big32(const char* at) {
   std::uint32_t value = 0;
   for (int i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(at[i]);
@@ -45,6 +37,20 @@ std::uint32_t big32(const char* at) {
 
 }  // namespace
 
+Result<void> sync_folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return error_from_errno(errno, cat("syncing the folder ", folder));
+  return Result<void>();
+}
+
+void remove_database_files(const std::string& path) {
+  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
+}
+
+std::string incoming_path(const std::string& path) { return path + ".incoming"; }
+
 Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options, const RowSink& sink) {
   Result<LockFile> lock = LockFile::acquire(options.path + "-lock");
   if (!lock) return lock.error();
@@ -52,6 +58,8 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   Result<std::unique_ptr<PageVfs>> vfs = PageVfs::create(options.vfs);
   if (!vfs) return vfs.error();
   database->vfs_ = std::move(*vfs);
+  // What was being built when a process ended was not asked for again yet.
+  remove_database_files(incoming_path(options.path));
   Result<bool> there = exists(options.path);
   if (!there) return there.error();
   if (!*there) {
@@ -82,34 +90,39 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   return database;
 }
 
+Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc) {
+  remove_database_files(path);
+  sqlite3* raw = nullptr;
+  *rc =
+      sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, vfs.name());
+  Connection connection(raw);
+  int reserved = static_cast<int>(kPageReserved);
+  const std::string page_size = cat("PRAGMA page_size=", kPageBytes);
+  if (*rc == SQLITE_OK) *rc = sqlite3_file_control(raw, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+  for (const char* sql :
+       {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", page_size.c_str(), "BEGIN", kSchema}) {
+    if (*rc == SQLITE_OK) *rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
+  }
+  if (*rc == SQLITE_OK) {
+    sqlite3_stmt* insert = nullptr;
+    const std::string identity = encode_identity(Identity{kFormat, store_id});
+    *rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(0, ?1)", -1, &insert, nullptr);
+    Statement owner(insert);
+    if (*rc == SQLITE_OK) {
+      sqlite3_bind_blob64(insert, 1, identity.data(), identity.size(), SQLITE_STATIC);
+      if (sqlite3_step(insert) != SQLITE_DONE) *rc = sqlite3_errcode(raw);
+    }
+  }
+  if (*rc == SQLITE_OK) *rc = sqlite3_exec(raw, "COMMIT", nullptr, nullptr, nullptr);
+  return connection;
+}
+
 // Under another name first: a database is there whole or not at all.
 Result<void> Database::create() const {
   const std::string path = options_.path + ".new";
-  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
-  sqlite3* raw = nullptr;
-  int rc = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                           vfs_->name());
-  std::unique_ptr<sqlite3, Closer> connection(raw);
-  int reserved = static_cast<int>(kPageReserved);
-  const std::string page_size = cat("PRAGMA page_size=", kPageBytes);
-  if (rc == SQLITE_OK) rc = sqlite3_file_control(raw, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
-  for (const char* sql :
-       {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", page_size.c_str(), "BEGIN", kSchema}) {
-    if (rc == SQLITE_OK) rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
-  }
-  if (rc == SQLITE_OK) {
-    sqlite3_stmt* insert = nullptr;
-    const std::string identity = encode_identity(Identity{kFormat, options_.store_id});
-    rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(0, ?1)", -1, &insert, nullptr);
-    Statement owner(insert);
-    if (rc == SQLITE_OK) {
-      sqlite3_bind_blob64(insert, 1, identity.data(), identity.size(), SQLITE_STATIC);
-      if (sqlite3_step(insert) != SQLITE_DONE) rc = sqlite3_errcode(raw);
-    }
-  }
-  for (const char* sql : {"COMMIT", "PRAGMA journal_mode=WAL"}) {
-    if (rc == SQLITE_OK) rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
-  }
+  int rc = SQLITE_OK;
+  Connection connection = make_database_file(path, *vfs_, options_.store_id, &rc);
+  if (rc == SQLITE_OK) rc = sqlite3_exec(connection.get(), "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr);
   Result<void> done;
   if (rc != SQLITE_OK) done = failure(rc, "making the database");
   connection.reset();
@@ -117,7 +130,7 @@ Result<void> Database::create() const {
     done = error_from_errno(errno, cat("renaming ", path));
   }
   if (done) return sync_folder_of(options_.path);
-  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
+  remove_database_files(path);
   return done;
 }
 
@@ -187,12 +200,23 @@ Result<void> Database::check_rows(const RowSink& sink) {
                                          ", which another version of Kayak made; this one reads format ", kFormat));
       }
       identified = true;
+      store_id_ = identity->store_id;
       continue;
     }
     if (row == static_cast<RowId>(MetaRow::kProgress)) {
       Result<Progress> progress = decode_progress(bytes);
       if (!progress) return damaged(options_.path, 0, progress.error().message());
       progress_ = *progress;
+      // Of the entry that the snapshot was taken at there may be no row, but it was on disk.
+      durable_ = progress_.base_index;
+      revision_ = progress_.base_revision;
+      if (progress_.base_index != 0) base_term_ = progress_.swept_term;
+      continue;
+    }
+    if (row == static_cast<RowId>(MetaRow::kHardState)) {
+      Result<raft::HardState> hard = decode_hard_state(bytes);
+      if (!hard) return damaged(options_.path, 0, hard.error().message());
+      hard_ = *hard;
       continue;
     }
     Result<RowView> view = decode_row(row, bytes);
@@ -206,8 +230,8 @@ Result<void> Database::check_rows(const RowSink& sink) {
     if (auto done = sink(row, *view, complete); !done) return damaged(options_.path, 0, done.error().message());
     last_before = view->last;
     last_row_ = row;
-    durable_ = row_index(row);
-    revision_ = view->revision;
+    durable_ = std::max(durable_, row_index(row));
+    revision_ = std::max(revision_, view->revision);
   }
   if (rc != SQLITE_DONE) return failure(rc, "reading the log");
   if (!identified) return damaged(options_.path, 0, "the identity row is missing");

@@ -31,6 +31,7 @@ SqliteStore::SqliteStore(Context context, SqliteStoreOptions options)
 }
 
 SqliteStore::~SqliteStore() {
+  while (!sources_.empty()) (*sources_.begin())->drop();
   hub_.close();
   storage_.reset();
 }
@@ -54,6 +55,8 @@ Task<Result<std::unique_ptr<Store>>> SqliteStore::open(Context context, SqliteSt
       co_await Storage::open(self->context_.loop, std::move(storage_options), std::move(sink), std::move(events));
   if (!storage) co_return storage.error().while_doing("opening the store");
   self->storage_ = std::move(*storage);
+  const Database::Base base = self->storage_->base();
+  self->state_.begin_at(base.index, base.term, base.revision);
   self->history_.start_at(self->state_.revision() + 1);
   self->pending_floor_ = self->state_.floor();
   self->pending_compact_row_ = self->state_.compact_row();
@@ -150,7 +153,7 @@ Entry SqliteStore::entry_of(Evaluation* evaluation) {
 
 SqliteStore::WaiterRef SqliteStore::propose(Entry entry) {
   entry.index = next_index();
-  entry.term = 1;
+  entry.term = std::max(state_.term(), Term{1});
   for (std::size_t i = 0; i < entry.effects.size(); ++i) {
     const Effect& effect = entry.effects[i];
     if (effect.key.empty()) continue;
@@ -211,6 +214,7 @@ void SqliteStore::commit_to(LogIndex index, const Appended& appended) {
 }
 
 void SqliteStore::apply(const EntryRef& entry, const Appended& appended) {
+  for (SnapshotSource* source : sources_) source->applied(*entry);
   Applied applied;
   applied.entry = entry;
   applied.previous.resize(entry->effects.size());
@@ -314,6 +318,7 @@ Task<void> SqliteStore::close() {
   if (closing_) co_return;
   closing_ = true;
   hub_.close();
+  for (auto it = sources_.begin(); it != sources_.end();) (*it++)->detach();
   scope_.stop();
   sweep_wanted_.set();
   // Accepted writes are finished, also those whose callers no longer wait; reads under way too.
