@@ -13,6 +13,7 @@
 #include "store/evaluator.h"
 #include "store/reads.h"
 #include "store/replica.h"
+#include "store/snapshot_source.h"
 #include "store/storage.h"
 #include "store/watch_hub.h"
 
@@ -27,6 +28,7 @@ class SqliteStore final : public Store, private WatchSource {
   Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop) override;
   Result<std::unique_ptr<Watch>> watch(WatchRequest request) override;
   Task<Result<void>> compact(Revision revision, StopToken stop) override;
+  Result<std::unique_ptr<StateStream>> snapshot() override;
   Revision revision() const override { return state_.revision(); }
   Revision compacted() const override { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
   Task<Result<Revision>> current_revision(StopToken stop) override;
@@ -130,6 +132,7 @@ class SqliteStore final : public Store, private WatchSource {
   std::uint64_t bytes_since_compact_ = 0;
   WatchHub hub_;
   std::multiset<Revision> pins_;
+  std::set<SnapshotSource*> sources_;  // of state that is being read
   std::size_t active_ = 0;
   bool closing_ = false;
   bool sweeping_ = false;

@@ -5,7 +5,7 @@
 #include "base/strings.h"
 #include "store/etcd/messages.h"
 #include "store/etcd/server.h"
-#include "store/support_etcd.h"
+#include "store/support_etcd_call.h"
 #include "store/support_store.h"
 
 namespace kayak::store::etcd {
