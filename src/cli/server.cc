@@ -35,26 +35,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Addresses {
-  std::string node;       // this node's
-  std::string advertise;  // told to the cluster
-  std::string local;      // where a kubeconfig on this machine connects
-};
-
-bool is_loopback(const std::string& ip) { return ip.starts_with("127.") || ip == "::1"; }
-
-Addresses choose_addresses(const ServerOptions& options) {
-  Addresses addresses;
-  const bool any = options.bind_address == "0.0.0.0" || options.bind_address == "::";
-  addresses.node = !options.node_ip.empty() ? options.node_ip : default_address();
-  // A loopback address means another machine, or pod, to each who reads it: it is listened on, not told.
-  addresses.advertise = !options.advertise_address.empty()         ? options.advertise_address
-                        : any || is_loopback(options.bind_address) ? addresses.node
-                                                                   : options.bind_address;
-  addresses.local = any ? "127.0.0.1" : options.bind_address;
-  return addresses;
-}
-
 // The service of the API itself: the first address of the service range.
 std::string first_service_address(const std::string& cidr) {
   std::string ip = cidr.substr(0, cidr.find('/'));
