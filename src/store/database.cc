@@ -179,7 +179,10 @@ Result<void> Database::sweep(const SweepLimits& limits, Progress* progress, Swee
     ++swept->looked_at;
     bytes += view.key.size() + view.value.size();
     if (view.previous_row != 0) dead.push_back(view.previous_row);
-    if (view.type == EffectType::kDelete || view.type == EffectType::kNoop) dead.push_back(row);
+    // What says only that something is gone, or nothing at all.
+    const bool itself =
+        view.type == EffectType::kDelete || view.type == EffectType::kLeaseRevoke || view.type == EffectType::kNoop;
+    if (itself) dead.push_back(row);
     if (view.type == EffectType::kDelete) swept->tombstones.push_back({std::string(view.key), row});
     progress->swept_row = row;
     return true;

@@ -58,6 +58,7 @@ Task<Result<std::unique_ptr<Store>>> SqliteStore::open(Context context, SqliteSt
   self->pending_floor_ = self->state_.floor();
   self->pending_compact_row_ = self->state_.compact_row();
   if (self->state_.floor() > 0) self->sweep_wanted_.set();
+  self->leases_start();
   self->scope_.spawn(self->sweep_forever());
   if (self->options_.compact_interval > Duration(0)) self->scope_.spawn(self->compact_forever());
   co_return std::unique_ptr<Store>(std::move(store));
@@ -106,17 +107,15 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
     }
     auto filled = co_await fill_missing(&*evaluation);
     if (!filled) co_return filled.error();
-    auto ranged = co_await fill_past_ranges(&request, &*evaluation, stop);
+    auto ranged = co_await fill_past_ranges(&*evaluation, stop);
     if (!ranged) co_return ranged.error();
     co_return std::move(evaluation->response);
   }
 }
 
 Result<Evaluation> SqliteStore::evaluate_now(const TxnRequest& request, const std::map<RowId, Bytes>& fetched) const {
-  auto only_reads = [](const Op& op) { return op.type == Op::Type::kRange; };
-  const bool read_only = std::all_of(request.success.begin(), request.success.end(), only_reads) &&
-                         std::all_of(request.failure.begin(), request.failure.end(), only_reads);
-  static const PendingKeys kNothing;
+  const bool read_only = !may_write(request);
+  static const Pending kNothing;
   // A transaction that cannot write reads what is committed and waits for nobody.
   const Revision revision = (read_only ? state_.revision() : pending_revision()) + 1;
   auto values = [&](RowId row, Revision mod_revision) {
@@ -151,19 +150,7 @@ Entry SqliteStore::entry_of(Evaluation* evaluation) {
 SqliteStore::WaiterRef SqliteStore::propose(Entry entry) {
   entry.index = next_index();
   entry.term = 1;
-  for (std::size_t i = 0; i < entry.effects.size(); ++i) {
-    const Effect& effect = entry.effects[i];
-    if (effect.key.empty()) continue;
-    PendingVersion& version = pending_[effect.key];
-    version.value = effect.value;
-    version.meta.create_revision = effect.create_revision;
-    version.meta.mod_revision = entry.revision;
-    version.meta.version = effect.version;
-    version.meta.lease = effect.lease;
-    version.meta.row = row_id(entry.index, i);
-    version.meta.value_bytes = effect.value ? static_cast<std::uint32_t>(effect.value->size()) & 0x7fffffffU : 0;
-    version.meta.deleted = effect.type == EffectType::kDelete ? 1 : 0;
-  }
+  pending_.add(entry);
   in_flight_bytes_ += entry.bytes();
   if (in_flight_bytes_ >= kMaxInFlightBytes) room_.reset();
   std::vector<RowId> fetch = rows_to_fetch(entry);
@@ -237,10 +224,9 @@ void SqliteStore::apply(const EntryRef& entry, const Appended& appended) {
       bytes_since_compact_ = 0;
       sweep_wanted_.set();
     }
-    if (!keyed) continue;
-    auto pending = pending_.find(effect.key);
-    if (pending != pending_.end() && pending->second.meta.row == row) pending_.erase(pending);
+    if (effect.lease != 0 && !keyed) lease_applied(effect);
   }
+  pending_.applied(*entry);
   bytes_since_compact_ += entry->bytes();
   if (!events) return;
   history_.push(applied);
@@ -264,6 +250,7 @@ void SqliteStore::on_fatal(const Error& error) {
   failed_ = error;
   fail_in_flight(Error(Code::kUnavailable, cat("the store has stopped, the outcome is unknown: ", error.message())));
   hub_.close();
+  leases_stop();
   options_.on_fatal(error);
 }
 
@@ -295,6 +282,7 @@ Stats SqliteStore::stats() const {
   stats.keys = state_.keys().live();
   stats.revision = revision();
   stats.compacted = compacted();
+  stats.applied = state_.applied();
   stats.sweeping = sweeping_ || sweep_wanted_.is_set();
   stats.index_bytes = state_.keys().memory_bytes();
   stats.history_bytes = history_.bytes();
@@ -314,6 +302,7 @@ Task<void> SqliteStore::close() {
   if (closing_) co_return;
   closing_ = true;
   hub_.close();
+  leases_stop();
   scope_.stop();
   sweep_wanted_.set();
   // Accepted writes are finished, also those whose callers no longer wait; reads under way too.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "store/evaluator.h"
+#include "store/lease_clock.h"
 #include "store/reads.h"
 #include "store/storage.h"
 #include "store/watch_hub.h"
@@ -27,6 +28,11 @@ class SqliteStore final : public Store, private WatchSource {
   Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop) override;
   Result<std::unique_ptr<Watch>> watch(WatchRequest request) override;
   Task<Result<void>> compact(Revision revision, StopToken stop) override;
+  Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) override;
+  Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop) override;
+  Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop) override;
+  Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop) override;
+  Task<Result<std::vector<std::int64_t>>> leases(StopToken stop) override;
   Revision revision() const override { return state_.revision(); }
   Revision compacted() const override { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
   Stats stats() const override;
@@ -72,7 +78,7 @@ class SqliteStore final : public Store, private WatchSource {
 
   // The read path.
   Task<Result<void>> fill_missing(Evaluation* evaluation);
-  Task<Result<void>> fill_past_ranges(const TxnRequest* request, Evaluation* evaluation, StopToken stop);
+  Task<Result<void>> fill_past_ranges(Evaluation* evaluation, StopToken stop);
   Task<Result<RangeResponse>> range_at(RangeRequest request, Revision at, StopToken stop);
   Task<Result<void>> range_slice(RangeRun* run);
   Task<Result<void>> settle_past(Revision at, bool values, std::vector<PastVersion>* versions);
@@ -80,6 +86,17 @@ class SqliteStore final : public Store, private WatchSource {
   Task<Result<Slice>> read_events(std::string key, std::string range_end, Revision from, Revision to,
                                   bool previous) override;
   Task<Result<std::vector<Bytes>>> read_values(std::vector<RowId> rows) override;
+
+  // Leases (leases.cc). Their time runs where this server leads: from leases_start(), when all that is committed is
+  // applied, to leases_stop().
+  void leases_start();
+  void leases_stop();
+  void lease_applied(const Effect& effect);
+  LeaseId free_lease_id();
+  Task<Result<void>> wait_for_room(StopToken stop);
+  void arm_lease_timer();
+  void on_lease_timer();
+  Task<void> expire(LeaseId id);
 
   // Compaction.
   Revision sweep_floor() const;
@@ -90,7 +107,7 @@ class SqliteStore final : public Store, private WatchSource {
   const SqliteStoreOptions options_;
   KvState state_;
   History history_;
-  PendingKeys pending_;
+  Pending pending_;
   std::deque<InFlight> in_flight_;
   std::size_t in_flight_bytes_ = 0;
   Revision pending_floor_ = 0;
@@ -105,6 +122,10 @@ class SqliteStore final : public Store, private WatchSource {
   io::Event idle_;  // active_ is 0
   io::Event room_;  // set when in-flight entries have gone
   io::Event sweep_wanted_;
+  bool leases_run_ = false;
+  LeaseClock lease_clock_;
+  Instant lease_timer_at_;
+  io::Loop::Timer lease_timer_;
   io::TaskScope scope_;
   Histogram& commit_seconds_;
   Histogram& group_entries_;

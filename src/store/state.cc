@@ -56,6 +56,10 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
         meta.lease = view.lease;
         meta.value_bytes = static_cast<std::uint32_t>(view.value.size()) & 0x7fffffffU;
       }
+      const LeaseId lease_before = lived ? known->lease : 0;
+      if (const std::string_view wrong = leases_.move(view.key, lease_before, meta.lease); !wrong.empty()) {
+        return contradiction(row, wrong);
+      }
       keys_.put(view.key, meta);
       break;
     }
@@ -64,9 +68,13 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
       floor_ = view.floor;
       compact_row_ = row;
       break;
-    case EffectType::kMembership:
     case EffectType::kLeaseGrant:
+      if (const std::string_view wrong = leases_.grant(row, view); !wrong.empty()) return contradiction(row, wrong);
+      break;
     case EffectType::kLeaseRevoke:
+      if (const std::string_view wrong = leases_.revoke(view); !wrong.empty()) return contradiction(row, wrong);
+      break;
+    case EffectType::kMembership:
     case EffectType::kNoop:
       break;
   }

@@ -1,9 +1,10 @@
-// state.h: what the log says so far: the newest version of every key, the revision, the compaction floor.
+// state.h: what the log says so far: the newest version of every key, the leases, the revision, the floor.
 // Its changes are a pure function of the rows, in order: the same at the leader, at a follower and at start.
 #pragma once
 
 #include "store/entry.h"
 #include "store/key_index.h"
+#include "store/lease_table.h"
 
 namespace kayak::store {
 
@@ -19,6 +20,7 @@ class KvState {
   void forget_tombstone(std::string_view key, RowId row);
 
   const KeyIndex& keys() const { return keys_; }
+  const LeaseTable& leases() const { return leases_; }
   LogIndex applied() const { return applied_; }
   Term term() const { return term_; }  // of the last entry
   Revision revision() const { return revision_; }
@@ -27,6 +29,7 @@ class KvState {
 
  private:
   KeyIndex keys_;
+  LeaseTable leases_;
   LogIndex applied_ = 0;
   Term term_ = 0;
   Revision revision_ = 1;  // of an empty store, as etcd's

@@ -125,7 +125,7 @@ void WatchImpl::collect(const Applied& applied, Collected* out) const {
   batch.revision = entry.revision;
   for (std::size_t i = 0; i < entry.effects.size(); ++i) {
     const Effect& effect = entry.effects[i];
-    if (!group_->range().contains(effect.key)) continue;
+    if (effect.key.empty() || !group_->range().contains(effect.key)) continue;
     WatchEvent event;
     event.kv.key = effect.key;
     event.kv.mod_revision = entry.revision;
@@ -289,6 +289,7 @@ void WatchHub::publish(const Applied& applied) {
     }
   };
   for (const Effect& effect : applied.entry->effects) {
+    if (effect.key.empty()) continue;  // no event: a lease
     if (!state.singles.empty()) {
       auto single = state.singles.find(effect.key);
       if (single != state.singles.end()) match(*single->second);

@@ -174,7 +174,8 @@ namespace {
 struct Moment {
   std::size_t operations = 0;  // recorded so far
   Revision revision = 0;
-  std::string lock;  // the lock file's bytes
+  std::string lock;    // the lock file's bytes
+  std::string leases;  // lease_text()
 };
 
 struct Recorded {
@@ -185,13 +186,27 @@ struct Recorded {
 // A stream of writes on `disk`, with compactions; every acknowledgement is noted.
 void record_run(Driver& d, const TestDisk& disk, Random& random, int steps, Recorded* out) {
   auto note = [&] {
-    out->moments.push_back(Moment{disk.operations(), out->model.revision(), read_file(d.options.path + "-lock")});
+    out->moments.push_back(
+        Moment{disk.operations(), out->model.revision(), read_file(d.options.path + "-lock"), lease_text(out->model)});
   };
   note();
   for (int i = 0; i < steps; ++i) {
-    TxnRequest request = Model::random_txn(random, 16, 12'000);
-    out->model.apply(request);
-    REQUIRE(d.txn(std::move(request)).ok());
+    Model& model = out->model;
+    if (random.below(6) == 0) {
+      const auto lease = static_cast<std::int64_t>(1 + random.below(4));
+      const bool granted = model.leases().contains(lease);
+      REQUIRE((granted ? d.revoke(lease).ok() : d.grant(lease).ok()));
+      if (granted) {
+        model.revoke(lease);
+      } else {
+        model.grant(lease);
+      }
+      REQUIRE(d.store().revision() == model.revision());
+    } else {
+      TxnRequest request = model.random_txn(random, 16, 12'000);
+      model.apply(request);
+      REQUIRE(d.txn(std::move(request)).ok());
+    }
     note();
     if (random.below(40) == 0 && d.store().compacted() + 20 < out->model.revision()) {
       REQUIRE(d.compact(out->model.revision() - static_cast<Revision>(random.below(15))).ok());
@@ -233,6 +248,11 @@ void check_moment(const TestDisk& disk, const Recorded& run, std::size_t operati
   auto state = state_of(d);
   REQUIRE(state.ok());
   REQUIRE(text(*state) == text(run.model.at(revision)));
+  // As acknowledged last, or as the write after that made it.
+  const std::string leases = lease_text(d);
+  const bool next = later != run.moments.end() && leases == later->leases;
+  CAPTURE(leases, acknowledged.leases);
+  REQUIRE((leases == acknowledged.leases || next));
   if (random.below(8) == 0) {
     REQUIRE(d.put("after", "1").ok());
     REQUIRE(d.compact(d.store().revision()).ok());

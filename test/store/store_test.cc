@@ -22,6 +22,9 @@ TEST_CASE("a key's revisions, version and lease follow its lives") {
   Driver d(options_in(folder));
   REQUIRE(d.open().ok());
   CHECK(d.store().revision() == 1);  // as an empty etcd
+  REQUIRE(d.grant(7).ok());
+  REQUIRE(d.grant(-9).ok());
+  CHECK(d.store().revision() == 1);
   struct Row {
     const char* what;
     std::string value;
@@ -48,6 +51,7 @@ TEST_CASE("compares") {
   TempFolder folder;
   Driver d(options_in(folder));
   REQUIRE(d.open().ok());
+  REQUIRE(d.grant(5).ok());
   REQUIRE(d.put("a", "m", 5).ok());  // created and modified at 2, version 1
   REQUIRE(d.put("a", "m", 5).ok());  // modified at 3, version 2
   struct Row {
