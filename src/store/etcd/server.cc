@@ -23,7 +23,10 @@ struct Row {
 constexpr Row kRows[] = {
     {Code::kExpired, "", Grpc::kOutOfRange, "mvcc: required revision has been compacted"},
     {Code::kInvalid, "future revision", Grpc::kOutOfRange, "mvcc: required revision is a future revision"},
+    {Code::kInvalid, "too large lease TTL", Grpc::kOutOfRange, ""},
     {Code::kInvalid, "", Grpc::kInvalidArgument, ""},
+    {Code::kAlreadyExists, "", Grpc::kFailedPrecondition, ""},
+    {Code::kConflict, "", Grpc::kFailedPrecondition, ""},
     {Code::kTooLarge, "operations in a txn", Grpc::kInvalidArgument, "too many operations in txn request"},
     {Code::kTooLarge, "", Grpc::kInvalidArgument, "request is too large"},
     {Code::kNoSpace, "", Grpc::kResourceExhausted, "mvcc: database space exceeded"},
@@ -38,6 +41,7 @@ class ServerImpl final : public Server {
   ServerImpl(Store& store, ServerOptions options) : backend_{store, std::move(options)}, router_(kMaxMessageBytes) {
     add_kv(backend_, &router_);
     add_watch(backend_, &router_);
+    add_lease(backend_, &router_);
     add_maintenance(backend_, &router_);
   }
   io::HttpHandler http_handler() override {
