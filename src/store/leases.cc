@@ -101,7 +101,10 @@ Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, 
 
 Task<Result<std::vector<std::int64_t>>> SqliteStore::leases(StopToken) {
   if (auto good = usable(); !good) co_return good.error();
-  co_return lease_clock_.by_end();
+  if (leases_run_) co_return lease_clock_.by_end();
+  std::vector<std::int64_t> ids;
+  for (const auto& [id, granted] : state_.leases().all()) ids.push_back(id);
+  co_return ids;
 }
 
 void SqliteStore::leases_start() {

@@ -171,7 +171,7 @@ class Store {
   // `id` 0: the store chooses. TTLs are raised to the shortest that an election allows for. Durable when it returns.
   // Errors: AlreadyExists, Invalid (a TTL over 9,000,000,000), those of txn().
   virtual Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop = StopToken());
-  // With all its keys, in one revision; keys of over 15 MiB together, or a million of them, go in several, and the
+  // With all its keys, in one revision; keys of over 16 MiB together, or a million of them, go in several, and the
   // lease with the last. Errors: NotFound, those of txn().
   virtual Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop = StopToken());
   // Starts its time anew; costs no write. A lease that is not there (any more) has `remaining` -1 and `ttl` 0.

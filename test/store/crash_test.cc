@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "base/strings.h"
 #include "store/support_model.h"
@@ -48,6 +49,19 @@ Task<Result<void>> write_forever(Store* store, int writer, std::int64_t number, 
     if (::write(pipe, &ack, sizeof ack) != static_cast<ssize_t>(sizeof ack)) co_return Error(Code::kIo, "the pipe");
   }
 }
+// A lease with its key, one after the other, each revoked in the end.
+Task<Result<void>> lease_forever(Store* store, std::int64_t number) {
+  for (;; ++number) {
+    auto granted = co_await store->lease_grant(number, 3600, StopToken());
+    if (!granted) co_return granted.error();
+    TxnRequest request;
+    request.success.push_back(put_op(cat("/leased/", number), "1", number));
+    auto done = co_await store->txn(std::move(request), StopToken());
+    if (!done) co_return done.error();
+    auto revoked = co_await store->lease_revoke(number, StopToken());
+    if (!revoked) co_return revoked.error();
+  }
+}
 Task<Result<void>> compact_forever(Store* store, io::Loop* loop) {
   for (;;) {
     auto slept = co_await loop->sleep(15ms);
@@ -63,6 +77,7 @@ Task<Result<void>> child_main(Context context, SqliteStoreOptions options, std::
   if (!store) co_return store.error();
   io::TaskScope scope;
   for (int writer = 0; writer < kWriters; ++writer) scope.spawn(write_forever(store->get(), writer, first, pipe));
+  scope.spawn(lease_forever(store->get(), first));
   scope.spawn(compact_forever(store->get(), &context.loop));
   auto joined = co_await scope.join();
   co_return joined;
@@ -148,6 +163,19 @@ TEST_CASE("kill -9 during a stream of writes loses nothing that was acknowledged
       REQUIRE(number <= ack.number + 1);  // each writer has one write under way
       REQUIRE(*twin->kvs[0].value == cat(number));
     }
+    // At most the last lease of each round is left, its key with it, and no key without a lease.
+    std::set<std::string> of_leases, there;
+    const auto all = d.harness.wait(d.store().leases(StopToken()));
+    REQUIRE(all.ok());
+    REQUIRE(all->size() <= static_cast<std::size_t>(round) + 1);
+    for (const std::int64_t lease : *all) {
+      const Lease left = d.lease(lease);
+      of_leases.insert(left.keys.begin(), left.keys.end());
+    }
+    const auto leased = d.range("/leased/", "/leased0");
+    REQUIRE(leased.ok());
+    for (const KeyValue& kv : leased->kvs) there.insert(kv.key);
+    REQUIRE(there == of_leases);
     // What the log retains can be watched from.
     auto watch = d.store().watch(WatchRequest{"/", "0", d.store().compacted() + 1});
     REQUIRE(watch.ok());
@@ -193,15 +221,7 @@ void record_run(Driver& d, const TestDisk& disk, Random& random, int steps, Reco
   for (int i = 0; i < steps; ++i) {
     Model& model = out->model;
     if (random.below(6) == 0) {
-      const auto lease = static_cast<std::int64_t>(1 + random.below(4));
-      const bool granted = model.leases().contains(lease);
-      REQUIRE((granted ? d.revoke(lease).ok() : d.grant(lease).ok()));
-      if (granted) {
-        model.revoke(lease);
-      } else {
-        model.grant(lease);
-      }
-      REQUIRE(d.store().revision() == model.revision());
+      change_lease(d, model, random);
     } else {
       TxnRequest request = model.random_txn(random, 16, 12'000);
       model.apply(request);

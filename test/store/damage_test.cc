@@ -72,6 +72,7 @@ struct Crashed {
     copy_store(options.path, original());
   }
   void step(Driver& d, Random& random, std::size_t max_value) {
+    if (random.below(5) == 0) return change_lease(d, model, random);
     TxnRequest request = model.random_txn(random, 20, max_value);
     model.apply(request);
     REQUIRE(d.txn(std::move(request)).ok());

@@ -59,6 +59,18 @@ TxnRequest Model::random_txn(Random& random, int keys, std::size_t max_value) co
   return request;
 }
 
+void change_lease(Driver& driver, Model& model, Random& random) {
+  const auto lease = static_cast<std::int64_t>(1 + random.below(4));
+  if (model.leases().contains(lease)) {
+    model.revoke(lease);
+    ASSERT(driver.revoke(lease).ok());
+  } else {
+    model.grant(lease);
+    ASSERT(driver.grant(lease).ok());
+  }
+  ASSERT(driver.store().revision() == model.revision());
+}
+
 Result<ModelState> state_of(Driver& driver, Revision revision) {
   auto found = driver.range(std::string(1, '\0'), std::string(1, '\0'), revision);
   if (!found) return found.error();

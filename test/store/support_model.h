@@ -38,6 +38,9 @@ class Model {
   std::set<std::int64_t> leases_;
 };
 
+// Grants one of four leases, or revokes it when it is there, in the store and in the model.
+void change_lease(Driver& driver, Model& model, Random& random);
+
 // All keys of the store at `revision` (0: the newest).
 Result<ModelState> state_of(Driver& driver, Revision revision = 0);
 std::string text(const ModelState& state);
