@@ -81,6 +81,10 @@ std::string check_log_level(const std::string& text) {
   return parse_log_level(text, &level) ? "" : "must be trace, debug, info, warn, error or off";
 }
 
+std::string check_listen(const std::string& text) {
+  return parse_listen_address(text) ? "" : "must be address:port, such as 127.0.0.1:2379";
+}
+
 std::string check_runtime(const std::string& text) {
   return text == "runc" || text == "crun" ? "" : "must be runc or crun";
 }
@@ -278,6 +282,21 @@ std::string ServerOptions::run_dir() const {
   return id.empty() ? "/run/kayak" : cat("/run/kayak-", id);
 }
 
+Result<io::Endpoint> parse_listen_address(std::string_view text) {
+  io::Endpoint endpoint;
+  const std::size_t colon = text.rfind(':');
+  std::int64_t port = 0;
+  if (colon != std::string_view::npos && parse_int64(text.substr(colon + 1), &port) && port > 0 && port <= 65535) {
+    std::string_view host = text.substr(0, colon);
+    const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    if (brackets) host = host.substr(1, host.size() - 2);
+    endpoint.ip = host;
+    endpoint.port = static_cast<std::uint16_t>(port);
+    if (is_ip(endpoint.ip) && brackets == (host.find(':') != std::string_view::npos)) return endpoint;
+  }
+  return Error(Code::kInvalid, cat(quote(text), " is not address:port"));
+}
+
 CommandLine parse_command_line(const std::vector<std::string>& args, const std::vector<std::string>& environment) {
   CommandLine line;
   ServerOptions& server = line.server;
@@ -297,6 +316,13 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .help = "Address told to the cluster (default: the node's)",
        .text = &server.advertise_address,
        .check = check_ip},
+      {.name = "etcd-listen",
+       .help =
+           "address:port for etcd clients (etcdctl) over TLS. Who shows a certificate of the etcd client CA there, as "
+           "<data-dir>/server/tls/etcd-client.crt is, may read and write everything, secrets included. Off by "
+           "default: the machine's root has <data-dir>/server/etcd.sock",
+       .text = &server.etcd_listen,
+       .check = check_listen},
       {.name = "tls-san", .help = "More names or addresses for the serving certificate", .list = &server.tls_sans},
       {.name = "write-kubeconfig",
        .help = "Where the admin kubeconfig is written, mode 0600",

@@ -20,9 +20,10 @@ struct KeyPair {
 struct ServerKeys {
   KeyPair server_ca, client_ca, front_proxy_ca, peer_ca, etcd_client_ca;
   std::string service_account_key_pem;
-  KeyPair serving;   // of server_ca
-  KeyPair admin;     // of client_ca: CN kayak-admin, O kayak:cluster-admins
-  KeyPair recovery;  // of client_ca: CN kayak-recovery, O system:masters
+  KeyPair serving;                   // of server_ca
+  KeyPair admin;                     // of client_ca: CN kayak-admin, O kayak:cluster-admins
+  KeyPair recovery;                  // of client_ca: CN kayak-recovery, O system:masters
+  KeyPair etcd_server, etcd_client;  // of etcd_client_ca: for --etcd-listen, and for who connects there
 };
 
 struct ServerKeyOptions {

@@ -102,6 +102,7 @@ struct TlsServerOptions {
   std::string client_ca_pem;             // empty: client certificates are not asked for
   std::vector<std::string> alpn;         // in order of preference, e.g. {"h2", "http/1.1"}
   Duration handshake_timeout = std::chrono::seconds(10);
+  bool client_required = false;  // who shows no certificate is refused; needs client_ca_pem
 };
 // Certificates can be replaced while it serves: connections accepted later see the new ones.
 class TlsServer {

@@ -81,8 +81,6 @@ void fields(V& v, M& m) {
   v.number(2, m.deleted);
   v.messages(3, m.prev_kvs);
 }
-template <typename V, Is<NestedTxn> M>
-void fields(V&, M&) {}
 template <typename V, Is<RequestOp> M>
 void fields(V& v, M& m) {
   v.one_of(1, m.request);
@@ -239,6 +237,10 @@ void fields(V& v, M& m) {
   v.number(2, m.member_id);
   v.number(3, m.alarm);
 }
+template <typename V, Is<MoveLeaderRequest> M>
+void fields(V& v, M& m) {
+  v.number(1, m.target_id);
+}
 template <typename V, Is<StatusResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
@@ -249,6 +251,7 @@ void fields(V& v, M& m) {
   v.number(6, m.raft_term);
   v.number(7, m.raft_applied_index);
   v.number(9, m.db_size_in_use);
+  v.number(10, m.is_learner);
 }
 template <typename V, Is<HashKvRequest> M>
 void fields(V& v, M& m) {
@@ -323,7 +326,7 @@ class Writer {
 // What is common to all Readers of one message.
 struct Reading {
   const MessageLimits& limits;
-  std::size_t elements = 0;
+  std::size_t elements = 0, depth = 0;
   std::optional<Error> error;  // the first
 };
 
@@ -335,13 +338,13 @@ class Reader {
   // False when reading_.error is set.
   template <typename M>
   bool read(M* out) {
-    while (!in_.at_end() && !reading_.error) {
-      if (!in_.next()) return fail("a field is cut off or malformed");
-      fields(*this, *out);
+    if (++reading_.depth > reading_.limits.depth && !reading_.error) {
+      reading_.error = Error(Code::kTooLarge, "messages in messages, too deep");
     }
+    read_fields(out);
+    --reading_.depth;
     return !reading_.error;
   }
-
   template <typename T>
   void number(unsigned field, T& out) {
     if (!is(field, ProtobufType::kVarint)) return;
@@ -394,6 +397,13 @@ class Reader {
   }
 
  private:
+  template <typename M>
+  void read_fields(M* out) {
+    while (!in_.at_end() && !reading_.error) {
+      if (!in_.next()) return void(fail("a field is cut off or malformed"));
+      fields(*this, *out);
+    }
+  }
   bool fail(const char* what) {
     if (!reading_.error) reading_.error = Error(Code::kBadRequest, std::string("an etcd message: ") + what);
     return false;
@@ -424,7 +434,7 @@ std::string encode(const M& message) {
 
 template <typename M>
 Result<M> decode(std::string_view bytes, const MessageLimits& limits) {
-  Reading reading{limits, 0, std::nullopt};
+  Reading reading{limits, 0, 0, std::nullopt};
   M message{};
   if (!Reader(reading, bytes).read(&message)) return *reading.error;
   return message;
@@ -458,6 +468,7 @@ KAYAK_ETCD_MESSAGE(Empty)
 KAYAK_ETCD_MESSAGE(HeaderResponse)
 KAYAK_ETCD_MESSAGE(MemberListResponse)
 KAYAK_ETCD_MESSAGE(AlarmRequest)
+KAYAK_ETCD_MESSAGE(MoveLeaderRequest)
 KAYAK_ETCD_MESSAGE(StatusResponse)
 KAYAK_ETCD_MESSAGE(HashKvRequest)
 KAYAK_ETCD_MESSAGE(HashKvResponse)
