@@ -26,7 +26,6 @@ constexpr Row kRows[] = {
     {Code::kInvalid, "too large lease TTL", Grpc::kOutOfRange, ""},
     {Code::kInvalid, "", Grpc::kInvalidArgument, ""},
     {Code::kAlreadyExists, "", Grpc::kFailedPrecondition, ""},
-    {Code::kConflict, "", Grpc::kFailedPrecondition, ""},
     {Code::kTooLarge, "operations in a txn", Grpc::kInvalidArgument, "too many operations in txn request"},
     {Code::kTooLarge, "", Grpc::kInvalidArgument, "request is too large"},
     {Code::kNoSpace, "", Grpc::kResourceExhausted, "mvcc: database space exceeded"},
