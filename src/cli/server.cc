@@ -239,7 +239,7 @@ class Server {
       options.client_urls.push_back(cat("https://", at->to_string()));
     }
     options.cluster_id = id_of(keys_.server_ca.certificate_pem);
-    options.member_id = id_of(options_.node_name);
+    options.member_id = store_->leadership().self;
     etcd_ = store::etcd::Server::create(*store_, options);
     if (unix_listener) {
       serve_etcd(std::move(*unix_listener), nullptr);

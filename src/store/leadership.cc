@@ -37,6 +37,7 @@ void SqliteStore::begin_to_lead() {
   leases_start();
   pending_floor_ = state_.floor();
   pending_compact_row_ = state_.compact_row();
+  leases_start();
 }
 
 // What was proposed may still be committed, or something else in its place: its callers wait until that is known.

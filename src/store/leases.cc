@@ -18,7 +18,6 @@ constexpr Duration kRetry = 1s;
 constexpr Duration kPause = 10ms;
 
 Error no_such_lease() { return Error(Code::kNotFound, "requested lease not found"); }
-Error not_done() { return Error(Code::kUnavailable, "another server leads since; nothing was changed"); }
 }  // namespace
 
 LeaseId SqliteStore::free_lease_id() {
@@ -31,48 +30,60 @@ LeaseId SqliteStore::free_lease_id() {
 Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) {
   if (ttl > kMaxLeaseTtl) co_return Error(Code::kInvalid, "too large lease TTL");
   Active active(*this);
-  while (!may_propose()) {
-    auto may = co_await wait_to_propose(0, stop);
-    if (!may) co_return may.error();
-  }
-  if (id == 0) id = free_lease_id();
-  if (KeyView(state_, pending_).granted(id)) co_return Error(Code::kAlreadyExists, "lease already exists");
   Lease lease;
-  lease.id = id;
   lease.ttl = lease.remaining = std::max(ttl, kMinLeaseTtl);
-  Effect effect;
-  effect.type = EffectType::kLeaseGrant;
-  effect.lease = id;
-  effect.ttl = lease.ttl;
-  Entry entry;
-  entry.revision = pending_revision();
-  entry.effects.push_back(std::move(effect));
-  WaiterRef waiter = propose(std::move(entry));
-  auto committed = co_await wait_for(waiter, stop);
-  if (!committed) co_return committed.error();
-  if (waiter->superseded) co_return not_done();
-  co_return lease;
+  for (;;) {
+    while (!may_propose()) {
+      auto may = co_await wait_to_propose(0, stop);
+      if (!may) co_return may.error();
+    }
+    lease.id = id != 0 ? id : free_lease_id();
+    if (KeyView(state_, pending_).granted(lease.id)) co_return Error(Code::kAlreadyExists, "lease already exists");
+    Effect effect;
+    effect.type = EffectType::kLeaseGrant;
+    effect.lease = lease.id;
+    effect.ttl = lease.ttl;
+    Entry entry;
+    entry.revision = pending_revision();
+    entry.effects.push_back(std::move(effect));
+    WaiterRef waiter = propose(std::move(entry));
+    auto committed = co_await wait_for(waiter, stop);
+    if (waiter->superseded) continue;
+    if (!committed) co_return committed.error();
+    co_return lease;
+  }
 }
 
 Task<Result<Revision>> SqliteStore::lease_revoke(std::int64_t id, StopToken stop) {
   Active active(*this);
+  for (;;) {
+    while (!may_propose()) {
+      auto may = co_await wait_to_propose(0, stop);
+      if (!may) co_return may.error();
+    }
+    if (!KeyView(state_, pending_).granted(id)) co_return no_such_lease();
+    std::vector<Entry> entries = evaluate_revoke(id, state_, pending_, pending_revision() + 1);
+    const Revision revision = entries.back().revision;
+    WaiterRef last;
+    std::size_t proposed = 0;
+    while (proposed < entries.size() && leadership_.leads) last = propose(std::move(entries[proposed++]));
+    auto committed = co_await wait_for(last, stop);
+    if (last->superseded || proposed < entries.size()) continue;
+    if (!committed) co_return committed.error();
+    co_return revision;
+  }
+}
+
+// Asked of a majority first: one that no longer leads must not promise time that another one does not know of.
+Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken stop) {
+  Active active(*this);
+  const Instant asked = context_.clock.now();
+  auto confirmed = co_await replica_->confirm(stop);
+  if (!confirmed) co_return confirmed.error();
   while (!may_propose()) {
     auto may = co_await wait_to_propose(0, stop);
     if (!may) co_return may.error();
   }
-  if (!KeyView(state_, pending_).granted(id)) co_return no_such_lease();
-  std::vector<Entry> entries = evaluate_revoke(id, state_, pending_, pending_revision() + 1);
-  const Revision revision = entries.back().revision;
-  WaiterRef last;
-  for (Entry& entry : entries) last = propose(std::move(entry));
-  auto committed = co_await wait_for(last, stop);
-  if (!committed) co_return committed.error();
-  if (last->superseded) co_return not_done();
-  co_return revision;
-}
-
-Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken) {
-  if (auto good = usable(); !good) co_return good.error();
   Lease lease;
   lease.id = id;
   lease.remaining = -1;
@@ -80,12 +91,15 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken) {
   // What has ended stays so, also while its revoke is on its way to the disk or waits for space there.
   if (granted == nullptr || lease_clock_.ended(id) || !KeyView(state_, pending_).granted(id)) co_return lease;
   lease.ttl = lease.remaining = granted->ttl;
-  if (leases_run_) lease_clock_.start(id, granted->ttl, context_.clock.now());
+  lease_clock_.start(id, granted->ttl, asked);
   co_return lease;
 }
 
-Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, StopToken) {
+Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
+  Active active(*this);
+  auto confirmed = co_await replica_->confirm(stop);
+  if (!confirmed) co_return confirmed.error();
   Lease lease;
   lease.id = id;
   lease.remaining = -1;
@@ -97,8 +111,11 @@ Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, 
   co_return lease;
 }
 
-Task<Result<std::vector<std::int64_t>>> SqliteStore::leases(StopToken) {
+Task<Result<std::vector<std::int64_t>>> SqliteStore::leases(StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
+  Active active(*this);
+  auto confirmed = co_await replica_->confirm(stop);
+  if (!confirmed) co_return confirmed.error();
   if (leases_run_) co_return lease_clock_.by_end();
   std::vector<std::int64_t> ids;
   for (const auto& [id, granted] : state_.leases().all()) ids.push_back(id);
@@ -106,6 +123,7 @@ Task<Result<std::vector<std::int64_t>>> SqliteStore::leases(StopToken) {
 }
 
 void SqliteStore::leases_start() {
+  if (closing_ || failed_) return;
   leases_run_ = true;
   lease_clock_.clear();
   const Instant now = context_.clock.now();

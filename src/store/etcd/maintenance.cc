@@ -76,15 +76,6 @@ Task<Result<HeaderResponse>> alarm(const Backend& backend, AlarmRequest request,
   co_return out;
 }
 
-// To where it is already. Source: etcd, v3rpc/maintenance.go and server.MoveLeader (order of the checks, messages).
-Task<Result<HeaderResponse>> move_leader(const Backend& backend, MoveLeaderRequest request, StopToken) {
-  if (!backend.store.leadership().leads) co_return Error(Code::kConflict, "not leader");
-  if (request.target_id != backend.options.member_id) co_return Error(Code::kConflict, "bad leader transferee");
-  HeaderResponse out;
-  out.header = backend.header();
-  co_return out;
-}
-
 Task<Result<MemberListResponse>> member_list(const Backend& backend, Empty, StopToken) {
   MemberListResponse out;
   out.header = backend.header();
@@ -103,7 +94,6 @@ void add_maintenance(const Backend& backend, io::GrpcRouter* router) {
   router->add(kService, "HashKV", unary(backend, hash_kv));
   router->add(kService, "Defragment", unary(backend, defragment));
   router->add(kService, "Alarm", unary(backend, alarm));
-  router->add(kService, "MoveLeader", unary(backend, move_leader));
   router->add("etcdserverpb.Cluster", "MemberList", unary(backend, member_list));
 }
 

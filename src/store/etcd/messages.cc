@@ -237,10 +237,6 @@ void fields(V& v, M& m) {
   v.number(2, m.member_id);
   v.number(3, m.alarm);
 }
-template <typename V, Is<MoveLeaderRequest> M>
-void fields(V& v, M& m) {
-  v.number(1, m.target_id);
-}
 template <typename V, Is<StatusResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
@@ -468,7 +464,6 @@ KAYAK_ETCD_MESSAGE(Empty)
 KAYAK_ETCD_MESSAGE(HeaderResponse)
 KAYAK_ETCD_MESSAGE(MemberListResponse)
 KAYAK_ETCD_MESSAGE(AlarmRequest)
-KAYAK_ETCD_MESSAGE(MoveLeaderRequest)
 KAYAK_ETCD_MESSAGE(StatusResponse)
 KAYAK_ETCD_MESSAGE(HashKvRequest)
 KAYAK_ETCD_MESSAGE(HashKvResponse)

@@ -190,9 +190,6 @@ struct AlarmRequest {
   std::uint64_t member_id = 0;
   std::uint64_t alarm = 0;
 };
-struct MoveLeaderRequest {
-  std::uint64_t target_id = 0;
-};
 struct StatusResponse {
   ResponseHeader header;
   std::string version;
