@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "store/key_index.h"
+#include "store/log_payload.h"
 #include "store/row_reader.h"
 #include "store/watch_cursor.h"
 
@@ -24,6 +25,10 @@ struct PastVersion {
 // Settles as many of `versions` as about `budget` row reads allow. Errors: Corrupt, Io.
 Result<void> read_past(RowReader& log, Revision at, bool values, std::size_t budget,
                        std::vector<PastVersion>* versions);
+
+// Whole entries from `first` on, of about `max_bytes`, at least one; none when `first` is not above `swept`.
+// Errors: Corrupt, Io.
+Result<std::vector<EntryRef>> read_entries(RowReader& log, RowId swept, LogIndex first, std::size_t max_bytes);
 
 // Events of [from, to] in the range: one slice. Errors: Corrupt, Io.
 Result<WatchSlice> read_events(RowReader& log, KeyRange range, Revision from, Revision to, bool previous);

@@ -32,7 +32,8 @@ RowView KvState::view_of(const Entry& entry, std::size_t ordinal) {
 
 Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
   if (row_index(row) < applied_) return contradiction(row, "comes after a later one");
-  if (view.revision < revision_) return contradiction(row, "takes the revision back");
+  const Revision revision = view.revision == 0 ? revision_ : view.revision;  // 0: Raft's own, not read from disk
+  if (revision < revision_) return contradiction(row, "takes the revision back");
   if (view.term < term_) return contradiction(row, "takes the term back");
   switch (view.type) {
     case EffectType::kPut:
@@ -69,13 +70,16 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
       compact_row_ = row;
       break;
     case EffectType::kMembership:
+      membership_ = view.membership;
+      membership_row_ = row;
+      break;
     case EffectType::kLeaseGrant:
     case EffectType::kLeaseRevoke:
     case EffectType::kNoop:
       break;
   }
   applied_ = row_index(row);
-  revision_ = view.revision;
+  revision_ = revision;
   term_ = view.term;
   return Result<void>();
 }

@@ -24,14 +24,19 @@ class KvState {
   Revision revision() const { return revision_; }
   Revision floor() const { return floor_; }  // 0: never compacted
   RowId compact_row() const { return compact_row_; }
+  // The newest in what was applied; null: none yet.
+  const raft::MembershipRef& membership() const { return membership_; }
+  LogIndex membership_index() const { return membership_row_ == 0 ? 0 : row_index(membership_row_); }
 
  private:
   KeyIndex keys_;
   LogIndex applied_ = 0;
   Term term_ = 0;
-  Revision revision_ = 1;  // of an empty store, as etcd's
+  Revision revision_ = kFirstRevision;
   Revision floor_ = 0;
   RowId compact_row_ = 0;  // of the newest compaction
+  raft::MembershipRef membership_;
+  RowId membership_row_ = 0;
 };
 
 }  // namespace kayak::store
