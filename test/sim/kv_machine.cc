@@ -2,7 +2,6 @@
 #include "sim/kv_machine.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/assert.h"
 #include "sim/violation.h"
@@ -16,62 +15,6 @@ using store::EffectType;
 using store::Entry;
 using store::EntryRef;
 using store::RowId;
-
-void put_number(std::uint64_t number, std::string* out) {
-  out->append(reinterpret_cast<const char*>(&number), sizeof number);
-}
-std::uint64_t take_number(std::string_view* in) {
-  std::uint64_t number = 0;
-  if (in->size() < sizeof number) return 0;
-  std::memcpy(&number, in->data(), sizeof number);
-  in->remove_prefix(sizeof number);
-  return number;
-}
-
-// An entry as its rows.
-struct KvCodec final : raft::PayloadCodec {
-  void encode(const raft::Payload& payload, std::string* out) const override {
-    const Entry& entry = *static_cast<const KvPayload&>(payload).entry;
-    put_number(entry.index, out);
-    std::string row;
-    for (std::size_t i = 0; i < entry.effects.size(); ++i) {
-      store::encode_row(entry, i, {entry.index - 1, entry.index - 1}, &row);
-      put_number(row.size(), out);
-      out->append(row);
-    }
-  }
-  Result<raft::PayloadRef> decode(std::string_view bytes) const override {
-    auto entry = std::make_shared<Entry>();
-    entry->index = take_number(&bytes);
-    while (!bytes.empty()) {
-      const std::uint64_t size = take_number(&bytes);
-      if (size > bytes.size()) return Error(Code::kCorrupt, "a row is cut short");
-      auto view = store::decode_row(store::row_id(entry->index, entry->effects.size()), bytes.substr(0, size));
-      if (!view) return view.error();
-      bytes.remove_prefix(size);
-      entry->term = view->term;
-      entry->revision = view->revision;
-      entry->effects.push_back(effect_of(*view));
-    }
-    auto payload = std::make_shared<KvPayload>();
-    payload->entry = std::move(entry);
-    return raft::PayloadRef(std::move(payload));
-  }
-  static Effect effect_of(const store::RowView& view) {
-    Effect effect;
-    effect.type = view.type;
-    effect.key = std::string(view.key);
-    if (view.type == EffectType::kPut) effect.value = std::make_shared<const std::string>(view.value);
-    effect.create_revision = view.create_revision;
-    effect.version = view.version;
-    effect.lease = view.lease;
-    effect.previous_row = view.previous_row;
-    effect.floor = view.floor;
-    effect.ttl = view.ttl;
-    effect.membership = view.membership;
-    return effect;
-  }
-};
 
 struct KvImage final : StateMachine::Image {
   MemoryRows rows;
@@ -104,7 +47,7 @@ KvMachine::KvMachine(ShellMutant mutant, std::size_t history_bytes)
 }
 
 const raft::PayloadCodec& KvMachine::payloads() const {
-  static const KvCodec codec;
+  static const store::LogPayloadCodec codec;
   return codec;
 }
 
@@ -162,7 +105,11 @@ StateMachine::Proposal KvMachine::evaluate_txn(const store::TxnRequest& request,
   for (const std::size_t op : evaluation->past_ranges) answer->past_ranges.emplace_back(op, ops[op].range);
   answer->pin = pin();
   if (evaluation->effects.empty()) return proposal;
-  Entry entry{.index = index, .term = term, .revision = revision, .effects = std::move(evaluation->effects)};
+  Entry entry;
+  entry.index = index;
+  entry.term = term;
+  entry.revision = revision;
+  entry.effects = std::move(evaluation->effects);
   for (std::size_t i = 0; i < entry.effects.size(); ++i) {
     const Effect& effect = entry.effects[i];
     store::PendingVersion& version = pending_[effect.key];
@@ -190,7 +137,10 @@ StateMachine::Proposal KvMachine::evaluate_compaction(Revision floor, LogIndex i
   effect.type = EffectType::kCompact;
   effect.floor = floor;
   effect.previous_row = std::max(pending_compact_row_, state_.compact_row());
-  Entry entry{.index = index, .term = term, .revision = pending_revision(), .effects = {}};
+  Entry entry;
+  entry.index = index;
+  entry.term = term;
+  entry.revision = pending_revision();
   entry.effects.push_back(std::move(effect));
   pending_floor_ = floor;
   pending_compact_row_ = store::row_id(index, 0);
@@ -199,11 +149,10 @@ StateMachine::Proposal KvMachine::evaluate_compaction(Revision floor, LogIndex i
 }
 
 StateMachine::Proposal KvMachine::propose(Entry entry, std::shared_ptr<KvAnswer> answer) {
-  auto payload = std::make_shared<KvPayload>();
-  payload->entry = std::make_shared<const Entry>(std::move(entry));
-  in_flight_.push_back(payload->entry);
-  if (mutant_ == ShellMutant::kWatchBeforeReadable && has_key(payload->entry->effects[0])) show(payload->entry);
-  return {.payload = std::move(payload), .answer = {.kv = std::move(answer)}};
+  auto shared = std::make_shared<const Entry>(std::move(entry));
+  in_flight_.push_back(shared);
+  if (mutant_ == ShellMutant::kWatchBeforeReadable && has_key(shared->effects[0])) show(shared);
+  return {.payload = std::move(shared), .answer = {.kv = std::move(answer)}};
 }
 
 // The entry is committed and applied, and the pin has kept what was there when it was evaluated.
@@ -259,15 +208,11 @@ void KvMachine::show(const EntryRef& entry) {
 
 void KvMachine::apply(const raft::Entry& raft_entry) {
   if (raft_entry.index <= applied_) return;  // kTruncatedRowsInIndex
-  const auto* payload = static_cast<const KvPayload*>(raft_entry.payload.get());
-  EntryRef entry = payload ? payload->entry : nullptr;
-  if (!entry) {
-    Entry own{.index = raft_entry.index, .term = raft_entry.term, .revision = state_.revision(), .effects = {}};
-    Effect effect;
-    effect.type = raft_entry.membership ? EffectType::kMembership : EffectType::kNoop;
-    effect.membership = raft_entry.membership;
-    own.effects.push_back(std::move(effect));
-    entry = std::make_shared<const Entry>(std::move(own));
+  EntryRef entry = store::stored(raft_entry);
+  if (entry->revision == 0) {
+    auto own = std::make_shared<Entry>(*entry);
+    own->revision = state_.revision();
+    entry = std::move(own);
   }
   ASSERT(entry->index == raft_entry.index && entry->term == raft_entry.term);
   rows_.append(*entry);

@@ -16,11 +16,6 @@
 
 namespace kayak::sim {
 
-struct KvPayload final : raft::Payload {
-  store::EntryRef entry;
-  std::size_t bytes() const override { return entry->bytes() + 20; }
-};
-
 class KvMachine final : public StateMachine {
  public:
   KvMachine(ShellMutant mutant, std::size_t history_bytes);

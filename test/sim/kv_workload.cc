@@ -55,7 +55,14 @@ void KvWorkload::begin() {
   }
 }
 
-void KvWorkload::stop() { stopped_ = true; }
+// Watchers move once more, as they may be at a server that has left the group.
+void KvWorkload::stop() {
+  stopped_ = true;
+  for (std::size_t watcher = 0; watcher < watchers_.size(); ++watcher) {
+    leave(watchers_[watcher]);
+    service_.call_later(clients_.size() + watcher, kThinks, Duration(0));
+  }
+}
 
 std::string KvWorkload::draw_key() {
   const std::uint64_t key = service_.dice().below(options_.keys);

@@ -348,8 +348,7 @@ void Node::synced() {
 void Node::apply(const raft::Entry& entry) {
   ASSERT(entry.index == applied_ + 1);
   if (world_.ledger()) {
-    const auto* payload = static_cast<const KvPayload*>(entry.payload.get());
-    world_.ledger()->applied(entry.index, entry.term, payload ? payload->entry.get() : nullptr);
+    world_.ledger()->applied(entry.index, entry.term, static_cast<const store::Entry*>(entry.payload.get()));
   }
   state_->apply(entry);
   applied_ = entry.index;
