@@ -32,7 +32,10 @@ class DatabaseBuilder {
     std::string path;      // of the database that it will be
     std::string vfs;       // the SQLite VFS to stand on; empty: the system's
     std::string store_id;  // 16 bytes, of the new database
-    raft::HardState hard;  // of a follower, as it is after the snapshot; ignored with `alone`
+    // Of a follower, whose term is not below the snapshot's; its commit is the snapshot's index. With `alone` neither
+    // counts.
+    Term term = 0;
+    raft::NodeId vote = raft::kNobody;
     std::optional<Alone> alone;
   };
 

@@ -19,6 +19,7 @@ using LogIndex = raft::LogIndex;
 using Term = raft::Term;
 using RowId = std::int64_t;  // the row's key: log index << 20 | place of the effect in its entry
 
+constexpr Revision kFirstRevision = 1;  // of an empty store, as etcd's
 constexpr int kOrdinalBits = 20;
 constexpr std::size_t kMaxEffects = std::size_t{1} << kOrdinalBits;
 constexpr LogIndex kMaxLogIndex = LogIndex{1} << (62 - kOrdinalBits);
@@ -55,13 +56,16 @@ struct Effect {
   raft::MembershipRef membership;  // kMembership
 };
 
-struct Entry {
+// It is also what Raft's entries carry: see log_payload.h.
+struct Entry final : raft::Payload {
   LogIndex index = 0;
   Term term = 0;
+  // 0 in what Raft itself appended: the database fills it in.
   Revision revision = 0;        // of the transaction; without kPut and kDelete the store's at that place of the log
   std::vector<Effect> effects;  // at least one
-  std::size_t bytes() const;    // of keys and values, for budgets
+  std::size_t bytes() const override;  // of keys and values, for budgets
 };
+using EntryRef = std::shared_ptr<const Entry>;
 
 // One row as read; the views point into the bytes that were read.
 struct RowView {

@@ -144,4 +144,24 @@ Result<WatchSource::Slice> read_events(Database& database, KeyRange range, Revis
   return slice;
 }
 
+Result<std::vector<EntryRef>> read_entries(Database& database, LogIndex first, std::size_t max_bytes) {
+  std::vector<EntryRef> entries;
+  if (row_id(first, 0) <= database.swept_row()) return entries;
+  EntryAssembler assembler;
+  std::size_t bytes = 0;
+  LogIndex next = first;
+  auto take = [&](RowId row, const RowView& view) {
+    if (row_index(row) != next) return false;
+    EntryRef entry = assembler.add(row, view);
+    if (!entry) return true;
+    bytes += entry->bytes();
+    if (!entries.empty() && bytes > max_bytes) return false;
+    entries.push_back(std::move(entry));
+    ++next;
+    return bytes < max_bytes;
+  };
+  if (auto done = database.scan(row_id(first, 0), take); !done) return done.error();
+  return entries;
+}
+
 }  // namespace kayak::store

@@ -6,6 +6,7 @@
 
 #include "store/database.h"
 #include "store/key_index.h"
+#include "store/log_payload.h"
 #include "store/watch_hub.h"
 
 namespace kayak::store {
@@ -24,6 +25,10 @@ struct PastVersion {
 // Settles as many of `versions` as about `budget` row reads allow. Errors: Corrupt, Io.
 Result<void> read_past(Database& database, Revision at, bool values, std::size_t budget,
                        std::vector<PastVersion>* versions);
+
+// Whole entries from `first` on, of about `max_bytes`, at least one; none when `first` is not whole (any more).
+// Errors: Corrupt, Io.
+Result<std::vector<EntryRef>> read_entries(Database& database, LogIndex first, std::size_t max_bytes);
 
 // Events of [from, to] in the range: one slice. Errors: Corrupt, Io.
 Result<WatchSource::Slice> read_events(Database& database, KeyRange range, Revision from, Revision to, bool previous);

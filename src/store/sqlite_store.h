@@ -1,7 +1,6 @@
 // sqlite_store.h: the embedded engine of one node, private to src/store.
-// The shell around the pure parts: it evaluates on the loop, gives entries to the log, applies what is committed and
-// answers. A group of one commits what is on its disk; with more servers Raft decides that between
-// on_appended and commit_to.
+// The shell around the pure parts: the leader evaluates on the loop and proposes entries to its replica of the log
+// (replica.h), every server applies what is committed, and whoever asked is answered then.
 #pragma once
 
 #include <deque>
@@ -13,6 +12,7 @@
 
 #include "store/evaluator.h"
 #include "store/reads.h"
+#include "store/replica.h"
 #include "store/snapshot_source.h"
 #include "store/storage.h"
 #include "store/watch_hub.h"
@@ -31,6 +31,9 @@ class SqliteStore final : public Store, private WatchSource {
   Result<std::unique_ptr<StateStream>> snapshot() override;
   Revision revision() const override { return state_.revision(); }
   Revision compacted() const override { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
+  Task<Result<Revision>> current_revision(StopToken stop) override;
+  Leadership leadership() const override { return leadership_; }
+  Task<bool> leadership_changed(Leadership known, StopToken stop) override;
   Stats stats() const override;
   Task<void> close() override;
 
@@ -39,6 +42,7 @@ class SqliteStore final : public Store, private WatchSource {
   struct Waiter {
     io::Event done;
     std::optional<Error> error;
+    bool superseded = false;  // another entry took its place: it has not happened and never will
   };
   using WaiterRef = std::shared_ptr<Waiter>;
   struct InFlight {
@@ -50,20 +54,35 @@ class SqliteStore final : public Store, private WatchSource {
   // Counts the calls that use the storage; close() waits for the last.
   class Active;
   struct RangeRun;
+  class Loader;
 
   SqliteStore(Context context, SqliteStoreOptions options);
   Result<void> usable() const;
+  std::uint64_t member_id(std::string_view store_id) const;
+  Result<void> start(Loader& loader);
+  Error stale_term(std::uint64_t term) const;
 
   // The write path, in its order.
-  Result<Evaluation> evaluate_now(const TxnRequest& request, const std::map<RowId, Bytes>& fetched) const;
+  Task<Result<void>> wait_for_room(StopToken stop);
+  // Until this server leads. Errors: Unavailable (another one does, or nobody), NoSpace, Conflict (not in `term`).
+  Task<Result<void>> wait_to_lead(std::uint64_t term, StopToken stop);
+  Result<Evaluation> evaluate_now(const TxnRequest& request, bool reads_only,
+                                  const std::map<RowId, Bytes>& fetched) const;
   Task<Result<void>> fetch_wanted(std::vector<Evaluation::Wanted> wanted, std::map<RowId, Bytes>* fetched);
   LogIndex next_index() const;
   static Entry entry_of(Evaluation* evaluation);
+  // Of the group's leader alone, with nothing between the evaluation and this.
   WaiterRef propose(Entry entry);
   void on_appended(Appended appended);
-  void commit_to(LogIndex index, const Appended& appended);
-  void apply(const EntryRef& entry, const Appended& appended);
+  void apply(const EntryRef& entry);
+  void apply_effects(const EntryRef& entry);
+  void settle_waiters(const EntryRef& entry);
+  Bytes value_before(const KeyRecord& before);
   void on_append_failed(const Error& error);
+  void on_replica_changed();
+  void signal_leadership();
+  void begin_to_lead();
+  void cease_to_lead();
   void on_fatal(const Error& error);
   void fail_in_flight(const Error& error);
   Task<Result<void>> wait_for(WaiterRef waiter, StopToken stop);
@@ -92,8 +111,21 @@ class SqliteStore final : public Store, private WatchSource {
   const SqliteStoreOptions options_;
   KvState state_;
   History history_;
+  // A leader's: what it proposed and has not applied yet.
   PendingKeys pending_;
   std::deque<InFlight> in_flight_;
+  // Of entries proposed when this server led; whether they are committed is known when their index is applied.
+  struct Unresolved {
+    Term term = 0;
+    std::vector<WaiterRef> waiters;
+  };
+  std::map<LogIndex, Unresolved> unresolved_;
+  Leadership leadership_;
+  std::shared_ptr<io::Event> leadership_event_ = std::make_shared<io::Event>();  // of the next change
+  std::map<RowId, Bytes> fetched_;  // read beside the appends that are not applied yet
+  std::optional<Error> full_;       // the disk: writes are refused until the log can be written again
+  std::uint64_t refusals_ = 0;      // of the full disk
+  Loop::Timer retry_;
   std::size_t in_flight_bytes_ = 0;
   Revision pending_floor_ = 0;
   RowId pending_compact_row_ = 0;
@@ -112,6 +144,7 @@ class SqliteStore final : public Store, private WatchSource {
   Histogram& commit_seconds_;
   Histogram& group_entries_;
   std::unique_ptr<Storage> storage_;
+  std::unique_ptr<Replica> replica_;
 };
 
 }  // namespace kayak::store

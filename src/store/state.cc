@@ -31,7 +31,8 @@ void KvState::begin_at(LogIndex index, Term term, Revision revision) {
 
 Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
   if (row_index(row) < applied_) return contradiction(row, "comes after a later one");
-  if (view.revision < revision_) return contradiction(row, "takes the revision back");
+  const Revision revision = view.revision == 0 ? revision_ : view.revision;  // 0: Raft's own, not read from disk
+  if (revision < revision_) return contradiction(row, "takes the revision back");
   if (view.term < term_) return contradiction(row, "takes the term back");
   switch (view.type) {
     case EffectType::kPut:
@@ -79,7 +80,7 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
       break;
   }
   applied_ = row_index(row);
-  revision_ = view.revision;
+  revision_ = revision;
   term_ = view.term;
   return Result<void>();
 }

@@ -33,7 +33,9 @@ class KvState {
   Revision base_revision() const { return base_revision_; }
   RowId compact_row() const { return compact_row_; }
   Revision compacted_to() const { return compacted_to_; }  // by the newest compaction; the floor is not below it
-  const raft::MembershipRef& membership() const { return membership_; }  // null: the group began without an entry
+  // The newest in what was applied; null: none yet.
+  const raft::MembershipRef& membership() const { return membership_; }
+  LogIndex membership_index() const { return membership_row_ == 0 ? 0 : row_index(membership_row_); }
   RowId membership_row() const { return membership_row_; }
   RowId lease_row(std::int64_t lease) const;  // of its grant; 0: there is no such lease
 
@@ -41,7 +43,7 @@ class KvState {
   KeyIndex keys_;
   LogIndex applied_ = 0;
   Term term_ = 0;
-  Revision revision_ = 1;  // of an empty store, as etcd's
+  Revision revision_ = kFirstRevision;
   Revision floor_ = 0;
   Revision compacted_to_ = 0;
   Revision base_revision_ = 0;

@@ -197,6 +197,8 @@ class Store {
   virtual Task<void> close() = 0;
 };
 
+class PeerLink;
+
 struct SqliteStoreOptions {
   std::string path;                                     // of the database file; its folder must exist
   std::size_t history_bytes = 8 * 1024 * 1024;          // of recent events kept in memory for watches
@@ -206,6 +208,12 @@ struct SqliteStoreOptions {
   std::function<void(const Error&)> on_fatal;
   std::size_t wal_bytes = 4 * 1024 * 1024;  // bound of the write-ahead log; slow disks get less by themselves
   std::string vfs;                          // the SQLite VFS to stand on (tests); empty: the system's
+  std::uint64_t member_id = 0;              // of this server in its group; 0: one that the store makes up and keeps
+  // A database that is made waits for a group to take it in, instead of beginning one.
+  bool joins = false;
+  PeerLink* link = nullptr;  // to the other members; must outlive the store
+  // The shortest time without a leader after which another one is elected; the same at all members.
+  Duration election_timeout = std::chrono::milliseconds(1000);
 };
 // Opens or makes the embedded engine. Checks the WAL frame by frame first. Errors: Corrupt (says what is damaged and
 // names `kayak snapshot restore`), NoSpace, Io, Invalid (a newer version made it), Unavailable (another

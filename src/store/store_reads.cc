@@ -27,6 +27,10 @@ Task<Result<RangeResponse>> SqliteStore::range(RangeRequest request, StopToken s
   if (auto good = check_range(request); !good) co_return good.error();
   if (auto good = usable(); !good) co_return good.error();
   Active active(*this);
+  if (!request.serializable && !replica_->alone()) {
+    auto confirmed = co_await replica_->confirm(stop);
+    if (!confirmed) co_return confirmed.error();
+  }
   const Revision newest = state_.revision();
   const Revision at = request.revision == 0 ? newest : request.revision;
   if (at > newest) co_return Error(Code::kInvalid, "required revision is a future revision");

@@ -1,6 +1,7 @@
 #include "store/support_snapshot.h"
 
 #include <cstdio>
+#include <cstring>
 
 namespace kayak::store::test {
 
@@ -39,8 +40,15 @@ DatabaseBuilder::Options follower_at(const std::string& path) {
   DatabaseBuilder::Options options;
   options.path = path;
   options.store_id = "the follower's..";
-  options.hard.term = 1'000'000;
-  options.hard.commit = kMaxLogIndex;
+  options.term = 1'000'000;
+  return options;
+}
+
+DatabaseBuilder::Options alone_at(const std::string& path) {
+  DatabaseBuilder::Options options = follower_at(path);
+  options.alone.emplace();
+  // What a store takes for its own id when it is told none.
+  std::memcpy(&options.alone->self, options.store_id.data(), sizeof options.alone->self);
   return options;
 }
 
