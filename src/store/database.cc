@@ -181,7 +181,7 @@ Result<void> Database::truncate(LogIndex first, Tail* tail) {
   tail->last = first - 1;
   tail->claim = std::min(tail->claim, tail->last);
   tail->last_row = 0;
-  tail->revision = 0;
+  tail->revision = progress_.base_revision;
   Resetter resetter{last_.get()};
   Result<bool> found = step_row(last_, "reading the end of the log");
   if (!found) return found.error();
@@ -191,7 +191,7 @@ Result<void> Database::truncate(LogIndex first, Tail* tail) {
   Result<RowView> view = decode_row(row, blob_of(last_.get(), 1));
   if (!view) return damaged(options_.path, 0, cat("log entry ", row_index(row), ": ", view.error().message()));
   tail->last_row = row;
-  tail->revision = view->revision;
+  tail->revision = std::max(tail->revision, view->revision);
   return Result<void>();
 }
 

@@ -15,6 +15,7 @@
 #include "store/lock_file.h"
 #include "store/page_vfs.h"
 #include "store/raft/log.h"
+#include "store/row_reader.h"
 #include "store/wal.h"
 
 struct sqlite3;
@@ -30,8 +31,6 @@ struct StatementFinalizer {
   void operator()(sqlite3_stmt* statement) const;
 };
 using Statement = std::unique_ptr<sqlite3_stmt, StatementFinalizer>;
-
-using EncodedRows = std::vector<std::pair<RowId, std::string>>;
 
 struct DatabaseOptions {
   std::string path;
@@ -54,6 +53,7 @@ struct LogFound {
   raft::HardState hard;
   LogIndex compacted = 0;  // entries up to here are not whole any more
   Term compacted_term = 0;
+  Term base_term = 0;                // see Database::Base, as far as the open needs it: the rows may know a later one
   std::vector<raft::TermRun> terms;  // of the entries above `compacted`
   LogIndex last = 0;
 };
@@ -82,14 +82,14 @@ struct SweepResult {
   std::vector<Tombstone> tombstones;  // that are gone now
 };
 
-class Database {
+class Database final : public RowReader {
  public:
   // Makes the database when there is none; otherwise proves that what is there is whole (write-ahead log, pages, rows,
   // their order, the mark) and gives every row to `sink`. Nothing is written before that.
   // Errors: Unavailable (another process), Corrupt (says what is damaged and what to do), NoSpace, Io, Invalid (made
   // by a newer version).
   static Result<std::unique_ptr<Database>> open(const DatabaseOptions& options, const RowSink& sink);
-  ~Database();  // leaves the files as a crash would, unless close() went before
+  ~Database() override;  // leaves the files as a crash would, unless close() went before
   // Moves everything into the one database file. Errors: NoSpace, Io.
   Result<void> close();
 
@@ -99,12 +99,9 @@ class Database {
   // Does `writes` in order and sweeps one slice when asked to; all of it or nothing, on disk when this returns. Either
   // may be empty.
   Result<void> write(std::span<const LogWrite> writes, const SweepLimits* sweep, SweepResult* swept);
-  // Shows the row to `visit` (the view ends with the call); false when there is no such row. Errors: Corrupt, Io.
-  Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit);
-  // Rows from `first` on, in order, until `visit` returns false. Errors: Corrupt, Io.
-  Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit);
-  // The first row above the swept ones whose revision is not below `revision`; one past the newest when there is none.
-  Result<RowId> first_row_of(Revision revision);
+  Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit) override;
+  Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit) override;
+  Result<RowId> first_row_of(Revision revision) override;
 
   // Moves the write-ahead log into the database. NoSpace is an answer like another: it goes on growing.
   Result<void> checkpoint();
@@ -112,19 +109,22 @@ class Database {
   std::uint64_t database_bytes() const;  // both files
   LogIndex durable() const { return tail_.last; }
   RowId swept_row() const { return progress_.swept_row; }
+  const raft::HardState& hard_state() const { return found_.hard; }  // as the open found it
+  const std::string& store_id() const { return found_.store_id; }
   // The state with which a database that was built from a snapshot begins; index 0: it began empty.
   struct Base {
     LogIndex index = 0;
     Term term = 0;
     Revision revision = 0;
   };
-  Base base() const { return Base{progress_.base_index, progress_.swept_term, progress_.base_revision}; }
+  Base base() const { return Base{progress_.base_index, found_.base_term, progress_.base_revision}; }
   const DiskCounters& counters() const { return vfs_->counters(); }
 
  private:
   Database(const DatabaseOptions& options, LockFile lock) : options_(options), lock_(std::move(lock)) {}
   Result<void> create() const;
-  EncodedRows first_rows() const;
+  std::vector<std::pair<RowId, std::string>> first_rows() const;
+  int insert_first_rows(sqlite3* connection) const;
   Result<void> connect();
   Result<void> prepare();
   Result<void> check_file_header() const;
@@ -169,9 +169,9 @@ class Database {
   LogFound found_;
 };
 
-// A new database file at `path`, with nothing but its table and `first_rows`, open with a rollback journal; SQLite's
-// code in `*rc` says whether it could be made. What is there under the name and its companions' goes first.
-Connection make_database_file(const std::string& path, const PageVfs& vfs, const EncodedRows& first_rows, int* rc);
+// A new database file at `path`, with nothing but its table and identity, open with a rollback journal; null and
+// SQLite's code in `*rc` when it cannot be made. What is there under the name and its companions' goes first.
+Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc);
 // What SQLite's `rc` means for the file at `path`. `connection` may be null.
 Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string& path, int rc, std::string_view doing);
 void remove_database_files(const std::string& path);

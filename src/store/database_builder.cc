@@ -47,9 +47,7 @@ Result<void> DatabaseBuilder::make() {
   if (!vfs) return vfs.error();
   vfs_ = std::move(*vfs);
   int rc = SQLITE_OK;
-  const EncodedRows identity{
-      {static_cast<RowId>(MetaRow::kIdentity), encode_identity(Identity{kFormat, options_.store_id})}};
-  connection_ = make_database_file(path_, *vfs_, identity, &rc);
+  connection_ = make_database_file(path_, *vfs_, options_.store_id, &rc);
   if (rc != SQLITE_OK) return failure(rc, "making the file");
   sqlite3_extended_result_codes(connection_.get(), 1);
   for (const char* sql : {"PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF", "PRAGMA secure_delete=OFF"}) {
@@ -130,7 +128,8 @@ Result<void> DatabaseBuilder::put_meta() {
   progress.swept_term = head.term;
   progress.base_index = head.index;
   progress.base_revision = head.revision + (options_.alone ? options_.alone->skip : 0);
-  raft::HardState hard{options_.term, options_.vote, last_};
+  raft::HardState hard = options_.hard;
+  hard.commit = head.index;
   if (options_.alone) hard = raft::HardState{head.term + 1, options_.alone->self, last_};
   ASSERT(hard.term >= head.term);
   if (auto done = insert(static_cast<RowId>(MetaRow::kProgress), encode_progress(progress)); !done) return done;

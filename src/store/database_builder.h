@@ -32,10 +32,7 @@ class DatabaseBuilder {
     std::string path;      // of the database that it will be
     std::string vfs;       // the SQLite VFS to stand on; empty: the system's
     std::string store_id;  // 16 bytes, of the new database
-    // Of a follower, whose term is not below the snapshot's; its commit is the snapshot's index. With `alone` neither
-    // counts.
-    Term term = 0;
-    raft::NodeId vote = raft::kNobody;
+    raft::HardState hard;  // of a follower: term and vote; ignored with `alone`
     std::optional<Alone> alone;
   };
 

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -92,7 +91,7 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   return database;
 }
 
-Connection make_database_file(const std::string& path, const PageVfs& vfs, const EncodedRows& first_rows, int* rc) {
+Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc) {
   remove_database_files(path);
   sqlite3* raw = nullptr;
   *rc =
@@ -105,15 +104,15 @@ Connection make_database_file(const std::string& path, const PageVfs& vfs, const
        {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", page_size.c_str(), "BEGIN", kSchema}) {
     if (*rc == SQLITE_OK) *rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
   }
-  for (const auto& [row, bytes] : first_rows) {
-    if (*rc != SQLITE_OK) break;
+  if (*rc == SQLITE_OK) {
     sqlite3_stmt* insert = nullptr;
-    *rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(?1, ?2)", -1, &insert, nullptr);
+    const std::string identity = encode_identity(Identity{kFormat, store_id});
+    *rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(0, ?1)", -1, &insert, nullptr);
     Statement owner(insert);
-    if (*rc != SQLITE_OK) break;
-    sqlite3_bind_int64(insert, 1, row);
-    sqlite3_bind_blob64(insert, 2, bytes.data(), bytes.size(), SQLITE_STATIC);
-    if (sqlite3_step(insert) != SQLITE_DONE) *rc = sqlite3_errcode(raw);
+    if (*rc == SQLITE_OK) {
+      sqlite3_bind_blob64(insert, 1, identity.data(), identity.size(), SQLITE_STATIC);
+      if (sqlite3_step(insert) != SQLITE_DONE) *rc = sqlite3_errcode(raw);
+    }
   }
   if (*rc == SQLITE_OK) *rc = sqlite3_exec(raw, "COMMIT", nullptr, nullptr, nullptr);
   return connection;
@@ -123,7 +122,8 @@ Connection make_database_file(const std::string& path, const PageVfs& vfs, const
 Result<void> Database::create() const {
   const std::string path = options_.path + ".new";
   int rc = SQLITE_OK;
-  Connection connection = make_database_file(path, *vfs_, first_rows(), &rc);
+  Connection connection = make_database_file(path, *vfs_, options_.store_id, &rc);
+  if (rc == SQLITE_OK) rc = insert_first_rows(connection.get());
   if (rc == SQLITE_OK) rc = sqlite3_exec(connection.get(), "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr);
   Result<void> done;
   if (rc != SQLITE_OK) done = failure(rc, "making the database");
@@ -137,9 +137,8 @@ Result<void> Database::create() const {
 }
 
 // A store that begins a group begins with an entry that says so, as if its first leader had written it.
-EncodedRows Database::first_rows() const {
-  EncodedRows rows;
-  rows.emplace_back(static_cast<RowId>(MetaRow::kIdentity), encode_identity(Identity{kFormat, options_.store_id}));
+std::vector<std::pair<RowId, std::string>> Database::first_rows() const {
+  std::vector<std::pair<RowId, std::string>> rows;
   if (options_.first_member == raft::kNobody) return rows;
   constexpr Term kFirstTerm = 1;
   rows.emplace_back(static_cast<RowId>(MetaRow::kHardState),
@@ -157,6 +156,22 @@ EncodedRows Database::first_rows() const {
   encode_row(first, 0, RowContext(), &row);
   rows.emplace_back(row_id(1, 0), std::move(row));
   return rows;
+}
+
+// SQLite's code.
+int Database::insert_first_rows(sqlite3* connection) const {
+  int rc = sqlite3_exec(connection, "BEGIN", nullptr, nullptr, nullptr);
+  for (const auto& [row, bytes] : first_rows()) {
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_stmt* insert = nullptr;
+    rc = sqlite3_prepare_v2(connection, "INSERT INTO log(id, entry) VALUES(?1, ?2)", -1, &insert, nullptr);
+    const Statement owner(insert);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_bind_int64(insert, 1, row);
+    sqlite3_bind_blob64(insert, 2, bytes.data(), bytes.size(), SQLITE_STATIC);
+    if (sqlite3_step(insert) != SQLITE_DONE) return sqlite3_errcode(connection);
+  }
+  return rc == SQLITE_OK ? sqlite3_exec(connection, "COMMIT", nullptr, nullptr, nullptr) : rc;
 }
 
 // What SQLite would otherwise read without a checksum.
@@ -250,9 +265,10 @@ Result<bool> Database::check_meta_row(RowId row, std::string_view bytes, bool* i
     Result<Progress> progress = decode_progress(bytes);
     if (!progress) return damaged(options_.path, 0, progress.error().message());
     progress_ = *progress;
-    // Of the entry that a snapshot was taken at there may be no row, but it was on disk.
+    // Of the entry that the snapshot was taken at there may be no row, but it was on disk.
     tail_.last = progress_.base_index;
     tail_.revision = progress_.base_revision;
+    if (progress_.base_index != 0) found_.base_term = progress_.swept_term;
     return true;
   }
   // It was read before.

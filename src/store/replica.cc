@@ -215,7 +215,9 @@ void Replica::write(raft::Append append) {
 
 // For a follower that needs what is no longer in memory.
 Task<void> Replica::fetch_entries(raft::Fetch wanted) {
-  auto read = [wanted](Database& database) { return read_entries(database, wanted.first, wanted.max_bytes); };
+  auto read = [wanted](Database& database) {
+    return read_entries(database, database.swept_row(), wanted.first, wanted.max_bytes);
+  };
   Result<std::vector<EntryRef>> entries = co_await storage_.call(std::move(read));
   if (!running_) co_return;
   std::vector<raft::Entry> out;

@@ -105,7 +105,7 @@ Result<SnapshotSource::Batch> SnapshotSource::read_batch(Database& database, Row
 }
 
 Task<Result<std::string>> SnapshotSource::begin() {
-  auto identify = [](Database& database) { return Result<std::string>(database.found().store_id); };
+  auto identify = [](Database& database) { return Result<std::string>(database.store_id()); };
   use(true);
   auto id = co_await host_->storage.call(identify);
   use(false);

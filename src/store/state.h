@@ -32,10 +32,9 @@ class KvState {
   // not.
   Revision base_revision() const { return base_revision_; }
   RowId compact_row() const { return compact_row_; }
-  Revision compacted_to() const { return compacted_to_; }  // by the newest compaction; the floor is not below it
-  // The newest in what was applied; null: none yet.
-  const raft::MembershipRef& membership() const { return membership_; }
   LogIndex membership_index() const { return membership_row_ == 0 ? 0 : row_index(membership_row_); }
+  Revision compacted_to() const { return compacted_to_; }  // by the newest compaction; the floor is not below it
+  const raft::MembershipRef& membership() const { return membership_; }  // null: none yet
   RowId membership_row() const { return membership_row_; }
   RowId lease_row(std::int64_t lease) const;  // of its grant; 0: there is no such lease
 

@@ -186,8 +186,8 @@ class Store {
   // Ends when leadership() is no longer `known`; false when `stop` fired first or the store stopped.
   virtual Task<bool> leadership_changed(Leadership known, StopToken stop = StopToken());
 
-  // As of now. As long as it lives, compaction drops no row that it needs. Errors: MethodNotAllowed (this engine's state
-  // is saved in another way), Unavailable.
+  // As of now. As long as it lives, compaction drops no row that it needs. Errors: MethodNotAllowed (this engine's
+  // state is saved in another way), Unavailable.
   virtual Result<std::unique_ptr<StateStream>> snapshot();
 
   virtual Revision revision() const = 0;   // the newest that is durable and applied; never goes back

@@ -68,7 +68,8 @@ TEST_CASE("a store that is written to, compacted and swept meanwhile comes out a
     REQUIRE(slices > 4);
 
     Driver built(store_at(folder.file("built.db")));
-    auto head = build_from(joined(*stream), alone_at(built.options.path));
+    built.options.member_id = d.store().leadership().self;  // the group of one goes on
+    auto head = build_from(joined(*stream), follower_at(built.options.path));
     INFO((head ? std::string() : head.error().message()));
     REQUIRE(head.ok());
     CHECK(head->revision == at);
@@ -117,7 +118,8 @@ TEST_CASE("the newest entry may have left no row: a built store is at its revisi
   for (const bool used : {false, true}) {
     CAPTURE(used);
     Driver built(store_at(folder.file(cat("built-", used))));
-    REQUIRE(build_from(stream, alone_at(built.options.path)).ok());
+    built.options.member_id = d.store().leadership().self;  // the group of one goes on
+    REQUIRE(build_from(stream, follower_at(built.options.path)).ok());
     for (int opened = 0; opened < 3; ++opened) {
       REQUIRE(built.open().ok());
       REQUIRE(built.store().revision() == at + (used ? opened : 0));
@@ -134,7 +136,8 @@ TEST_CASE("an empty store has a snapshot, too") {
   REQUIRE(d.open().ok());
   const std::string stream = joined(slices_of(d).value());
   Driver built(store_at(folder.file("built.db")));
-  REQUIRE(build_from(stream, alone_at(built.options.path)).ok());
+  built.options.member_id = d.store().leadership().self;  // the group of one goes on
+  REQUIRE(build_from(stream, follower_at(built.options.path)).ok());
   REQUIRE(built.open().ok());
   CHECK(built.store().revision() == 1);
   CHECK(built.put("a", "1").value() == 2);
@@ -167,7 +170,6 @@ struct Bench {
   std::set<SnapshotSource*> sources;
   std::unique_ptr<Storage> storage;
   LogIndex index = 0;
-  std::uint64_t appends = 0;
 
   explicit Bench(const std::string& path) {
     Storage::Options options;
@@ -193,9 +195,9 @@ struct Bench {
     REQUIRE(state.apply(row, view_of(entry, 0), true).ok());
     for (SnapshotSource* source : sources) source->applied(entry);
     LogWrite write;
-    write.first = write.commit = index;
+    write.first = entry.index;
     write.entries.push_back(std::make_shared<const Entry>(std::move(entry)));
-    storage->append(++appends, std::move(write));
+    storage->append(index, std::move(write));
     return row;
   }
   std::unique_ptr<SnapshotSource> source() {
@@ -313,7 +315,7 @@ TEST_CASE("leases, memberships and compactions: the living alone, as they were a
     CHECK(built.rows(*again) == "5@3 1@8 3@11 ");
   }
   SECTION("a restored server is a group of its own, in a new term, at a revision that nobody has seen") {
-    DatabaseBuilder::Options options = alone_at(folder.file("built.db"));
+    DatabaseBuilder::Options options = follower_at(folder.file("built.db"));
     options.alone = DatabaseBuilder::Alone{99, "/kayak/members/", 1000};
     REQUIRE(build_from(stream, options).ok());
     Bench built(folder.file("built.db"));
@@ -325,7 +327,7 @@ TEST_CASE("leases, memberships and compactions: the living alone, as they were a
     const KeyRecord* member = built.state.keys().find("/kayak/members/5");
     REQUIRE(member != nullptr);
     CHECK(member->deleted);
-    auto hard = [](Database& database) { return Result<raft::HardState>(database.found().hard); };
+    auto hard = [](Database& database) { return Result<raft::HardState>(database.hard_state()); };
     CHECK(built.harness.wait(built.storage->call(hard)).value() == raft::HardState{3, 99, 12});
   }
 }
@@ -339,7 +341,7 @@ TEST_CASE("no damaged stream makes a database") {
   const std::string stream = joined(slices_of(d).value());
   const std::string path = folder.file("built.db");
   auto refused = [&](const std::string& bytes) {
-    auto built = build_from(bytes, alone_at(path));
+    auto built = build_from(bytes, follower_at(path));
     return !built && built.error().code() == Code::kCorrupt && !file_exists(path) && !file_exists(incoming_path(path));
   };
   for (std::size_t at = 0; at < stream.size(); ++at) {
@@ -349,7 +351,7 @@ TEST_CASE("no damaged stream makes a database") {
     REQUIRE(refused(flipped));
     REQUIRE(refused(stream.substr(0, at)));
   }
-  REQUIRE(build_from(stream, alone_at(path)).ok());
+  REQUIRE(build_from(stream, follower_at(path)).ok());
 }
 
 TEST_CASE("a disk that fails or is full while a database is built leaves none") {
@@ -360,7 +362,7 @@ TEST_CASE("a disk that fails or is full while a database is built leaves none") 
   const std::string stream = joined(slices_of(d).value());
   const std::string path = folder.file("built.db");
   TestDisk disk;
-  DatabaseBuilder::Options options = alone_at(path);
+  DatabaseBuilder::Options options = follower_at(path);
   options.vfs = disk.vfs();
   auto gone = [&] { return !file_exists(path) && !file_exists(incoming_path(path)); };
   SECTION("no space") {
@@ -405,7 +407,7 @@ TEST_CASE("the power may go at any write of a build: the store beside it is unto
   TestDisk disk;
   disk.recording = true;
   const std::string path = folder.file("built.db");
-  DatabaseBuilder::Options options = alone_at(path);
+  DatabaseBuilder::Options options = follower_at(path);
   options.vfs = disk.vfs();
   auto builder = DatabaseBuilder::create(options);
   REQUIRE(builder.ok());
@@ -438,6 +440,7 @@ TEST_CASE("the power may go at any write of a build: the store beside it is unto
       if (file == incoming_path(path)) whole = bytes;
     }
     Driver built(store_at(folder.file(cat("whole-", round))));
+    built.options.member_id = d.store().leadership().self;  // the group of one goes on
     write_file(built.options.path, whole);
     auto opened = built.open();
     INFO((opened ? std::string() : opened.error().message()));

@@ -1,7 +1,6 @@
 #include "store/support_snapshot.h"
 
 #include <cstdio>
-#include <cstring>
 
 namespace kayak::store::test {
 
@@ -40,15 +39,7 @@ DatabaseBuilder::Options follower_at(const std::string& path) {
   DatabaseBuilder::Options options;
   options.path = path;
   options.store_id = "the follower's..";
-  options.term = 1'000'000;
-  return options;
-}
-
-DatabaseBuilder::Options alone_at(const std::string& path) {
-  DatabaseBuilder::Options options = follower_at(path);
-  options.alone.emplace();
-  // What a store takes for its own id when it is told none.
-  std::memcpy(&options.alone->self, options.store_id.data(), sizeof options.alone->self);
+  options.hard.term = 1'000'000;
   return options;
 }
 

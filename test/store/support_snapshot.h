@@ -17,7 +17,5 @@ std::string joined(const std::vector<std::string>& slices);
 Result<SnapshotHead> build_from(const std::string& stream, DatabaseBuilder::Options options);
 // For a follower at `path`.
 DatabaseBuilder::Options follower_at(const std::string& path);
-// For a store at `path` that is a group of its own; nothing is skipped.
-DatabaseBuilder::Options alone_at(const std::string& path);
 
 }  // namespace kayak::store::test

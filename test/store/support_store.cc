@@ -2,12 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "base/strings.h"
+#include "store/etcd/client.h"
+#include "store/support_etcd.h"
 
 namespace kayak::store::test {
 
@@ -53,13 +56,23 @@ void Harness::run_for(Duration duration) {
   ASSERT(slept.ok());
 }
 
-Driver::Driver(SqliteStoreOptions o) : options(std::move(o)) {
+Driver::Driver(SqliteStoreOptions o, Engine engine) : options(std::move(o)) {
+  if (engine == Engine::kEtcd) {
+    etcd_ = std::make_unique<EtcdServer>();
+    etcd_->start();
+  }
   if (!options.on_fatal) options.on_fatal = [this](const Error& error) { fatal.push_back(error); };
 }
 Driver::~Driver() { close(); }
 
 Result<void> Driver::open() {
-  auto opened = harness.wait(open_sqlite_store(harness.context(), options));
+  etcd::EtcdStoreOptions on_etcd;
+  on_etcd.history_bytes = options.history_bytes;
+  on_etcd.compact_interval = options.compact_interval;
+  on_etcd.on_fatal = options.on_fatal;
+  if (etcd_) on_etcd.endpoints = {etcd_->url()};
+  auto opened = harness.wait(etcd_ ? etcd::open_etcd_store(harness.context(), on_etcd)
+                                   : open_sqlite_store(harness.context(), options));
   if (!opened) return opened.error();
   store_ = std::move(*opened);
   return Result<void>();
@@ -111,7 +124,15 @@ std::optional<std::string> Driver::get(const std::string& key, Revision revision
   if (found->kvs.empty()) return std::nullopt;
   return *found->kvs[0].value;
 }
-Result<void> Driver::compact(Revision revision) { return harness.wait(store_->compact(revision, StopToken())); }
+Result<void> Driver::compact(Revision revision) {
+  auto done = harness.wait(store_->compact(revision, StopToken()));
+  if (done) compacted_ = std::max(compacted_, revision - 1);
+  return done;
+}
+Revision Driver::compacted() const { return std::max(compacted_, store_->compacted()); }
+void Driver::need_lease(std::int64_t id) {
+  if (etcd_) ASSERT(harness.wait(store_->lease_grant(id, 3600)).ok());
+}
 void Driver::finish_sweep() {
   while (store_->stats().sweeping) harness.run_for(1ms);
 }

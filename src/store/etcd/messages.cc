@@ -162,6 +162,58 @@ void fields(V& v, M& m) {
   v.number(7, m.fragment);
   v.messages(11, m.events);
 }
+template <typename V, Is<LeaseGrantRequest> M>
+void fields(V& v, M& m) {
+  v.number(1, m.ttl);
+  v.number(2, m.id);
+}
+template <typename V, Is<LeaseGrantResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+  v.number(2, m.id);
+  v.number(3, m.ttl);
+  v.text(4, m.error);
+}
+template <typename V, Is<LeaseRevokeRequest> M>
+void fields(V& v, M& m) {
+  v.number(1, m.id);
+}
+template <typename V, Is<LeaseRevokeResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+}
+template <typename V, Is<LeaseKeepAliveRequest> M>
+void fields(V& v, M& m) {
+  v.number(1, m.id);
+}
+template <typename V, Is<LeaseKeepAliveResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+  v.number(2, m.id);
+  v.number(3, m.ttl);
+}
+template <typename V, Is<LeaseTimeToLiveRequest> M>
+void fields(V& v, M& m) {
+  v.number(1, m.id);
+  v.number(2, m.keys);
+}
+template <typename V, Is<LeaseTimeToLiveResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+  v.number(2, m.id);
+  v.number(3, m.ttl);
+  v.number(4, m.granted_ttl);
+  v.texts(5, m.keys);
+}
+template <typename V, Is<LeaseStatus> M>
+void fields(V& v, M& m) {
+  v.number(1, m.id);
+}
+template <typename V, Is<LeaseLeasesResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+  v.messages(2, m.leases);
+}
 template <typename V, Is<Empty> M>
 void fields(V&, M&) {}
 template <typename V, Is<HeaderResponse> M>
@@ -393,6 +445,15 @@ KAYAK_ETCD_MESSAGE(CompactionRequest)
 KAYAK_ETCD_MESSAGE(CompactionResponse)
 KAYAK_ETCD_MESSAGE(WatchRequest)
 KAYAK_ETCD_MESSAGE(WatchResponse)
+KAYAK_ETCD_MESSAGE(LeaseGrantRequest)
+KAYAK_ETCD_MESSAGE(LeaseGrantResponse)
+KAYAK_ETCD_MESSAGE(LeaseRevokeRequest)
+KAYAK_ETCD_MESSAGE(LeaseRevokeResponse)
+KAYAK_ETCD_MESSAGE(LeaseKeepAliveRequest)
+KAYAK_ETCD_MESSAGE(LeaseKeepAliveResponse)
+KAYAK_ETCD_MESSAGE(LeaseTimeToLiveRequest)
+KAYAK_ETCD_MESSAGE(LeaseTimeToLiveResponse)
+KAYAK_ETCD_MESSAGE(LeaseLeasesResponse)
 KAYAK_ETCD_MESSAGE(Empty)
 KAYAK_ETCD_MESSAGE(HeaderResponse)
 KAYAK_ETCD_MESSAGE(MemberListResponse)

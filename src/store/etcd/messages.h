@@ -123,6 +123,50 @@ struct WatchResponse {
   std::vector<WatchEvent> events;
 };
 
+// ---- Lease
+
+struct LeaseGrantRequest {
+  std::int64_t ttl = 0;  // seconds
+  std::int64_t id = 0;   // 0: the server chooses
+};
+struct LeaseGrantResponse {
+  ResponseHeader header;
+  std::int64_t id = 0, ttl = 0;
+  std::string error;
+};
+struct LeaseRevokeRequest {
+  std::int64_t id = 0;
+};
+struct LeaseRevokeResponse {
+  ResponseHeader header;
+};
+struct LeaseKeepAliveRequest {
+  std::int64_t id = 0;
+};
+struct LeaseKeepAliveResponse {
+  ResponseHeader header;
+  std::int64_t id = 0;
+  std::int64_t ttl = 0;  // 0: there is no such lease
+};
+struct LeaseTimeToLiveRequest {
+  std::int64_t id = 0;
+  bool keys = false;
+};
+struct LeaseTimeToLiveResponse {
+  ResponseHeader header;
+  std::int64_t id = 0;
+  std::int64_t ttl = 0;  // that is left; -1: there is no such lease
+  std::int64_t granted_ttl = 0;
+  std::vector<std::string> keys;
+};
+struct LeaseStatus {
+  std::int64_t id = 0;
+};
+struct LeaseLeasesResponse {
+  ResponseHeader header;
+  std::vector<LeaseStatus> leases;
+};
+
 // ---- Cluster and Maintenance
 
 struct Empty {};  // a request without fields, or with none that changes our answer

@@ -8,6 +8,7 @@
 #include "io/grpc_server.h"
 #include "store/etcd/messages.h"
 #include "store/etcd/server.h"
+#include "store/etcd/status.h"
 
 namespace kayak::store::etcd {
 
@@ -20,10 +21,6 @@ struct Backend {
   ResponseHeader header() const { return header(store.revision()); }
   static constexpr std::uint64_t kTerm = 1;  // a group of one has had one election
 };
-
-// The code and the message that etcd has for it. The store's errors, and those of this folder: their messages are
-// etcd's without its "etcdserver: ".
-io::GrpcStatus status_of(const Error& error);
 
 template <typename Q, typename A>
 using Unary = Task<Result<A>> (*)(const Backend& backend, Q request, StopToken stop);
