@@ -205,6 +205,12 @@ struct HashKvResponse {
   Revision compact_revision = 0, hash_revision = 0;
 };
 
+struct SnapshotResponse {
+  ResponseHeader header;
+  std::uint64_t remaining_bytes = 0;  // roughly
+  std::string blob;
+};
+
 struct MessageLimits {
   std::size_t elements = 4096;  // of all lists in a message
 };
