@@ -84,6 +84,10 @@ std::string check_log_level(const std::string& text) {
   return parse_log_level(text, &level) ? "" : "must be trace, debug, info, warn, error or off";
 }
 
+std::string check_listen(const std::string& text) {
+  return parse_listen_address(text) ? "" : "must be address:port, such as 127.0.0.1:2379";
+}
+
 std::string check_runtime(const std::string& text) {
   return text == "runc" || text == "crun" ? "" : "must be runc or crun";
 }
@@ -292,6 +296,28 @@ std::string check_together(const ServerOptions& options) {
   return check_cluster(options);
 }
 
+void add_snapshot_verbs(CLI::App& app, SnapshotOptions* options) {
+  CLI::App* save = app.add_subcommand("save", "Save the running server's state and keys, encrypted");
+  CLI::Option* name = save->add_option("--name", options->name, "The snapshot is called <name>-<node>-<time>")
+                          ->capture_default_str()
+                          ->check([](const std::string& text) {
+                            const bool plain = !text.empty() && text.find('/') == std::string::npos && text[0] != '.';
+                            return plain ? std::string() : std::string("must be the beginning of a file's name");
+                          });
+  save->add_option("--output", options->output, "Write to this file instead, or to standard output: -")->excludes(name);
+  CLI::App* list = app.add_subcommand("ls", "List the snapshots in the folder");
+  auto set_json = [options](const std::string& format) { options->json = format == "json"; };
+  list->add_option_function<std::string>("-o", set_json, "Output: table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  CLI::App* check = app.add_subcommand("check", "Read a snapshot whole and say whether it is good");
+  CLI::App* restore =
+      app.add_subcommand("restore", "Make a new server's data directory from a snapshot; no server may run on it");
+  for (CLI::App* verb : {check, restore}) {
+    verb->add_option("file", options->file, "Path, name in the folder, or - for standard input")->required();
+  }
+  for (CLI::App* verb : {save, list, check, restore}) verb->fallthrough();
+}
+
 CommandLine fail(std::string line) {
   CommandLine result;
   result.exit_code = 2;
@@ -308,6 +334,21 @@ std::string ServerOptions::instance() const {
 std::string ServerOptions::run_dir() const {
   const std::string id = instance();
   return id.empty() ? "/run/kayak" : cat("/run/kayak-", id);
+}
+
+Result<io::Endpoint> parse_listen_address(std::string_view text) {
+  io::Endpoint endpoint;
+  const std::size_t colon = text.rfind(':');
+  std::int64_t port = 0;
+  if (colon != std::string_view::npos && parse_int64(text.substr(colon + 1), &port) && port > 0 && port <= 65535) {
+    std::string_view host = text.substr(0, colon);
+    const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    if (brackets) host = host.substr(1, host.size() - 2);
+    endpoint.ip = host;
+    endpoint.port = static_cast<std::uint16_t>(port);
+    if (is_ip(endpoint.ip) && brackets == (host.find(':') != std::string_view::npos)) return endpoint;
+  }
+  return Error(Code::kInvalid, cat(quote(text), " is not address:port"));
 }
 
 CommandLine parse_command_line(const std::vector<std::string>& args, const std::vector<std::string>& environment) {
@@ -329,6 +370,13 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .help = "Address told to the cluster (default: the node's)",
        .text = &server.advertise_address,
        .check = check_ip},
+      {.name = "etcd-listen",
+       .help =
+           "address:port for etcd clients (etcdctl) over TLS. Who shows a certificate of the etcd client CA there, as "
+           "<data-dir>/server/tls/etcd-client.crt is, may read and write everything, secrets included. Off by "
+           "default: the machine's root has <data-dir>/server/etcd.sock",
+       .text = &server.etcd_listen,
+       .check = check_listen},
       {.name = "tls-san", .help = "More names or addresses for the serving certificate", .list = &server.tls_sans},
       {.name = "write-kubeconfig",
        .help = "Where the admin kubeconfig is written, mode 0600",
@@ -438,6 +486,21 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
           ->check(CLI::IsMember({"json"}));
     }
   }
+  CLI::App* snapshot_app = app.add_subcommand("snapshot", "Save a cluster's state and keys in a file, and restore it");
+  snapshot_app->require_subcommand(1);
+  SnapshotOptions& snapshot = line.snapshot;
+  std::vector<Flag> snapshot_flags = {
+      {.name = "data-dir", .help = "The server's --data-dir", .text = &snapshot.data_dir, .check = check_absolute},
+      {.name = "snapshot-dir",
+       .help = "Folder of snapshots (default: <data-dir>/server/db/snapshots)",
+       .text = &snapshot.dir,
+       .check = check_absolute},
+      {.name = "passphrase-file",
+       .help = "File with the passphrase of snapshots (default: <data-dir>/server/token)",
+       .text = &snapshot.passphrase_file},
+  };
+  add_flags(*snapshot_app, snapshot_flags);
+  add_snapshot_verbs(*snapshot_app, &snapshot);
 
   CLI::App* version_app = app.add_subcommand("version", "Print the version");
 
@@ -478,6 +541,10 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     line.member.verb = member_app->get_subcommands().front()->get_name();
     line.member.json = member_output == "json";
     if (std::string error = complete(member_flags, "", false, environment); !error.empty()) return fail(error);
+  } else if (snapshot_app->parsed()) {
+    line.command = CommandLine::Command::kSnapshot;
+    snapshot.verb = snapshot_app->get_subcommands().front()->get_name();
+    if (std::string error = complete(snapshot_flags, "", false, environment); !error.empty()) return fail(error);
   } else if (server_app->parsed()) {
     line.command = CommandLine::Command::kServer;
     bool in_environment = false;

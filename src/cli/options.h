@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "io/stream.h"
 
 namespace kayak::cli {
 
@@ -17,6 +18,7 @@ struct ServerOptions {
   std::string bind_address = "0.0.0.0";
   std::uint16_t https_listen_port = 6443;
   std::string advertise_address;  // empty: the node's address
+  std::string etcd_listen;        // address:port for etcd clients over TLS; empty: none
   std::vector<std::string> tls_sans;
   std::string write_kubeconfig = "/etc/kayak/kayak.yaml";
   std::string cluster_cidr = "10.42.0.0/16";
@@ -59,15 +61,30 @@ struct MemberOptions {
   bool json = false;   // list
 };
 
+struct SnapshotOptions {
+  std::string data_dir = "/var/lib/kayak";
+  std::string verb;  // save, ls, check, restore
+  std::string dir;   // of snapshots; empty: <data-dir>/server/db/snapshots
+  std::string name = "on-demand";
+  std::string output;           // save: a path, or "-" for standard output; empty: a new name in `dir`
+  std::string file;             // check, restore
+  std::string passphrase_file;  // empty: <data-dir>/server/token
+  bool json = false;            // ls
+};
+
 struct CommandLine {
-  enum class Command { kNone, kServer, kImage, kMember, kVersion };
+  enum class Command { kNone, kServer, kImage, kMember, kSnapshot, kVersion };
   Command command = Command::kNone;
   ServerOptions server;
   ImageOptions image;
   MemberOptions member;
+  SnapshotOptions snapshot;
   int exit_code = -1;  // >= 0: print `text` (help, version or one line of error) and exit with it
   std::string text;
 };
+
+// "127.0.0.1:2379" or "[::1]:2379". Errors: Invalid.
+Result<io::Endpoint> parse_listen_address(std::string_view text);
 
 // Pure but for reading the config file and the given environment. Errors become exit_code 2 and one line that says
 // which flag, variable or config key and why.

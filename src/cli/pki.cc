@@ -176,6 +176,11 @@ Result<ServerKeys> load_or_make_server_keys(Random& random, WallTime now, const 
   serving.ip_addresses = {"127.0.0.1", "::1"};
   for (const std::string& name : options.dns_names) serving.dns_names.push_back(name);
   for (const std::string& ip : options.ip_addresses) serving.ip_addresses.push_back(ip);
+  io::CertificateRequest etcd_serving = serving;
+  etcd_serving.common_name = "kayak-etcd-server";
+  io::CertificateRequest etcd_client;
+  etcd_client.common_name = "kayak-etcd-client";
+  etcd_client.client_auth = true;
   struct Leaf {
     KeyPair* pair;
     const char* name;
@@ -186,6 +191,8 @@ Result<ServerKeys> load_or_make_server_keys(Random& random, WallTime now, const 
       {&keys.serving, "serving-api", serving, &keys.server_ca},
       {&keys.admin, "client-admin", client_request("kayak-admin", "kayak:cluster-admins"), &keys.client_ca},
       {&keys.recovery, "client-recovery", client_request("kayak-recovery", "system:masters"), &keys.client_ca},
+      {&keys.etcd_server, "etcd-server", etcd_serving, &keys.etcd_client_ca},
+      {&keys.etcd_client, "etcd-client", etcd_client, &keys.etcd_client_ca},
   };
   for (const Leaf& l : leaves) {
     Result<KeyPair> pair = leaf(random, now, dir, l.name, l.request, *l.authority);

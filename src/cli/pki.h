@@ -20,10 +20,11 @@ struct KeyPair {
 struct ServerKeys {
   KeyPair server_ca, client_ca, front_proxy_ca, peer_ca, etcd_client_ca;
   std::string service_account_key_pem;
-  KeyPair serving;   // of server_ca
-  KeyPair admin;     // of client_ca: CN kayak-admin, O kayak:cluster-admins
-  KeyPair recovery;  // of client_ca: CN kayak-recovery, O system:masters
-  KeyPair peer;      // of peer_ca: CN kayak-peer; its key is this server's identity in the group, and stays
+  KeyPair serving;                   // of server_ca
+  KeyPair admin;                     // of client_ca: CN kayak-admin, O kayak:cluster-admins
+  KeyPair recovery;                  // of client_ca: CN kayak-recovery, O system:masters
+  KeyPair etcd_server, etcd_client;  // of etcd_client_ca: for --etcd-listen, and for who connects there
+  KeyPair peer;  // of peer_ca: CN kayak-peer; its key is this server's identity in the group, and stays
 };
 
 struct ServerKeyOptions {

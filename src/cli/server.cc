@@ -183,11 +183,11 @@ class Server {
         io::HttpServer::create(context_.named("http"), std::move(*listener), tls->get(), io::HttpLimits(),
                                joins.in_front_of(api_->http_handler()));
 
-    open_etcd_endpoint();
+    if (auto opened = open_etcd_endpoints(); !opened) co_return opened.error().while_doing("opening the etcd endpoint");
 
     // The API ends last: what stops before it still has to say so.
     io::TaskScope api_scope;
-    if (etcd_http_) api_scope.spawn(etcd_http_->run(api_scope.token()));
+    for (const auto& etcd : etcd_http_) api_scope.spawn(etcd->run(api_scope.token()));
     api_scope.spawn(api_->run(api_scope.token()));
     api_scope.spawn(http->run(api_scope.token()));
     io::TaskScope parts(stop);
@@ -206,22 +206,49 @@ class Server {
     co_return ended ? worked : ended;
   }
 
-  // etcd's API for this machine's root. The server is whole without it: not every file system can hold a socket.
-  void open_etcd_endpoint() {
+  // etcd's API, for this machine's root, and over TLS where that is asked for. The server is whole without the socket:
+  // not every file system can hold one.
+  Result<void> open_etcd_endpoints() {
     const std::string path = options_.data_dir + "/server/etcd.sock";
-    Result<std::unique_ptr<io::Listener>> listener = io::listen_unix(context_, path);
-    if (!listener) {
-      context_.log.warn("no etcd endpoint", {{"error", listener.error().message()}});
-      return;
-    }
+    Result<std::unique_ptr<io::Listener>> unix_listener = io::listen_unix(context_, path);
     store::etcd::ServerOptions options;
     options.name = options_.node_name;
-    options.client_urls = {cat("unix://", path)};
+    if (unix_listener) options.client_urls.push_back(cat("unix://", path));
+    std::unique_ptr<io::Listener> tls_listener;
+    if (!options_.etcd_listen.empty()) {
+      Result<io::Endpoint> at = parse_listen_address(options_.etcd_listen);
+      if (!at) return at.error();
+      Result<std::unique_ptr<io::Listener>> listener = io::listen_tcp(context_, *at);
+      if (!listener) return listener.error();
+      tls_listener = std::move(*listener);
+      if (at->ip == "0.0.0.0" || at->ip == "::") at->ip = addresses_.advertise;
+      options.client_urls.push_back(cat("https://", at->to_string()));
+    }
     options.cluster_id = store::parse_member_id(cluster_.cluster);
-    options.member_id = cluster_.self.id;
+    options.member_id = store_->leadership().self;
     etcd_ = store::etcd::Server::create(*store_, options);
-    etcd_http_ = io::HttpServer::create(context_.named("etcd"), std::move(*listener), nullptr, io::grpc_limits(),
-                                        etcd_->http_handler());
+    if (unix_listener) {
+      serve_etcd(std::move(*unix_listener), nullptr);
+    } else {
+      context_.log.warn("no etcd endpoint", {{"error", unix_listener.error().message()}});
+    }
+    if (!tls_listener) return Result<void>();
+    io::TlsServerOptions tls_options;
+    tls_options.certificate_pem = keys_.etcd_server.certificate_pem;
+    tls_options.key_pem = keys_.etcd_server.key_pem;
+    tls_options.client_ca_pem = keys_.etcd_client_ca.certificate_pem;
+    tls_options.client_required = true;
+    tls_options.alpn = {"h2"};
+    Result<std::unique_ptr<io::TlsServer>> tls = io::TlsServer::create(context_.named("tls"), std::move(tls_options));
+    if (!tls) return tls.error();
+    etcd_tls_ = std::move(*tls);
+    serve_etcd(std::move(tls_listener), etcd_tls_.get());
+    return Result<void>();
+  }
+
+  void serve_etcd(std::unique_ptr<io::Listener> listener, io::TlsServer* tls) {
+    etcd_http_.push_back(io::HttpServer::create(context_.named("etcd"), std::move(listener), tls, io::grpc_limits(),
+                                                etcd_->http_handler()));
   }
 
   // Scheduler, controllers and the node agent, until `parts` stops.
@@ -308,7 +335,8 @@ class Server {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<api::ApiServer> api_;
   std::unique_ptr<store::etcd::Server> etcd_;
-  std::unique_ptr<io::HttpServer> etcd_http_;
+  std::unique_ptr<io::TlsServer> etcd_tls_;
+  std::vector<std::unique_ptr<io::HttpServer>> etcd_http_;  // on the socket, on TLS
 };
 
 // The heap's settings, before the first thread starts.

@@ -15,4 +15,7 @@ int run_image(const ImageOptions& options);
 // `kayak member ...`. The exit status.
 int run_member(const MemberOptions& options);
 
+// `kayak snapshot ...`. The exit status.
+int run_snapshot(const SnapshotOptions& options);
+
 }  // namespace kayak::cli

@@ -115,6 +115,7 @@ struct TlsServerOptions {
   std::string client_ca_pem;             // empty: client certificates are not asked for
   std::vector<std::string> alpn;         // in order of preference, e.g. {"h2", "http/1.1"}
   Duration handshake_timeout = std::chrono::seconds(10);
+  bool client_required = false;  // who shows no certificate is refused; needs client_ca_pem
 };
 // A second server behind the same port, with nothing in common with the first: who asks for its name (SNI) has to show
 // a certificate of its CA and agree on one of its protocols; who does not ask for its name cannot have its protocols,

@@ -119,15 +119,20 @@ Result<std::shared_ptr<TlsConfig>> TlsConfig::server(const TlsServerOptions& opt
   if (auto used = config->use_identity(options.certificate_pem, options.key_pem); !used) {
     return used.error().while_doing("the serving certificate");
   }
+  if (options.client_required && options.client_ca_pem.empty()) {
+    return Error(Code::kInvalid, "client certificates are required, but no CA of theirs is given");
+  }
   mbedtls_ssl_conf_authmode(&config->config_, MBEDTLS_SSL_VERIFY_NONE);
   if (!options.client_ca_pem.empty()) {
     config->cas_ = std::make_unique<CertificateChain>();
     if (auto parsed = config->cas_->parse(options.client_ca_pem); !parsed) {
       return parsed.error().while_doing("the client CA");
     }
-    // Optional: who shows none is anonymous. One that does not hold ends the handshake in TlsSession::advance.
+    // Optional, as a rule: who shows none is anonymous. One that does not hold ends the handshake in
+    // TlsSession::advance.
     mbedtls_ssl_conf_ca_chain(&config->config_, &config->cas_->crt, nullptr);
-    mbedtls_ssl_conf_authmode(&config->config_, MBEDTLS_SSL_VERIFY_OPTIONAL);
+    mbedtls_ssl_conf_authmode(&config->config_,
+                              options.client_required ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
   }
   return config;
 }

@@ -257,6 +257,34 @@ TEST_CASE("tls: which clients a server accepts") {
   CHECK(seen.user == "");
 }
 
+TEST_CASE("tls: a server that requires certificates knows no anonymous clients") {
+  TestContext t;
+  const Pki serving("serving-ca"), clients("client-ca"), other("client-ca");
+  const Identity server = serving.server({"kayak.test"}, {});
+  struct Row {
+    Identity own;
+    std::string user;  // empty: refused
+  };
+  for (const Row& row : {Row{clients.client("me", {}), "me/"}, Row{Identity(), ""}, Row{other.client("me", {}), ""},
+                         Row{serving.client("me", {}), ""}, Row{clients.server({"kayak.test"}, {}), ""}}) {
+    CAPTURE(row.own.certificate_pem);
+    TlsServerOptions options = server_options(server, clients.ca().certificate_pem);
+    options.client_required = true;
+    const Outcome seen =
+        connect(t, std::move(options),
+                client_options(TlsServerIdentity::name("kayak.test", serving.ca().certificate_pem), row.own));
+    CAPTURE(seen.server, seen.client);
+    CHECK(seen.user == row.user);
+    CHECK((seen.server == "ok") == !row.user.empty());
+    CHECK((seen.echoed == "hello") == !row.user.empty());
+    if (row.user.empty()) CHECK(seen.server.starts_with("Unauthorized: "));
+  }
+  TlsServerOptions nobody = server_options(server);
+  nobody.client_required = true;
+  CHECK(test::says(TlsServer::create(t.context(), nobody)) ==
+        "Invalid: client certificates are required, but no CA of theirs is given");
+}
+
 TEST_CASE("tls: ALPN") {
   TestContext t;
   const Pki serving("serving-ca");

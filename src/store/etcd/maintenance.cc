@@ -17,10 +17,11 @@ Task<Result<StatusResponse>> status(const Backend& backend, Empty, StopToken) {
   out.header = backend.header(stats.revision);
   out.version = kApiVersion;
   out.db_size = out.db_size_in_use = static_cast<std::int64_t>(stats.database_bytes);
-  out.leader = backend.options.member_id;
-  out.raft_term = Backend::kTerm;
-  // Every write has a revision and an entry; what else is in the log is nobody's business here.
-  out.raft_index = out.raft_applied_index = static_cast<std::uint64_t>(stats.revision);
+  const Leadership leadership = backend.store.leadership();
+  // A store that is alone has no numbers for members: whoever leads it is this one.
+  out.leader = leadership.leader == 0 && leadership.leads ? backend.options.member_id : leadership.leader;
+  out.raft_term = leadership.term;
+  out.raft_index = out.raft_applied_index = stats.applied;
   co_return out;
 }
 
@@ -42,6 +43,7 @@ Task<Result<HashKvResponse>> hash_kv(const Backend& backend, HashKvRequest reque
   store::RangeRequest page;
   page.key = page.range_end = std::string(1, '\0');
   page.limit = kHashPage;
+  page.serializable = true;  // of this member
   page.revision = request.revision > 0 ? request.revision : backend.store.revision();
   HashKvResponse out;
   out.hash_revision = page.revision;

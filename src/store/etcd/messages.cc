@@ -81,8 +81,6 @@ void fields(V& v, M& m) {
   v.number(2, m.deleted);
   v.messages(3, m.prev_kvs);
 }
-template <typename V, Is<NestedTxn> M>
-void fields(V&, M&) {}
 template <typename V, Is<RequestOp> M>
 void fields(V& v, M& m) {
   v.one_of(1, m.request);
@@ -270,6 +268,7 @@ void fields(V& v, M& m) {
   v.number(6, m.raft_term);
   v.number(7, m.raft_applied_index);
   v.number(9, m.db_size_in_use);
+  v.number(10, m.is_learner);
 }
 template <typename V, Is<HashKvRequest> M>
 void fields(V& v, M& m) {
@@ -281,6 +280,13 @@ void fields(V& v, M& m) {
   v.number(2, m.hash);
   v.number(3, m.compact_revision);
   v.number(4, m.hash_revision);
+}
+
+template <typename V, Is<SnapshotResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+  v.number(2, m.remaining_bytes);
+  v.text(3, m.blob);
 }
 
 class Writer {
@@ -344,7 +350,7 @@ class Writer {
 // What is common to all Readers of one message.
 struct Reading {
   const MessageLimits& limits;
-  std::size_t elements = 0;
+  std::size_t elements = 0, depth = 0;
   std::optional<Error> error;  // the first
 };
 
@@ -356,13 +362,13 @@ class Reader {
   // False when reading_.error is set.
   template <typename M>
   bool read(M* out) {
-    while (!in_.at_end() && !reading_.error) {
-      if (!in_.next()) return fail("a field is cut off or malformed");
-      fields(*this, *out);
+    if (++reading_.depth > reading_.limits.depth && !reading_.error) {
+      reading_.error = Error(Code::kTooLarge, "messages in messages, too deep");
     }
+    read_fields(out);
+    --reading_.depth;
     return !reading_.error;
   }
-
   template <typename T>
   void number(unsigned field, T& out) {
     if (!is(field, ProtobufType::kVarint)) return;
@@ -415,6 +421,13 @@ class Reader {
   }
 
  private:
+  template <typename M>
+  void read_fields(M* out) {
+    while (!in_.at_end() && !reading_.error) {
+      if (!in_.next()) return void(fail("a field is cut off or malformed"));
+      fields(*this, *out);
+    }
+  }
   bool fail(const char* what) {
     if (!reading_.error) reading_.error = Error(Code::kBadRequest, std::string("an etcd message: ") + what);
     return false;
@@ -445,7 +458,7 @@ std::string encode(const M& message) {
 
 template <typename M>
 Result<M> decode(std::string_view bytes, const MessageLimits& limits) {
-  Reading reading{limits, 0, std::nullopt};
+  Reading reading{limits, 0, 0, std::nullopt};
   M message{};
   if (!Reader(reading, bytes).read(&message)) return *reading.error;
   return message;
@@ -486,6 +499,7 @@ KAYAK_ETCD_MESSAGE(AlarmRequest)
 KAYAK_ETCD_MESSAGE(StatusResponse)
 KAYAK_ETCD_MESSAGE(HashKvRequest)
 KAYAK_ETCD_MESSAGE(HashKvResponse)
+KAYAK_ETCD_MESSAGE(SnapshotResponse)
 #undef KAYAK_ETCD_MESSAGE
 
 }  // namespace kayak::store::etcd

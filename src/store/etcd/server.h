@@ -1,7 +1,7 @@
-// server.h: etcd's v3 API over a Store, for etcdctl and other clients of etcd: KV, Watch, Maintenance (Status, HashKV,
-// Defragment, Alarm, MoveLeader), Cluster. A front door beside store.h.
+// server.h: etcd's v3 API over a Store, for etcdctl and other clients of etcd: KV, Watch, Lease, Maintenance (Status,
+// HashKV, Defragment, Alarm, Snapshot, MoveLeader), Cluster. A front door beside store.h.
 // Values are what the store holds. Who may connect is decided by whoever serves the handler.
-// Not there: leases, nested transactions, compares over ranges, Snapshot, Auth; they are answered with Unimplemented.
+// Not there: Auth; it is answered with Unimplemented.
 // Source: etcd v3.5 API; its codes and messages (api/v3rpc/rpctypes).
 #pragma once
 
