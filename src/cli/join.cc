@@ -148,6 +148,11 @@ Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& opt
   outcome.token = std::move(*token);
   Result<LocalState> state = look_at(context.random, server_dir);
   if (!state) co_return state.error();
+  if (file_exists(server_dir + "/witness/state")) {
+    co_return Error(Code::kConflict, cat(options.data_dir,
+                                         " is the data directory of a witness: start it with --witness, "
+                                         "or give the server a folder of its own"));
+  }
   Result<bool> join = must_join(*state, options, outcome.token);
   if (!join) co_return join.error();
   if (!*join) {

@@ -351,7 +351,7 @@ void set_up_heap() {
 }  // namespace
 
 int run_server(const ServerOptions& options) {
-  const bool has_agent = !options.disable_agent && !options.cluster_reset;
+  const bool has_agent = !options.disable_agent && !options.cluster_reset && !options.witness;
   if (has_agent && ::geteuid() != 0) {
     std::fputs(
         "kayak: running containers needs root: run as root, or with --disable-agent for a server without a node\n",
@@ -361,6 +361,7 @@ int run_server(const ServerOptions& options) {
   ::umask(0022);
   set_up_heap();
   if (options.cluster_reset) return run_cluster_reset(options);
+  if (options.witness) return run_witness(options);
   const Log log = Log::to_fd(2, options.log_level);
   SystemClock clock;
   SystemRandom random;
