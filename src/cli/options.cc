@@ -469,6 +469,21 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     if (verb.argument) verb_app->add_option(verb.argument, line.image.names, "One or more")->required();
   }
 
+  CLI::App* snapshot_app = app.add_subcommand("snapshot", "Save a cluster's state and keys in a file, and restore it");
+  snapshot_app->require_subcommand(1);
+  SnapshotOptions& snapshot = line.snapshot;
+  std::vector<Flag> snapshot_flags = {
+      {.name = "data-dir", .help = "The server's --data-dir", .text = &snapshot.data_dir, .check = check_absolute},
+      {.name = "snapshot-dir",
+       .help = "Folder of snapshots (default: <data-dir>/server/db/snapshots)",
+       .text = &snapshot.dir,
+       .check = check_absolute},
+      {.name = "passphrase-file",
+       .help = "File with the passphrase of snapshots (default: <data-dir>/server/token)",
+       .text = &snapshot.passphrase_file},
+  };
+  add_flags(*snapshot_app, snapshot_flags);
+  add_snapshot_verbs(*snapshot_app, &snapshot);
   CLI::App* member_app = app.add_subcommand("member", "Look after the cluster's servers; asks the one of this machine");
   member_app->require_subcommand(1);
   std::vector<Flag> member_flags = {
@@ -487,21 +502,6 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
           ->check(CLI::IsMember({"json"}));
     }
   }
-  CLI::App* snapshot_app = app.add_subcommand("snapshot", "Save a cluster's state and keys in a file, and restore it");
-  snapshot_app->require_subcommand(1);
-  SnapshotOptions& snapshot = line.snapshot;
-  std::vector<Flag> snapshot_flags = {
-      {.name = "data-dir", .help = "The server's --data-dir", .text = &snapshot.data_dir, .check = check_absolute},
-      {.name = "snapshot-dir",
-       .help = "Folder of snapshots (default: <data-dir>/server/db/snapshots)",
-       .text = &snapshot.dir,
-       .check = check_absolute},
-      {.name = "passphrase-file",
-       .help = "File with the passphrase of snapshots (default: <data-dir>/server/token)",
-       .text = &snapshot.passphrase_file},
-  };
-  add_flags(*snapshot_app, snapshot_flags);
-  add_snapshot_verbs(*snapshot_app, &snapshot);
 
   CLI::App* version_app = app.add_subcommand("version", "Print the version");
 
@@ -537,15 +537,15 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     line.command = CommandLine::Command::kImage;
     line.image.verb = image_app->get_subcommands().front()->get_name();
     if (std::string error = complete(image_flags, "", false, environment); !error.empty()) return fail(error);
+  } else if (snapshot_app->parsed()) {
+    line.command = CommandLine::Command::kSnapshot;
+    snapshot.verb = snapshot_app->get_subcommands().front()->get_name();
+    if (std::string error = complete(snapshot_flags, "", false, environment); !error.empty()) return fail(error);
   } else if (member_app->parsed()) {
     line.command = CommandLine::Command::kMember;
     line.member.verb = member_app->get_subcommands().front()->get_name();
     line.member.json = member_output == "json";
     if (std::string error = complete(member_flags, "", false, environment); !error.empty()) return fail(error);
-  } else if (snapshot_app->parsed()) {
-    line.command = CommandLine::Command::kSnapshot;
-    snapshot.verb = snapshot_app->get_subcommands().front()->get_name();
-    if (std::string error = complete(snapshot_flags, "", false, environment); !error.empty()) return fail(error);
   } else if (server_app->parsed()) {
     line.command = CommandLine::Command::kServer;
     bool in_environment = false;

@@ -54,13 +54,6 @@ struct ImageOptions {
   std::string private_registry = "/etc/kayak/registries.yaml";
 };
 
-struct MemberOptions {
-  std::string data_dir = "/var/lib/kayak";
-  std::string verb;    // list, add, remove, promote
-  std::string member;  // its id or name: of remove and promote
-  bool json = false;   // list
-};
-
 struct SnapshotOptions {
   std::string data_dir = "/var/lib/kayak";
   std::string verb;  // save, ls, check, restore
@@ -72,13 +65,20 @@ struct SnapshotOptions {
   bool json = false;            // ls
 };
 
+struct MemberOptions {
+  std::string data_dir = "/var/lib/kayak";
+  std::string verb;    // list, add, remove, promote
+  std::string member;  // its id or name: of remove and promote
+  bool json = false;   // list
+};
+
 struct CommandLine {
-  enum class Command { kNone, kServer, kImage, kMember, kSnapshot, kVersion };
+  enum class Command { kNone, kServer, kImage, kSnapshot, kMember, kVersion };
   Command command = Command::kNone;
   ServerOptions server;
   ImageOptions image;
-  MemberOptions member;
   SnapshotOptions snapshot;
+  MemberOptions member;
   int exit_code = -1;  // >= 0: print `text` (help, version or one line of error) and exit with it
   std::string text;
 };

@@ -225,7 +225,7 @@ class Server {
       options.client_urls.push_back(cat("https://", at->to_string()));
     }
     options.cluster_id = store::parse_member_id(cluster_.cluster);
-    options.member_id = store_->leadership().self;
+    options.member_id = cluster_.self.id;
     etcd_ = store::etcd::Server::create(*store_, options);
     if (unix_listener) {
       serve_etcd(std::move(*unix_listener), nullptr);

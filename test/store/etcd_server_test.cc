@@ -7,8 +7,8 @@
 #include "io/tls.h"
 #include "store/etcd/messages.h"
 #include "store/etcd/server.h"
-#include "store/support_etcd_call.h"
 #include "store/snapshot_stream.h"
+#include "store/support_etcd_call.h"
 #include "store/support_store.h"
 
 namespace kayak::store::etcd {
