@@ -1,6 +1,7 @@
 // tls.h: TLS on mbedTLS, the keys and certificates we make, and the rules by which a peer is accepted.
-// The tls and x509 files of this folder are the only ones that see mbedTLS. mbedTLS 2.28 neither writes SANs nor
-// matches iPAddress SANs: both are done here (RFC 5280 4.2.1.6, RFC 6125; 4 or 16 bytes, no common-name fallback).
+// The tls and x509 files of this folder and seal.cc are the only ones that see mbedTLS. mbedTLS 2.28 neither writes
+// SANs nor matches iPAddress SANs: both are done here (RFC 5280 4.2.1.6, RFC 6125; 4 or 16 bytes, no common-name
+// fallback).
 #pragma once
 
 #include <memory>

@@ -27,24 +27,28 @@ Error damaged(const std::string& file, std::uint64_t offset, std::string_view wh
                                    ". Nothing was changed. Restore the newest snapshot: kayak snapshot restore"));
 }
 
-void Database::Closer::operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
-void Database::Finalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+void ConnectionCloser::operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
+void StatementFinalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 
 Database::~Database() = default;
 
 Error Database::failure(int rc, std::string_view doing) const {
-  const int system_error = connection_ ? sqlite3_system_errno(connection_.get()) : 0;
-  std::string what = cat(doing, ": ", connection_ ? sqlite3_errmsg(connection_.get()) : sqlite3_errstr(rc), " (SQLite ",
-                         rc, ", errno ", system_error, ")");
+  return sqlite_failure(connection_.get(), *vfs_, options_.path, rc, doing);
+}
+
+Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string& path, int rc, std::string_view doing) {
+  const int system_error = connection != nullptr ? sqlite3_system_errno(connection) : 0;
+  std::string what = cat(doing, ": ", connection != nullptr ? sqlite3_errmsg(connection) : sqlite3_errstr(rc),
+                         " (SQLite ", rc, ", errno ", system_error, ")");
   // A quota that is used up is a full disk that SQLite does not know.
   const bool quota = rc == SQLITE_IOERR_WRITE && (system_error == EDQUOT || system_error == ENOSPC);
-  if ((rc & 0xff) == SQLITE_FULL || quota) return Error(Code::kNoSpace, cat(options_.path, ": ", what));
-  if (auto damage = vfs_->damage()) {
+  if ((rc & 0xff) == SQLITE_FULL || quota) return Error(Code::kNoSpace, cat(path, ": ", what));
+  if (auto damage = vfs.damage()) {
     return damaged(damage->file, damage->offset, "a page's checksum does not match its bytes");
   }
   const bool corrupt = (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB || rc == SQLITE_IOERR_SHORT_READ;
-  if (corrupt) return damaged(options_.path, 0, what);
-  return Error(Code::kIo, cat(options_.path, ": ", what));
+  if (corrupt) return damaged(path, 0, what);
+  return Error(Code::kIo, cat(path, ": ", what));
 }
 
 Result<void> Database::connect() {
@@ -177,7 +181,7 @@ Result<void> Database::truncate(LogIndex first, Tail* tail) {
   tail->last = first - 1;
   tail->claim = std::min(tail->claim, tail->last);
   tail->last_row = 0;
-  tail->revision = 0;
+  tail->revision = progress_.base_revision;
   Resetter resetter{last_.get()};
   Result<bool> found = step_row(last_, "reading the end of the log");
   if (!found) return found.error();
@@ -187,7 +191,7 @@ Result<void> Database::truncate(LogIndex first, Tail* tail) {
   Result<RowView> view = decode_row(row, blob_of(last_.get(), 1));
   if (!view) return damaged(options_.path, 0, cat("log entry ", row_index(row), ": ", view.error().message()));
   tail->last_row = row;
-  tail->revision = view->revision;
+  tail->revision = std::max(tail->revision, view->revision);
   return Result<void>();
 }
 

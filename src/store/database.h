@@ -23,6 +23,15 @@ struct sqlite3_stmt;
 
 namespace kayak::store {
 
+struct ConnectionCloser {
+  void operator()(sqlite3* connection) const;
+};
+using Connection = std::unique_ptr<sqlite3, ConnectionCloser>;
+struct StatementFinalizer {
+  void operator()(sqlite3_stmt* statement) const;
+};
+using Statement = std::unique_ptr<sqlite3_stmt, StatementFinalizer>;
+
 struct DatabaseOptions {
   std::string path;
   std::string vfs;       // the SQLite VFS to stand on; empty: the system's
@@ -44,6 +53,7 @@ struct LogFound {
   raft::HardState hard;
   LogIndex compacted = 0;  // entries up to here are not whole any more
   Term compacted_term = 0;
+  Term base_term = 0;                // see Database::Base, as far as the open needs it: the rows may know a later one
   std::vector<raft::TermRun> terms;  // of the entries above `compacted`
   LogIndex last = 0;
 };
@@ -99,20 +109,22 @@ class Database final : public RowReader {
   std::uint64_t database_bytes() const;  // both files
   LogIndex durable() const { return tail_.last; }
   RowId swept_row() const { return progress_.swept_row; }
+  const raft::HardState& hard_state() const { return found_.hard; }  // as the open found it
+  const std::string& store_id() const { return found_.store_id; }
+  // The state with which a database that was built from a snapshot begins; index 0: it began empty.
+  struct Base {
+    LogIndex index = 0;
+    Term term = 0;
+    Revision revision = 0;
+  };
+  Base base() const { return Base{progress_.base_index, found_.base_term, progress_.base_revision}; }
   const DiskCounters& counters() const { return vfs_->counters(); }
 
  private:
-  struct Closer {
-    void operator()(sqlite3* connection) const;
-  };
-  struct Finalizer {
-    void operator()(sqlite3_stmt* statement) const;
-  };
-  using Statement = std::unique_ptr<sqlite3_stmt, Finalizer>;
-
   Database(const DatabaseOptions& options, LockFile lock) : options_(options), lock_(std::move(lock)) {}
   Result<void> create() const;
   std::vector<std::pair<RowId, std::string>> first_rows() const;
+  int insert_first_rows(sqlite3* connection) const;
   Result<void> connect();
   Result<void> prepare();
   Result<void> check_file_header() const;
@@ -148,7 +160,7 @@ class Database final : public RowReader {
   DatabaseOptions options_;
   LockFile lock_;
   std::unique_ptr<PageVfs> vfs_;
-  std::unique_ptr<sqlite3, Closer> connection_;
+  Connection connection_;
   Statement begin_, commit_, rollback_, insert_, replace_, remove_, cut_, select_, scan_, last_;
   std::string buffer_;  // of the row being written
   std::uint64_t wal_frames_ = 0;
@@ -156,6 +168,16 @@ class Database final : public RowReader {
   Progress progress_;
   LogFound found_;
 };
+
+// A new database file at `path`, with nothing but its table and identity, open with a rollback journal; null and
+// SQLite's code in `*rc` when it cannot be made. What is there under the name and its companions' goes first.
+Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc);
+// What SQLite's `rc` means for the file at `path`. `connection` may be null.
+Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string& path, int rc, std::string_view doing);
+void remove_database_files(const std::string& path);
+// Where a database is built that will take the place of the one at `path` (database_builder.h).
+std::string incoming_path(const std::string& path);
+Result<void> sync_folder_of(const std::string& path);
 
 // What a person should do about a damaged store, appended to every Corrupt error of the open.
 Error damaged(const std::string& file, std::uint64_t offset, std::string_view what);

@@ -39,7 +39,7 @@ enum class EffectType : std::uint8_t {
   kCompact = 3,      // history below `floor` may go
   kNoop = 4,         // holds only its place in the log
   kMembership = 5,   // who is in the group from here on (raft/types.h)
-  kLeaseGrant = 6,   // or its renewal under another TTL
+  kLeaseGrant = 6,   // of one that is not there
   kLeaseRevoke = 7,  // its keys are deleted by effects of the same entry
 };
 
@@ -89,8 +89,12 @@ struct RowView {
 struct RowContext {
   LogIndex durable = 0, commit = 0;  // as in RowView
 };
+// A view of one effect of an entry, as it would be read back.
+RowView view_of(const Entry& entry, std::size_t ordinal);
 // Replaces `out` by the row of `entry.effects[ordinal]`.
 void encode_row(const Entry& entry, std::size_t ordinal, const RowContext& context, std::string* out);
+// The same of a row that was read elsewhere, under another context.
+void encode_view(RowId row, const RowView& view, const RowContext& context, std::string* out);
 // Errors: Corrupt, with what is wrong (the caller knows the file).
 Result<RowView> decode_row(RowId row, std::string_view bytes);
 // The same without the checksum, of a row of which only the beginning is there: RowView::durable alone is set.
@@ -113,6 +117,10 @@ struct Progress {
   std::uint64_t kept_rows = 0;  // so many
   LogIndex durable = 0;         // as in RowView
   Term swept_term = 0;          // of the entry of swept_row
+  // A database that was built from a snapshot begins with the state after this entry, at this revision, whether or not
+  // a row of the entry is left; 0: with the first entry.
+  LogIndex base_index = 0;
+  Revision base_revision = 0;
 };
 std::string encode_identity(const Identity& identity);
 Result<Identity> decode_identity(std::string_view bytes);

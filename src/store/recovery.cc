@@ -29,14 +29,6 @@ Result<bool> exists(const std::string& path) {
   return error_from_errno(errno, cat("looking at ", path));
 }
 
-Result<void> sync_folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
-  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return error_from_errno(errno, cat("syncing the folder ", folder));
-  return Result<void>();
-}
-
 std::uint32_t big32(const char* at) {
   std::uint32_t value = 0;
   for (int i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(at[i]);
@@ -45,6 +37,20 @@ std::uint32_t big32(const char* at) {
 
 }  // namespace
 
+Result<void> sync_folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return error_from_errno(errno, cat("syncing the folder ", folder));
+  return Result<void>();
+}
+
+void remove_database_files(const std::string& path) {
+  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
+}
+
+std::string incoming_path(const std::string& path) { return path + ".incoming"; }
+
 Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options, const RowSink& sink) {
   Result<LockFile> lock = LockFile::acquire(options.path + "-lock");
   if (!lock) return lock.error();
@@ -52,6 +58,8 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   Result<std::unique_ptr<PageVfs>> vfs = PageVfs::create(options.vfs);
   if (!vfs) return vfs.error();
   database->vfs_ = std::move(*vfs);
+  // What was being built when a process ended was not asked for again yet.
+  remove_database_files(incoming_path(options.path));
   Result<bool> there = exists(options.path);
   if (!there) return there.error();
   if (!*there) {
@@ -83,34 +91,40 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   return database;
 }
 
+Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc) {
+  remove_database_files(path);
+  sqlite3* raw = nullptr;
+  *rc =
+      sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, vfs.name());
+  Connection connection(raw);
+  int reserved = static_cast<int>(kPageReserved);
+  const std::string page_size = cat("PRAGMA page_size=", kPageBytes);
+  if (*rc == SQLITE_OK) *rc = sqlite3_file_control(raw, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+  for (const char* sql :
+       {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", page_size.c_str(), "BEGIN", kSchema}) {
+    if (*rc == SQLITE_OK) *rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
+  }
+  if (*rc == SQLITE_OK) {
+    sqlite3_stmt* insert = nullptr;
+    const std::string identity = encode_identity(Identity{kFormat, store_id});
+    *rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(0, ?1)", -1, &insert, nullptr);
+    Statement owner(insert);
+    if (*rc == SQLITE_OK) {
+      sqlite3_bind_blob64(insert, 1, identity.data(), identity.size(), SQLITE_STATIC);
+      if (sqlite3_step(insert) != SQLITE_DONE) *rc = sqlite3_errcode(raw);
+    }
+  }
+  if (*rc == SQLITE_OK) *rc = sqlite3_exec(raw, "COMMIT", nullptr, nullptr, nullptr);
+  return connection;
+}
+
 // Under another name first: a database is there whole or not at all.
 Result<void> Database::create() const {
   const std::string path = options_.path + ".new";
-  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
-  sqlite3* raw = nullptr;
-  int rc = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                           vfs_->name());
-  std::unique_ptr<sqlite3, Closer> connection(raw);
-  int reserved = static_cast<int>(kPageReserved);
-  const std::string page_size = cat("PRAGMA page_size=", kPageBytes);
-  if (rc == SQLITE_OK) rc = sqlite3_file_control(raw, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
-  for (const char* sql :
-       {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", page_size.c_str(), "BEGIN", kSchema}) {
-    if (rc == SQLITE_OK) rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
-  }
-  for (const auto& [row, bytes] : first_rows()) {
-    if (rc != SQLITE_OK) break;
-    sqlite3_stmt* insert = nullptr;
-    rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(?1, ?2)", -1, &insert, nullptr);
-    Statement owner(insert);
-    if (rc != SQLITE_OK) break;
-    sqlite3_bind_int64(insert, 1, row);
-    sqlite3_bind_blob64(insert, 2, bytes.data(), bytes.size(), SQLITE_STATIC);
-    if (sqlite3_step(insert) != SQLITE_DONE) rc = sqlite3_errcode(raw);
-  }
-  for (const char* sql : {"COMMIT", "PRAGMA journal_mode=WAL"}) {
-    if (rc == SQLITE_OK) rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
-  }
+  int rc = SQLITE_OK;
+  Connection connection = make_database_file(path, *vfs_, options_.store_id, &rc);
+  if (rc == SQLITE_OK) rc = insert_first_rows(connection.get());
+  if (rc == SQLITE_OK) rc = sqlite3_exec(connection.get(), "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr);
   Result<void> done;
   if (rc != SQLITE_OK) done = failure(rc, "making the database");
   connection.reset();
@@ -118,14 +132,13 @@ Result<void> Database::create() const {
     done = error_from_errno(errno, cat("renaming ", path));
   }
   if (done) return sync_folder_of(options_.path);
-  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
+  remove_database_files(path);
   return done;
 }
 
 // A store that begins a group begins with an entry that says so, as if its first leader had written it.
 std::vector<std::pair<RowId, std::string>> Database::first_rows() const {
   std::vector<std::pair<RowId, std::string>> rows;
-  rows.emplace_back(static_cast<RowId>(MetaRow::kIdentity), encode_identity(Identity{kFormat, options_.store_id}));
   if (options_.first_member == raft::kNobody) return rows;
   constexpr Term kFirstTerm = 1;
   rows.emplace_back(static_cast<RowId>(MetaRow::kHardState),
@@ -143,6 +156,22 @@ std::vector<std::pair<RowId, std::string>> Database::first_rows() const {
   encode_row(first, 0, RowContext(), &row);
   rows.emplace_back(row_id(1, 0), std::move(row));
   return rows;
+}
+
+// SQLite's code.
+int Database::insert_first_rows(sqlite3* connection) const {
+  int rc = sqlite3_exec(connection, "BEGIN", nullptr, nullptr, nullptr);
+  for (const auto& [row, bytes] : first_rows()) {
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_stmt* insert = nullptr;
+    rc = sqlite3_prepare_v2(connection, "INSERT INTO log(id, entry) VALUES(?1, ?2)", -1, &insert, nullptr);
+    const Statement owner(insert);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_bind_int64(insert, 1, row);
+    sqlite3_bind_blob64(insert, 2, bytes.data(), bytes.size(), SQLITE_STATIC);
+    if (sqlite3_step(insert) != SQLITE_DONE) return sqlite3_errcode(connection);
+  }
+  return rc == SQLITE_OK ? sqlite3_exec(connection, "COMMIT", nullptr, nullptr, nullptr) : rc;
 }
 
 // What SQLite would otherwise read without a checksum.
@@ -236,6 +265,10 @@ Result<bool> Database::check_meta_row(RowId row, std::string_view bytes, bool* i
     Result<Progress> progress = decode_progress(bytes);
     if (!progress) return damaged(options_.path, 0, progress.error().message());
     progress_ = *progress;
+    // Of the entry that the snapshot was taken at there may be no row, but it was on disk.
+    tail_.last = progress_.base_index;
+    tail_.revision = progress_.base_revision;
+    if (progress_.base_index != 0) found_.base_term = progress_.swept_term;
     return true;
   }
   // It was read before.
@@ -292,8 +325,8 @@ Result<void> Database::check_rows(const RowSink& sink) {
 
 void Database::note_row(RowId row, const RowView& view) {
   tail_.last_row = row;
-  tail_.last = row_index(row);
-  tail_.revision = view.revision;
+  tail_.last = std::max(tail_.last, row_index(row));
+  tail_.revision = std::max(tail_.revision, view.revision);
   if (view.type == EffectType::kMembership) tail_.membership_rows.push_back(row);
   if (row_index(row) <= row_index(progress_.swept_row)) return;
   const bool new_run = found_.terms.empty() || found_.terms.back().term != view.term;

@@ -34,6 +34,7 @@ SqliteStore::SqliteStore(Context context, SqliteStoreOptions options)
 }
 
 SqliteStore::~SqliteStore() {
+  while (!sources_.empty()) (*sources_.begin())->drop();
   hub_.close();
   replica_.reset();
   storage_.reset();
@@ -139,6 +140,8 @@ Result<void> SqliteStore::start(Loader& loader) {
   raft_options.election_timeout = options_.election_timeout;
   raft_options.heartbeat_interval = options_.election_timeout / 5;
   raft_options.max_uncommitted_bytes = 2 * kMaxInFlightBytes;  // writers wait before that
+  const Database::Base base = storage_->base();
+  state_.begin_at(base.index, base.term, base.revision);
   const raft::MembershipRef group = loader.membership();
   const bool alone = group && group->electors() == std::vector<raft::NodeId>{raft_options.id};
   if (alone) {
@@ -337,6 +340,7 @@ Bytes SqliteStore::value_before(const KeyRecord& before) {
 }
 
 void SqliteStore::apply_effects(const EntryRef& entry) {
+  for (SnapshotSource* source : sources_) source->applied(*entry);
   Applied applied;
   applied.entry = entry;
   applied.previous.resize(entry->effects.size());
@@ -459,6 +463,7 @@ Task<void> SqliteStore::close() {
   closing_ = true;
   hub_.close();
   leases_stop();
+  for (auto it = sources_.begin(); it != sources_.end();) (*it++)->detach();
   scope_.stop();
   sweep_wanted_.set();
   signal_leadership();

@@ -14,6 +14,7 @@
 #include "store/lease_clock.h"
 #include "store/reads.h"
 #include "store/replica.h"
+#include "store/snapshot_source.h"
 #include "store/storage.h"
 #include "store/watch_hub.h"
 
@@ -33,6 +34,7 @@ class SqliteStore final : public Store, private WatchSource {
   Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop) override;
   Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop) override;
   Task<Result<std::vector<std::int64_t>>> leases(StopToken stop) override;
+  Result<std::unique_ptr<StateStream>> snapshot() override;
   Revision revision() const override { return state_.revision(); }
   Revision compacted() const override { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
   Task<Result<Revision>> current_revision(StopToken stop) override;
@@ -148,6 +150,7 @@ class SqliteStore final : public Store, private WatchSource {
   std::uint64_t bytes_since_compact_ = 0;
   WatchHub hub_;
   std::multiset<Revision> pins_;
+  std::set<SnapshotSource*> sources_;  // of state that is being read
   std::size_t active_ = 0;
   bool closing_ = false;
   bool sweeping_ = false;

@@ -1,6 +1,8 @@
 // state.cc: applying rows.
 #include "store/state.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 
 namespace kayak::store {
@@ -11,23 +13,20 @@ Error contradiction(RowId row, std::string_view what) {
 }
 }  // namespace
 
-RowView KvState::view_of(const Entry& entry, std::size_t ordinal) {
-  const Effect& effect = entry.effects[ordinal];
-  RowView view;
-  view.type = effect.type;
-  view.last = ordinal + 1 == entry.effects.size();
-  view.term = entry.term;
-  view.revision = entry.revision;
-  view.key = effect.key;
-  if (effect.value) view.value = *effect.value;
-  view.create_revision = effect.create_revision;
-  view.version = effect.version;
-  view.lease = effect.lease;
-  view.previous_row = effect.previous_row;
-  view.floor = effect.floor;
-  view.ttl = effect.ttl;
-  view.membership = effect.membership;
-  return view;
+RowView KvState::view_of(const Entry& entry, std::size_t ordinal) { return store::view_of(entry, ordinal); }
+
+RowId KvState::lease_row(std::int64_t lease) const {
+  const LeaseTable::Granted* granted = leases_.find(lease);
+  return granted == nullptr ? 0 : granted->row;
+}
+
+void KvState::begin_at(LogIndex index, Term term, Revision revision) {
+  if (index == 0) return;
+  base_revision_ = revision;
+  applied_ = std::max(applied_, index);
+  term_ = std::max(term_, term);
+  revision_ = std::max(revision_, revision);
+  floor_ = std::max(floor_, revision);
 }
 
 Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
@@ -65,8 +64,10 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
       break;
     }
     case EffectType::kCompact:
-      if (view.floor < floor_ || view.floor > view.revision) return contradiction(row, "compacts out of order");
-      floor_ = view.floor;
+      if (view.floor < compacted_to_ || view.floor > view.revision) return contradiction(row, "compacts out of order");
+      compacted_to_ = view.floor;
+      // A server that began with a snapshot may know less of the past than the log goes on to keep.
+      floor_ = std::max(floor_, view.floor);
       compact_row_ = row;
       break;
     case EffectType::kMembership:

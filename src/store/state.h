@@ -2,6 +2,8 @@
 // Its changes are a pure function of the rows, in order: the same at the leader, at a follower and at start.
 #pragma once
 
+#include <map>
+
 #include "store/entry.h"
 #include "store/key_index.h"
 #include "store/lease_table.h"
@@ -16,6 +18,9 @@ class KvState {
   Result<void> apply(RowId row, const RowView& view, bool complete);
   // A view of one effect of an entry, as it would be read back.
   static RowView view_of(const Entry& entry, std::size_t ordinal);
+  // Says, after the rows of a snapshot were taken, what they are the state of: the entry at `index` and its revision.
+  // There is no history below, so that is also the floor. Index 0: they were no snapshot's.
+  void begin_at(LogIndex index, Term term, Revision revision);
   // Compaction dropped the tombstone of `key` in `row`; nothing when the key has a newer row.
   void forget_tombstone(std::string_view key, RowId row);
 
@@ -25,10 +30,15 @@ class KvState {
   Term term() const { return term_; }  // of the last entry
   Revision revision() const { return revision_; }
   Revision floor() const { return floor_; }  // 0: never compacted
+  // The state came as a whole at this revision: it can be read, but what happened up to it cannot be told. 0: it did
+  // not.
+  Revision base_revision() const { return base_revision_; }
   RowId compact_row() const { return compact_row_; }
-  // The newest in what was applied; null: none yet.
-  const raft::MembershipRef& membership() const { return membership_; }
   LogIndex membership_index() const { return membership_row_ == 0 ? 0 : row_index(membership_row_); }
+  Revision compacted_to() const { return compacted_to_; }  // by the newest compaction; the floor is not below it
+  const raft::MembershipRef& membership() const { return membership_; }  // null: none yet
+  RowId membership_row() const { return membership_row_; }
+  RowId lease_row(std::int64_t lease) const;  // of its grant; 0: there is no such lease
 
  private:
   KeyIndex keys_;
@@ -37,6 +47,8 @@ class KvState {
   Term term_ = 0;
   Revision revision_ = kFirstRevision;
   Revision floor_ = 0;
+  Revision compacted_to_ = 0;
+  Revision base_revision_ = 0;
   RowId compact_row_ = 0;  // of the newest compaction
   raft::MembershipRef membership_;
   RowId membership_row_ = 0;

@@ -68,6 +68,8 @@ class Storage {
 
   const StorageCounters& counters() const { return counters_; }
   const DiskCounters* disk_counters() const { return database_ ? &database_->counters() : nullptr; }
+  // As the open found it.
+  Database::Base base() const { return database_->base(); }
   std::uint64_t database_bytes() const { return database_ ? database_->database_bytes() : 0; }
 
  private:

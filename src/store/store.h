@@ -153,6 +153,17 @@ struct Stats {
   std::uint64_t longest_stall_us = 0;  // the longest that the disk kept anyone waiting, in microseconds
 };
 
+// The whole state at one revision, as bytes of a format of the engine's own (snapshot_stream.h), while writes go on.
+// May outlive the store; it then gives Unavailable.
+class StateStream {
+ public:
+  virtual ~StateStream() = default;  // no next() may be waiting
+  virtual Revision revision() const = 0;
+  virtual std::uint64_t keys() const = 0;
+  // The next slice, of at most 4 MiB; nothing after the last. Errors: Corrupt, Io, Unavailable, Cancelled.
+  virtual Task<Result<std::optional<std::string>>> next(StopToken stop = StopToken()) = 0;
+};
+
 // What has a body here is as it is without leases and for a store that is alone and always leads.
 class Store {
  public:
@@ -185,6 +196,10 @@ class Store {
   virtual Leadership leadership() const;
   // Ends when leadership() is no longer `known`; false when `stop` fired first or the store stopped.
   virtual Task<bool> leadership_changed(Leadership known, StopToken stop = StopToken());
+
+  // As of now. As long as it lives, compaction drops no row that it needs. Errors: MethodNotAllowed (this engine's
+  // state is saved in another way), Unavailable.
+  virtual Result<std::unique_ptr<StateStream>> snapshot();
 
   virtual Revision revision() const = 0;   // the newest that is durable and applied; never goes back
   virtual Revision compacted() const = 0;  // revisions up to this one cannot be read or watched from

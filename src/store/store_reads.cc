@@ -168,8 +168,21 @@ Task<Result<void>> SqliteStore::fill_past_ranges(Evaluation* evaluation, StopTok
   co_return Result<void>();
 }
 
+Result<std::unique_ptr<StateStream>> SqliteStore::snapshot() {
+  if (auto good = usable(); !good) return good.error();
+  auto busy = [this](bool begins) {
+    active_ = begins ? active_ + 1 : active_ - 1;
+    if (active_ == 0) idle_.set();
+  };
+  SnapshotSource::Host host{state_, *storage_, pins_, sources_, std::move(busy)};
+  return std::unique_ptr<StateStream>(std::make_unique<SnapshotSource>(std::move(host)));
+}
+
 Result<std::unique_ptr<Watch>> SqliteStore::watch(WatchRequest request) {
   if (auto good = usable(); !good) return good.error();
+  if (request.start_revision != 0 && request.start_revision <= state_.base_revision()) {
+    return Error(Code::kExpired, cat("required revision ", request.start_revision, " has been compacted"));
+  }
   return hub_.add(std::move(request));
 }
 

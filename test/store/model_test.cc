@@ -16,7 +16,7 @@ void check_reads(Driver& d, const Model& model, Random& random) {
   REQUIRE(newest.ok());
   CHECK(text(*newest) == text(model.at(model.revision())));
   CHECK(lease_text(d) == lease_text(model));
-  const Revision lowest = d.store().compacted() + 1;
+  const Revision lowest = d.compacted() + 1;
   for (int i = 0; i < 5; ++i) {
     const Revision at =
         lowest + static_cast<Revision>(random.below(static_cast<std::uint64_t>(model.revision() - lowest + 1)));
@@ -53,7 +53,10 @@ void change_any_lease(Driver& d, Model& model, Random& random) {
 
 // Follows the changes from a random retained revision and arrives at the newest state.
 void check_watch(Driver& d, const Model& model, Random& random) {
-  const Revision lowest = d.store().compacted() + 1;
+  // Of the oldest revision that it keeps, etcd has neither deletions nor previous pairs.
+  const Revision kept = d.compacted() + 1;
+  const Revision lowest = std::min(d.on_etcd() && kept > 1 ? kept + 1 : kept, model.revision());
+  if (d.on_etcd() && lowest == kept && kept > 1) return;
   const Revision start =
       lowest + static_cast<Revision>(random.below(static_cast<std::uint64_t>(model.revision() - lowest + 1)));
   CAPTURE(start, lowest);
@@ -98,13 +101,15 @@ TEST_CASE("random transactions, leases, compactions and restarts agree with a ma
   const std::uint64_t seed = test_seed();
   INFO("replay with SEED=" << seed);
   SeededRandom random(seed);
+  const Engine engine = GENERATE(Engine::kSqlite, Engine::kEtcd);
+  CAPTURE(engine);
   for (int run = 0; run < test_rounds("MODEL_RUNS", 4); ++run) {
     CAPTURE(run);
     TempFolder folder;
     SqliteStoreOptions options = options_in(folder);
     options.history_bytes = run % 2 == 0 ? 3000 : 1'000'000;
     options.wal_bytes = 256 * 1024;
-    Driver d(options);
+    Driver d(options, engine);
     REQUIRE(d.open().ok());
     Model model;
     for (int step = 0; step < 400; ++step) {
@@ -119,7 +124,7 @@ TEST_CASE("random transactions, leases, compactions and restarts agree with a ma
         REQUIRE(done.ok());
         REQUIRE(done->revision == model.revision());
       } else if (what < 93) {
-        const Revision low = d.store().compacted() + 1;
+        const Revision low = d.compacted() + 1;
         const Revision at =
             low + static_cast<Revision>(random.below(static_cast<std::uint64_t>(model.revision() - low + 1)));
         auto compacted = d.compact(at);
@@ -142,7 +147,7 @@ TEST_CASE("random transactions, leases, compactions and restarts agree with a ma
     d.close();
     REQUIRE(d.open().ok());
     check_reads(d, model, random);
-    CHECK(d.store().stats().keys == model.at(model.revision()).size());
+    if (!d.on_etcd()) CHECK(d.store().stats().keys == model.at(model.revision()).size());
   }
 }
 
@@ -186,8 +191,10 @@ Task<Result<void>> increment_together(Store* store, int clients, int times, int*
 }  // namespace
 
 TEST_CASE("concurrent compare-and-swaps lose nothing and share commits") {
+  const Engine engine = GENERATE(Engine::kSqlite, Engine::kEtcd);
+  CAPTURE(engine);
   TempFolder folder;
-  Driver d(options_in(folder));
+  Driver d(options_in(folder), engine);
   REQUIRE(d.open().ok());
   int retries = 0;
   REQUIRE(d.harness.wait(increment_together(&d.store(), 30, 40, &retries)).ok());
@@ -196,6 +203,7 @@ TEST_CASE("concurrent compare-and-swaps lose nothing and share commits") {
   CHECK(d.get("n2") == "400");
   CHECK(d.store().revision() == 1201);
   CHECK(retries > 0);
+  if (d.on_etcd()) return;  // how it groups its commits is its own affair
   const Stats stats = d.store().stats();
   CAPTURE(stats.commits, stats.written_entries, retries);
   CHECK(stats.written_entries == 1201);  // the first is the term's

@@ -127,13 +127,15 @@ TEST_CASE("meta rows read back, and a newer format is told by its number") {
   auto newer = decode_identity(encode_identity(Identity{kFormat + 1, std::string(16, 'i')}));
   REQUIRE(newer.ok());
   CHECK(newer->format == kFormat + 1);
-  const Progress progress{row_id(5, 1), 17, 9, 4};
+  const Progress progress{row_id(5, 1), 17, 9, 2, 5, 33};
   auto again = decode_progress(encode_progress(progress));
   REQUIRE(again.ok());
   CHECK(again->swept_row == progress.swept_row);
   CHECK(again->kept_rows == 17);
   CHECK(again->durable == 9);
-  CHECK(again->swept_term == 4);
+  CHECK(again->swept_term == 2);
+  CHECK(again->base_index == 5);
+  CHECK(again->base_revision == 33);
   CHECK_FALSE(decode_progress(encode_identity(identity)).ok());
   CHECK_FALSE(decode_identity(encode_progress(progress)).ok());
 }

@@ -2,12 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "base/strings.h"
+#include "store/etcd/client.h"
+#include "store/support_etcd.h"
 
 namespace kayak::store::test {
 
@@ -53,13 +56,23 @@ void Harness::run_for(Duration duration) {
   ASSERT(slept.ok());
 }
 
-Driver::Driver(SqliteStoreOptions o) : options(std::move(o)) {
+Driver::Driver(SqliteStoreOptions o, Engine engine) : options(std::move(o)) {
+  if (engine == Engine::kEtcd) {
+    etcd_ = std::make_unique<EtcdServer>();
+    etcd_->start();
+  }
   if (!options.on_fatal) options.on_fatal = [this](const Error& error) { fatal.push_back(error); };
 }
 Driver::~Driver() { close(); }
 
 Result<void> Driver::open() {
-  auto opened = harness.wait(open_sqlite_store(harness.context(), options));
+  etcd::EtcdStoreOptions on_etcd;
+  on_etcd.history_bytes = options.history_bytes;
+  on_etcd.compact_interval = options.compact_interval;
+  on_etcd.on_fatal = options.on_fatal;
+  if (etcd_) on_etcd.endpoints = {etcd_->url()};
+  auto opened = harness.wait(etcd_ ? etcd::open_etcd_store(harness.context(), on_etcd)
+                                   : open_sqlite_store(harness.context(), options));
   if (!opened) return opened.error();
   store_ = std::move(*opened);
   return Result<void>();
@@ -111,7 +124,12 @@ std::optional<std::string> Driver::get(const std::string& key, Revision revision
   if (found->kvs.empty()) return std::nullopt;
   return *found->kvs[0].value;
 }
-Result<void> Driver::compact(Revision revision) { return harness.wait(store_->compact(revision, StopToken())); }
+Result<void> Driver::compact(Revision revision) {
+  auto done = harness.wait(store_->compact(revision, StopToken()));
+  if (done) compacted_ = std::max(compacted_, revision - 1);
+  return done;
+}
+Revision Driver::compacted() const { return std::max(compacted_, store_->compacted()); }
 Result<Lease> Driver::grant(std::int64_t id, std::int64_t ttl) {
   return harness.wait(store_->lease_grant(id, ttl, StopToken()));
 }
@@ -119,6 +137,7 @@ Result<Revision> Driver::revoke(std::int64_t id) { return harness.wait(store_->l
 Lease Driver::lease(std::int64_t id) {
   auto lease = harness.wait(store_->lease_time_to_live(id, true, StopToken()));
   ASSERT(lease.ok());
+  std::sort(lease->keys.begin(), lease->keys.end());  // etcd has them in any order
   return *lease;
 }
 void Driver::finish_sweep() {

@@ -57,10 +57,16 @@ struct Harness {
   Metrics metrics;
 };
 
-// A store and the calls tests make, each waited for.
+class EtcdServer;
+
+// What a store keeps its data in.
+enum class Engine : std::uint8_t { kSqlite, kEtcd };
+
+// A store and the calls tests make, each waited for. With kEtcd, an etcd that lives as long as the driver; of `options`
+// the store on it takes what it knows.
 class Driver {
  public:
-  explicit Driver(SqliteStoreOptions options);
+  explicit Driver(SqliteStoreOptions options, Engine engine = Engine::kSqlite);
   ~Driver();
   Result<void> open();
   void close();
@@ -79,13 +85,19 @@ class Driver {
   Lease lease(std::int64_t id);  // with its keys
   // Until compaction has dropped all rows it may.
   void finish_sweep();
+  // As the store's, but also what a store on etcd has not learned since it was opened.
+  Revision compacted() const;
+  bool on_etcd() const { return etcd_ != nullptr; }
+  EtcdServer& etcd() { return *etcd_; }
 
   Harness harness;
   SqliteStoreOptions options;
   std::vector<Error> fatal;
 
  private:
+  std::unique_ptr<EtcdServer> etcd_;  // null: SQLite
   std::unique_ptr<Store> store_;
+  Revision compacted_ = 0;
 };
 
 Op put_op(const std::string& key, const std::string& value, std::int64_t lease = 0);

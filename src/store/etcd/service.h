@@ -8,6 +8,7 @@
 #include "io/grpc_server.h"
 #include "store/etcd/messages.h"
 #include "store/etcd/server.h"
+#include "store/etcd/status.h"
 
 namespace kayak::store::etcd {
 
@@ -19,10 +20,6 @@ struct Backend {
   }
   ResponseHeader header() const { return header(store.revision()); }
 };
-
-// The code and the message that etcd has for it. The store's errors, and those of this folder: their messages are
-// etcd's without its "etcdserver: ".
-io::GrpcStatus status_of(const Error& error);
 
 template <typename Q, typename A>
 using Unary = Task<Result<A>> (*)(const Backend& backend, Q request, StopToken stop);

@@ -1,0 +1,74 @@
+// client_links.h: the connection to one of several endpoints, made anew at another one when it breaks.
+// One connection at a time carries everything, calls and the watch stream. A call takes the link, uses it, and says by
+// `good` or `leave` what it has learned of it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/http2_client.h"
+#include "io/loop.h"
+#include "store/etcd/client.h"
+#include "store/etcd/client_kv.h"
+
+namespace kayak::store::etcd {
+
+// One endpoint, read from its URL.
+struct Target {
+  std::string url;
+  bool tls = false;
+  std::string host;  // empty: a unix socket
+  std::uint16_t port = 0;
+  std::string unix_path;
+  std::string authority() const;
+};
+// Errors: Invalid.
+Result<Target> parse_target(const std::string& url);
+
+// A connection under way. Whoever holds it may still call on it after it broke: the calls fail.
+struct Link {
+  Link(std::string u, std::unique_ptr<io::Http2Client> c, EtcdKvOptions options)
+      : url(std::move(u)), client(std::move(c)), kv(*client, std::move(options)) {}
+  const std::string url;
+  std::unique_ptr<io::Http2Client> client;
+  EtcdKv kv;
+  io::StopSource stop;
+};
+using LinkRef = std::shared_ptr<Link>;
+
+class Links {
+ public:
+  Links(Context context, const EtcdStoreOptions& options, std::vector<Target> targets);
+  // Keeps one connection until `stop` fires.
+  Task<void> run(StopToken stop);
+  // The connection, when there is one. Errors: Unavailable (none within `patience`; says what the last attempts met),
+  // Cancelled.
+  Task<Result<LinkRef>> get(Duration patience, StopToken stop);
+  // A call was answered: the endpoint is fine.
+  void good();
+  // The endpoint is of no use now: every call on the link ends, and the next endpoint is tried.
+  void leave(const LinkRef& link, std::string why);
+  // Of the last failed attempt at each endpoint, in order of endpoints.
+  std::string failures() const;
+  // Every endpoint was tried and showed that it is not who it should be, or that it does not know us.
+  bool all_refuse_tls() const;
+
+ private:
+  Task<Result<io::StreamPtr>> connect(const Target& target, StopToken stop);
+  Task<Result<io::TlsClientOptions>> tls_options(const Target& target);
+  Task<void> serve(std::size_t at, io::StreamPtr stream, StopToken stop);
+  void failed(std::size_t at, const Error& error);
+  Duration pause();
+
+  Context context_;
+  const std::string ca_file_, certificate_file_, key_file_;
+  std::vector<Target> targets_;
+  std::vector<std::optional<Error>> errors_;  // of the last attempt at each
+  std::size_t failures_ = 0;                  // in a row
+  LinkRef link_;                              // null: none now
+  io::Event there_;
+};
+
+}  // namespace kayak::store::etcd
