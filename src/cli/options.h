@@ -31,6 +31,11 @@ struct ServerOptions {
   std::string private_registry = "/etc/kayak/registries.yaml";
   std::string runtime = "runc";  // runc or crun
   LogLevel log_level = LogLevel::kInfo;
+  // Snapshots that the server saves of itself (snapshot_schedule.h).
+  std::string snapshot_schedule_cron;  // empty: none
+  std::uint16_t snapshot_retention = 5;
+  std::string snapshot_dir;              // empty: <data-dir>/server/db/snapshots
+  std::string snapshot_passphrase_file;  // empty: <data-dir>/server/token
 
   // Names that keep two servers on one machine apart: empty for the default data directory, else 6 hex digits of it.
   std::string instance() const;
