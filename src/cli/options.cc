@@ -12,7 +12,10 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/yaml.h"
+#include "cli/token.h"
+#include "io/http.h"
 #include "io/tls.h"
+#include "store/member.h"
 
 namespace kayak::cli {
 
@@ -82,8 +85,23 @@ std::string check_log_level(const std::string& text) {
   return parse_log_level(text, &level) ? "" : "must be trace, debug, info, warn, error or off";
 }
 
+std::string check_listen(const std::string& text) {
+  return parse_listen_address(text) ? "" : "must be address:port, such as 127.0.0.1:2379";
+}
+
 std::string check_runtime(const std::string& text) {
   return text == "runc" || text == "crun" ? "" : "must be runc or crun";
+}
+
+std::string check_server_url(const std::string& text) {
+  const Result<io::Url> url = io::parse_url(text);
+  const bool plain = url && url->scheme == "https" && !url->host.empty() && url->query.empty() &&
+                     (url->path.empty() || url->path == "/");
+  return plain ? "" : "must be like https://first:6443";
+}
+
+std::string check_peer_address(const std::string& text) {
+  return store::parse_host_port(text) ? "" : "must be host:port, an IPv6 address in brackets";
 }
 
 std::string check_schedule(const std::string& text) {
@@ -249,6 +267,24 @@ Range range_of(const std::string& cidr) {
   return Range{ipv4_of(cidr.substr(0, slash)) & mask, mask};
 }
 
+// The flags by which servers come together. Whether --server needs a token is known only when the data directory is
+// looked at: a server that has joined does not.
+std::string check_cluster(const ServerOptions& options) {
+  if (options.cluster_init && !options.server.empty()) {
+    return "--cluster-init makes a cluster and --server joins one: give one of them";
+  }
+  if (options.witness && options.server.empty()) {
+    return "--witness needs --server: a witness belongs to two servers that are there already";
+  }
+  if (options.cluster_reset && !options.server.empty()) {
+    return "--cluster-reset leaves this server alone in its cluster: it cannot join another with --server";
+  }
+  if (!options.token.empty() && !options.token_file.empty()) return "give --token or --token-file, not both";
+  if (options.token.empty()) return "";
+  const Result<Token> token = parse_token(options.token);
+  return token ? "" : cat("--token: ", token.error().message());
+}
+
 // What only makes sense, or not, together.
 std::string check_together(const ServerOptions& options) {
   const Range pods = range_of(options.cluster_cidr);
@@ -265,7 +301,7 @@ std::string check_together(const ServerOptions& options) {
   if (options.disable_agent && options.stop_pods_on_exit) {
     return "--stop-pods-on-exit needs the node agent, which --disable-agent leaves out";
   }
-  return "";
+  return check_cluster(options);
 }
 
 void add_snapshot_verbs(CLI::App& app, SnapshotOptions* options) {
@@ -308,6 +344,21 @@ std::string ServerOptions::run_dir() const {
   return id.empty() ? "/run/kayak" : cat("/run/kayak-", id);
 }
 
+Result<io::Endpoint> parse_listen_address(std::string_view text) {
+  io::Endpoint endpoint;
+  const std::size_t colon = text.rfind(':');
+  std::int64_t port = 0;
+  if (colon != std::string_view::npos && parse_int64(text.substr(colon + 1), &port) && port > 0 && port <= 65535) {
+    std::string_view host = text.substr(0, colon);
+    const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    if (brackets) host = host.substr(1, host.size() - 2);
+    endpoint.ip = host;
+    endpoint.port = static_cast<std::uint16_t>(port);
+    if (is_ip(endpoint.ip) && brackets == (host.find(':') != std::string_view::npos)) return endpoint;
+  }
+  return Error(Code::kInvalid, cat(quote(text), " is not address:port"));
+}
+
 CommandLine parse_command_line(const std::vector<std::string>& args, const std::vector<std::string>& environment) {
   CommandLine line;
   ServerOptions& server = line.server;
@@ -327,6 +378,13 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .help = "Address told to the cluster (default: the node's)",
        .text = &server.advertise_address,
        .check = check_ip},
+      {.name = "etcd-listen",
+       .help =
+           "address:port for etcd clients (etcdctl) over TLS. Who shows a certificate of the etcd client CA there, as "
+           "<data-dir>/server/tls/etcd-client.crt is, may read and write everything, secrets included. Off by "
+           "default: the machine's root has <data-dir>/server/etcd.sock",
+       .text = &server.etcd_listen,
+       .check = check_listen},
       {.name = "tls-san", .help = "More names or addresses for the serving certificate", .list = &server.tls_sans},
       {.name = "write-kubeconfig",
        .help = "Where the admin kubeconfig is written, mode 0600",
@@ -363,6 +421,28 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .text = &server.private_registry,
        .check = check_absolute},
       {.name = "runtime", .help = "OCI runtime: runc or crun", .text = &server.runtime, .check = check_runtime},
+      {.name = "cluster-init",
+       .help = "Accepted for k3s' sake: without --server a server always begins a cluster that others can join",
+       .boolean = &server.cluster_init},
+      {.name = "server",
+       .help = "Join the cluster of this server, e.g. https://first:6443; needs its token",
+       .text = &server.server,
+       .check = check_server_url},
+      {.name = "token",
+       .help = "The cluster's secret, at least 16 characters, or all of the first server's <data-dir>/server/token, "
+               "which names its CA, too. Other users of the machine see command lines: better --token-file",
+       .text = &server.token},
+      {.name = "token-file", .help = "File that holds the token", .text = &server.token_file, .check = check_absolute},
+      {.name = "peer-address",
+       .help = "host:port at which other servers reach this one (default: the advertised address and port)",
+       .list = &server.peer_addresses,
+       .check = check_peer_address},
+      {.name = "witness",
+       .help = "Be the third vote of two servers: no data, no API, no node; needs --server",
+       .boolean = &server.witness},
+      {.name = "cluster-reset",
+       .help = "Last resort when most servers are lost: make this one the only member, keep its data, and end",
+       .boolean = &server.cluster_reset},
       {.name = "snapshot-schedule-cron",
        .help = "When the server saves a snapshot of itself, e.g. '0 */12 * * *' or @daily (default: never)",
        .text = &server.snapshot_schedule_cron,
@@ -426,6 +506,24 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
   };
   add_flags(*snapshot_app, snapshot_flags);
   add_snapshot_verbs(*snapshot_app, &snapshot);
+  CLI::App* member_app = app.add_subcommand("member", "Look after the cluster's servers; asks the one of this machine");
+  member_app->require_subcommand(1);
+  std::vector<Flag> member_flags = {
+      {.name = "data-dir", .help = "The server's --data-dir", .text = &line.member.data_dir, .check = check_absolute},
+  };
+  add_flags(*member_app, member_flags);
+  std::string member_output;
+  for (const Verb& verb : {Verb{"list", "List the members", nullptr}, Verb{"add", "Say how a server joins", nullptr},
+                           Verb{"remove", "Remove a member for good", "member"},
+                           Verb{"promote", "Give a learner its vote now", "member"}}) {
+    CLI::App* verb_app = member_app->add_subcommand(verb.name, verb.help);
+    verb_app->fallthrough();
+    if (verb.argument) verb_app->add_option(verb.argument, line.member.member, "Its id or its name")->required();
+    if (verb.name == std::string_view("list")) {
+      verb_app->add_option("-o,--output", member_output, "json, or a table when it is not given")
+          ->check(CLI::IsMember({"json"}));
+    }
+  }
 
   CLI::App* version_app = app.add_subcommand("version", "Print the version");
 
@@ -465,6 +563,11 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     line.command = CommandLine::Command::kSnapshot;
     snapshot.verb = snapshot_app->get_subcommands().front()->get_name();
     if (std::string error = complete(snapshot_flags, "", false, environment); !error.empty()) return fail(error);
+  } else if (member_app->parsed()) {
+    line.command = CommandLine::Command::kMember;
+    line.member.verb = member_app->get_subcommands().front()->get_name();
+    line.member.json = member_output == "json";
+    if (std::string error = complete(member_flags, "", false, environment); !error.empty()) return fail(error);
   } else if (server_app->parsed()) {
     line.command = CommandLine::Command::kServer;
     bool in_environment = false;

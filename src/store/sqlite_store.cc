@@ -17,11 +17,6 @@ namespace {
 constexpr std::size_t kMaxInFlightBytes = 32 * 1024 * 1024;
 constexpr Duration kFullDiskPause = std::chrono::milliseconds(250);
 
-bool only_reads(const TxnRequest& request) {
-  auto reads = [](const Op& op) { return op.type == Op::Type::kRange; };
-  return std::all_of(request.success.begin(), request.success.end(), reads) &&
-         std::all_of(request.failure.begin(), request.failure.end(), reads);
-}
 const std::vector<double> kSeconds = {0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1};
 const std::vector<double> kEntries = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
 }  // namespace
@@ -176,23 +171,18 @@ Result<void> SqliteStore::usable() const {
 Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
   if (auto good = check_txn(request); !good) co_return good.error();
   Active active(*this);
-  const bool reads_only = only_reads(request);
+  const bool reads_only = !may_write(request);
   if (reads_only) {
     auto confirmed = co_await replica_->confirm(stop);
     if (!confirmed) co_return confirmed.error();
   }
   std::map<RowId, Bytes> fetched;
   for (;;) {
-    if (!reads_only) {
-      auto room = co_await wait_for_room(stop);
-      if (!room) co_return room.error();
+    while (!reads_only && !may_propose()) {
+      auto may = co_await wait_to_propose(request.term, stop);
+      if (!may) co_return may.error();
     }
     if (auto good = usable(); !good) co_return good.error();
-    if (!reads_only && !leadership_.leads) {
-      auto leads = co_await wait_to_lead(request.term, stop);
-      if (!leads) co_return leads.error();
-      continue;
-    }
     if (request.term != 0 && request.term != leadership_.term) co_return stale_term(request.term);
     // Until the answer is complete, what the evaluation sees stays readable.
     Pin pin(*this);
@@ -221,23 +211,15 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
     }
     auto filled = co_await fill_missing(&*evaluation);
     if (!filled) co_return filled.error();
-    auto ranged = co_await fill_past_ranges(&request, &*evaluation, stop);
+    auto ranged = co_await fill_past_ranges(&*evaluation, stop);
     if (!ranged) co_return ranged.error();
     co_return std::move(evaluation->response);
   }
 }
 
-Task<Result<void>> SqliteStore::wait_for_room(StopToken stop) {
-  while (!room_.is_set()) {
-    const bool room = co_await room_.wait(stop);
-    if (!room) co_return Error(Code::kCancelled, "stopped while waiting for earlier writes");
-  }
-  co_return Result<void>();
-}
-
 Result<Evaluation> SqliteStore::evaluate_now(const TxnRequest& request, bool reads_only,
                                              const std::map<RowId, Bytes>& fetched) const {
-  static const PendingKeys kNothing;
+  static const Pending kNothing;
   // A transaction that cannot write reads what is committed and waits for nobody.
   const Revision revision = (reads_only ? state_.revision() : pending_revision()) + 1;
   auto values = [&](RowId row, Revision mod_revision) {
@@ -271,19 +253,7 @@ SqliteStore::WaiterRef SqliteStore::propose(Entry entry) {
   ASSERT(leadership_.leads);
   entry.index = next_index();
   entry.term = replica_->core().term();
-  for (std::size_t i = 0; i < entry.effects.size(); ++i) {
-    const Effect& effect = entry.effects[i];
-    if (effect.key.empty()) continue;
-    PendingVersion& version = pending_[effect.key];
-    version.value = effect.value;
-    version.meta.create_revision = effect.create_revision;
-    version.meta.mod_revision = entry.revision;
-    version.meta.version = effect.version;
-    version.meta.lease = effect.lease;
-    version.meta.row = row_id(entry.index, i);
-    version.meta.value_bytes = effect.value ? static_cast<std::uint32_t>(effect.value->size()) & 0x7fffffffU : 0;
-    version.meta.deleted = effect.type == EffectType::kDelete ? 1 : 0;
-  }
+  pending_.add(entry);
   in_flight_bytes_ += entry.bytes();
   if (in_flight_bytes_ >= kMaxInFlightBytes) room_.reset();
   auto shared = std::make_shared<const Entry>(std::move(entry));
@@ -379,10 +349,9 @@ void SqliteStore::apply_effects(const EntryRef& entry) {
       bytes_since_compact_ = 0;
       sweep_wanted_.set();
     }
-    if (!keyed) continue;
-    auto pending = pending_.find(effect.key);
-    if (pending != pending_.end() && pending->second.meta.row == row) pending_.erase(pending);
+    if (effect.lease != 0 && !keyed) lease_applied(effect);
   }
+  pending_.applied(*entry);
   bytes_since_compact_ += entry->bytes();
   if (!events) return;
   history_.push(applied);
@@ -424,6 +393,7 @@ void SqliteStore::on_fatal(const Error& error) {
   signal_leadership();
   fail_in_flight(Error(Code::kUnavailable, cat("the store has stopped, the outcome is unknown: ", error.message())));
   hub_.close();
+  leases_stop();
   options_.on_fatal(error);
 }
 
@@ -460,6 +430,7 @@ Stats SqliteStore::stats() const {
   stats.keys = state_.keys().live();
   stats.revision = revision();
   stats.compacted = compacted();
+  stats.applied = state_.applied();
   stats.sweeping = sweeping_ || sweep_wanted_.is_set();
   stats.index_bytes = state_.keys().memory_bytes();
   stats.history_bytes = history_.bytes();
@@ -480,6 +451,7 @@ Task<void> SqliteStore::close() {
   closing_ = true;
   hub_.close();
   for (auto it = sources_.begin(); it != sources_.end();) (*it++)->detach();
+  leases_stop();
   scope_.stop();
   sweep_wanted_.set();
   signal_leadership();

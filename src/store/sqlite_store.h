@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "store/evaluator.h"
+#include "store/lease_clock.h"
 #include "store/reads.h"
 #include "store/replica.h"
 #include "store/snapshot_source.h"
@@ -29,6 +30,11 @@ class SqliteStore final : public Store, private WatchSource {
   Result<std::unique_ptr<Watch>> watch(WatchRequest request) override;
   Task<Result<void>> compact(Revision revision, StopToken stop) override;
   Result<std::unique_ptr<StateStream>> snapshot() override;
+  Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) override;
+  Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop) override;
+  Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop) override;
+  Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop) override;
+  Task<Result<std::vector<std::int64_t>>> leases(StopToken stop) override;
   Revision revision() const override { return state_.revision(); }
   Revision compacted() const override { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
   Task<Result<Revision>> current_revision(StopToken stop) override;
@@ -63,8 +69,10 @@ class SqliteStore final : public Store, private WatchSource {
   Error stale_term(std::uint64_t term) const;
 
   // The write path, in its order.
-  Task<Result<void>> wait_for_room(StopToken stop);
-  // Until this server leads. Errors: Unavailable (another one does, or nobody), NoSpace, Conflict (not in `term`).
+  bool may_propose() const { return leadership_.leads && room_.is_set() && !failed_ && !closing_; }
+  // Until this server may propose; it may not any more when others ran in between. Errors: Unavailable (another one
+  // leads, or nobody does), NoSpace, Conflict (it does not lead in `term`), Cancelled.
+  Task<Result<void>> wait_to_propose(std::uint64_t term, StopToken stop);
   Task<Result<void>> wait_to_lead(std::uint64_t term, StopToken stop);
   Result<Evaluation> evaluate_now(const TxnRequest& request, bool reads_only,
                                   const std::map<RowId, Bytes>& fetched) const;
@@ -93,7 +101,7 @@ class SqliteStore final : public Store, private WatchSource {
 
   // The read path.
   Task<Result<void>> fill_missing(Evaluation* evaluation);
-  Task<Result<void>> fill_past_ranges(const TxnRequest* request, Evaluation* evaluation, StopToken stop);
+  Task<Result<void>> fill_past_ranges(Evaluation* evaluation, StopToken stop);
   Task<Result<RangeResponse>> range_at(RangeRequest request, Revision at, StopToken stop);
   Task<Result<void>> range_slice(RangeRun* run);
   Task<Result<void>> settle_past(Revision at, bool values, std::vector<PastVersion>* versions);
@@ -101,6 +109,16 @@ class SqliteStore final : public Store, private WatchSource {
   Task<Result<Slice>> read_events(std::string key, std::string range_end, Revision from, Revision to,
                                   bool previous) override;
   Task<Result<std::vector<Bytes>>> read_values(std::vector<RowId> rows) override;
+
+  // Leases (leases.cc). Their time runs where this server leads: from leases_start(), when all that is committed is
+  // applied, to leases_stop().
+  void leases_start();
+  void leases_stop();
+  void lease_applied(const Effect& effect);
+  LeaseId free_lease_id();
+  void arm_lease_timer();
+  void on_lease_timer();
+  Task<void> expire(LeaseId id);
 
   // Compaction.
   Revision sweep_floor() const;
@@ -112,7 +130,7 @@ class SqliteStore final : public Store, private WatchSource {
   KvState state_;
   History history_;
   // A leader's: what it proposed and has not applied yet.
-  PendingKeys pending_;
+  Pending pending_;
   std::deque<InFlight> in_flight_;
   // Of entries proposed when this server led; whether they are committed is known when their index is applied.
   struct Unresolved {
@@ -140,6 +158,10 @@ class SqliteStore final : public Store, private WatchSource {
   io::Event idle_;  // active_ is 0
   io::Event room_;  // set when in-flight entries have gone
   io::Event sweep_wanted_;
+  bool leases_run_ = false;
+  LeaseClock lease_clock_;
+  Instant lease_timer_at_;
+  io::Loop::Timer lease_timer_;
   io::TaskScope scope_;
   Histogram& commit_seconds_;
   Histogram& group_entries_;

@@ -1,11 +1,10 @@
-// state.h: what the log says so far: the newest version of every key, the revision, the compaction floor.
+// state.h: what the log says so far: the newest version of every key, the leases, the revision, the floor.
 // Its changes are a pure function of the rows, in order: the same at the leader, at a follower and at start.
 #pragma once
 
-#include <map>
-
 #include "store/entry.h"
 #include "store/key_index.h"
+#include "store/lease_table.h"
 
 namespace kayak::store {
 
@@ -24,6 +23,7 @@ class KvState {
   void forget_tombstone(std::string_view key, RowId row);
 
   const KeyIndex& keys() const { return keys_; }
+  const LeaseTable& leases() const { return leases_; }
   LogIndex applied() const { return applied_; }
   Term term() const { return term_; }  // of the last entry
   Revision revision() const { return revision_; }
@@ -40,6 +40,7 @@ class KvState {
 
  private:
   KeyIndex keys_;
+  LeaseTable leases_;
   LogIndex applied_ = 0;
   Term term_ = 0;
   Revision revision_ = kFirstRevision;
@@ -49,7 +50,6 @@ class KvState {
   RowId compact_row_ = 0;  // of the newest compaction
   raft::MembershipRef membership_;
   RowId membership_row_ = 0;
-  std::map<std::int64_t, RowId> lease_rows_;
 };
 
 }  // namespace kayak::store

@@ -32,11 +32,12 @@ struct KeyValue {
 struct Compare {
   enum class Target : std::uint8_t { kVersion, kCreateRevision, kModRevision, kValue, kLease };
   enum class Result : std::uint8_t { kEqual, kGreater, kLess, kNotEqual };
-  std::string key;
+  // With range_end: of all keys in the range, as in RangeRequest. Without one key there it is as of an absent key.
+  std::string key, range_end;
   Target target = Target::kModRevision;
   Result result = Result::kEqual;
   std::int64_t number = 0;  // an absent key has version, revisions and lease 0
-  std::string value;        // for kValue
+  std::string value;        // for kValue, which never holds of an absent key
 };
 
 // Keys in [key, range_end); range_end empty: `key` alone; range_end "\0": all keys >= key.
@@ -56,24 +57,31 @@ struct RangeResponse {
   Revision revision = 0;      // the store's revision at the read
 };
 
+struct TxnRequest;
+struct TxnResponse;
+
 struct Op {
-  enum class Type : std::uint8_t { kPut, kDelete, kRange };
+  enum class Type : std::uint8_t { kPut, kDelete, kRange, kTxn };
   Type type = Type::kPut;
-  std::string key, range_end;  // range_end for kDelete and kRange
-  Bytes value;                 // kPut
-  std::int64_t lease = 0;      // kPut
-  bool previous = false;       // answer with the previous pairs
-  RangeRequest range;          // kRange
+  std::string key, range_end;                     // range_end for kDelete
+  Bytes value;                                    // kPut
+  std::int64_t lease = 0;                         // kPut: one that is granted; 0: none
+  bool keep_value = false, keep_lease = false;    // kPut: as the key has it, which must be there
+  bool previous = false;                          // answer with the previous pairs
+  RangeRequest range;                             // kRange
+  std::shared_ptr<const TxnRequest> transaction;  // kTxn; its compares see the store as it was before all operations
 };
 struct OpResponse {
   std::vector<KeyValue> previous;
   std::int64_t deleted = 0;
   RangeResponse range;
+  std::shared_ptr<TxnResponse> transaction;  // kTxn
 };
 struct TxnRequest {
   std::vector<Compare> compares;  // all must hold
   std::vector<Op> success, failure;
-  // Not 0: only while this server leads in this term (see Leadership), else Conflict. An external etcd ignores it.
+  // Not 0 (the outermost alone): only while this server leads in this term (see Leadership), else Conflict. An external
+  // etcd ignores it.
   std::uint64_t term = 0;
 };
 struct TxnResponse {
@@ -136,6 +144,7 @@ struct Stats {
   std::uint64_t commits = 0;  // groups that reached the disk
   std::uint64_t written_entries = 0;
   Revision revision = 0, compacted = 0;
+  std::uint64_t applied = 0;        // entries of the log; the index of the newest
   bool sweeping = false;            // compaction has rows left to drop
   std::uint64_t index_bytes = 0;    // memory of the key index
   std::uint64_t history_bytes = 0;  // memory of the recent events
@@ -162,7 +171,8 @@ class Store {
   // Errors: Expired (revision compacted), Invalid (revision from the future), Cancelled, Corrupt, Unavailable.
   virtual Task<Result<RangeResponse>> range(RangeRequest request, StopToken stop = StopToken()) = 0;
   // Durable when it returns with a write. Errors: NoSpace, TooLarge (value over 1.5 MiB, over 128 ops or 16 MiB in
-  // all), Invalid (a key written twice), Unavailable, Cancelled (then the outcome is unknown).
+  // all), Invalid (a key written twice, nothing to keep), NotFound (no such lease), Unavailable, Cancelled (then the
+  // outcome is unknown).
   virtual Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop = StopToken()) = 0;
   // Errors: Expired (start_revision is compacted), Invalid, Unavailable.
   virtual Result<std::unique_ptr<Watch>> watch(WatchRequest request) = 0;
@@ -170,9 +180,10 @@ class Store {
   virtual Task<Result<void>> compact(Revision revision, StopToken stop = StopToken()) = 0;
 
   // `id` 0: the store chooses. TTLs are raised to the shortest that an election allows for. Durable when it returns.
-  // Errors: AlreadyExists, Invalid (TTL not in 1..9,000,000,000), those of txn().
+  // Errors: AlreadyExists, Invalid (a TTL over 9,000,000,000), those of txn().
   virtual Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop = StopToken());
-  // With all its keys, in one revision. Errors: NotFound, those of txn().
+  // With all its keys, in one revision; keys of over 16 MiB together, or a million of them, go in several, and the
+  // lease with the last. Errors: NotFound, those of txn().
   virtual Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop = StopToken());
   // Starts its time anew; costs no write. A lease that is not there (any more) has `remaining` -1 and `ttl` 0.
   virtual Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop = StopToken());

@@ -150,19 +150,20 @@ Task<Result<void>> SqliteStore::fill_missing(Evaluation* evaluation) {
   if (!read) co_return read.error();
   for (std::size_t i = 0; i < read->size(); ++i) {
     const Evaluation::Missing& missing = evaluation->missing[i];
-    OpResponse& response = evaluation->response.responses[missing.op];
+    OpResponse& response = *missing.response;
     (missing.previous ? response.previous : response.range.kvs)[missing.place].value = (*read)[i];
   }
   co_return Result<void>();
 }
 
-Task<Result<void>> SqliteStore::fill_past_ranges(const TxnRequest* request, Evaluation* evaluation, StopToken stop) {
-  const std::vector<Op>& ops = evaluation->response.succeeded ? request->success : request->failure;
-  for (std::size_t op : evaluation->past_ranges) {
-    auto answer = co_await range_at(ops[op].range, ops[op].range.revision, stop);
+Task<Result<void>> SqliteStore::fill_past_ranges(Evaluation* evaluation, StopToken stop) {
+  for (const Evaluation::PastRange& past : evaluation->past_ranges) {
+    RangeRequest request = *past.request;
+    const Revision at = request.revision;
+    auto answer = co_await range_at(std::move(request), at, stop);
     if (!answer) co_return answer.error();
     answer->revision = evaluation->response.revision;
-    evaluation->response.responses[op].range = std::move(*answer);
+    past.response->range = std::move(*answer);
   }
   co_return Result<void>();
 }

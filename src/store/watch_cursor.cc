@@ -54,7 +54,7 @@ void WatchCursor::collect(const Applied& applied, Collected* out) const {
   batch.revision = entry.revision;
   for (std::size_t i = 0; i < entry.effects.size(); ++i) {
     const Effect& effect = entry.effects[i];
-    if (!group_->range().contains(effect.key)) continue;
+    if (effect.key.empty() || !group_->range().contains(effect.key)) continue;
     WatchEvent event;
     event.kv.key = effect.key;
     event.kv.mod_revision = entry.revision;
@@ -206,6 +206,7 @@ bool WatchGroups::publish(const Applied& applied) {
     }
   };
   for (const Effect& effect : applied.entry->effects) {
+    if (effect.key.empty()) continue;  // no event: a lease
     if (!singles_.empty()) {
       auto single = singles_.find(effect.key);
       if (single != singles_.end()) take(*single->second);

@@ -17,6 +17,9 @@ check "a bad port" refused 'https-listen-port' server --https-listen-port 70000
 check "a bad node name" refused '--node-name "UPPER"' server --node-name UPPER
 check "overlapping ranges" refused 'overlap' server --cluster-cidr 10.43.0.0/16
 check "a DNS address outside the services" refused 'cluster-dns' server --cluster-dns 1.2.3.4
+for address in nonsense 127.0.0.1 127.0.0.1:0 127.0.0.1:70000 host:2379 ::1:2379 "[127.0.0.1]:2379" :2379; do
+  check "an etcd address of $address" refused '--etcd-listen ".*" must be address:port' server --etcd-listen "$address"
+done
 check "an unknown flag" refused 'nonsense' server --nonsense
 check "an unknown log level" refused 'log-level' server --log-level loud
 printf 'nodename: x\n' >"$work/bad.yaml"

@@ -16,7 +16,7 @@ namespace {
 
 void write_some(Driver& d, Model* model, Random& random, int transactions, int keys, std::size_t max_value) {
   for (int i = 0; i < transactions; ++i) {
-    TxnRequest request = Model::random_txn(random, keys, max_value);
+    TxnRequest request = model->random_txn(random, keys, max_value);
     model->apply(request);
     REQUIRE(d.txn(std::move(request)).ok());
   }
@@ -91,8 +91,8 @@ TEST_CASE("a store that is written to, compacted and swept meanwhile comes out a
     watch->reset();
 
     // It lives on like any other: written to, compacted, opened again.
-    Model after;
-    for (int i = 0; i < 50; ++i) REQUIRE(built.txn(Model::random_txn(random, 80, 3000)).ok());
+
+    for (int i = 0; i < 50; ++i) REQUIRE(built.txn(model.random_txn(random, 80, 3000)).ok());
     const std::string before_close = text(state_of(built).value());
     const Revision end = built.store().revision();
     REQUIRE(built.compact(end).ok());
