@@ -51,7 +51,8 @@ struct Machine {
     ServerKeyOptions options;
     options.tls_dir = data_dir + "/server/tls";
     REQUIRE(load_or_make_server_keys(random, clock.wall(), options));
-    REQUIRE(write_file_atomic(data_dir + "/server/token", "K10abc::server:a secret of the cluster\n", 0600));
+    REQUIRE(write_file_atomic(data_dir + "/server/token",
+                              "K10" + std::string(64, 'a') + "::server:a-secret-of-the-cluster\n", 0600));
     store = wait(store::open_sqlite_store(context(), store_options())).value();
   }
   ~Machine() { close(); }
@@ -216,7 +217,7 @@ TEST_CASE("restored: the keys and the state; refused where something would be lo
   options.file = cat(from, "/snapshots/", names_in(from + "/snapshots").front());
   options.data_dir = to;
   // Of the token the secret alone counts.
-  options.passphrase = "a secret of the cluster";
+  options.passphrase = "a-secret-of-the-cluster";
   Loop loop;
   const Context context{loop, machine->clock, machine->random, Log::discard(), machine->metrics};
 
