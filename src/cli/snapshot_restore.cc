@@ -79,7 +79,8 @@ Result<Snapshot> read_snapshot(const RestoreOptions& options, bool needs_passphr
     if (auto read = for_each_piece(fd, std::move(*first), stream); !read) return read.error();
     return snapshot;
   }
-  if (needs_passphrase && !options.passphrase) return Error(Code::kNotFound, "a snapshot needs its passphrase");
+  if (needs_passphrase && !options.passphrase)
+    return Error(Code::kUnauthorized, "it is encrypted, and opens with its passphrase alone");
   store::SnapshotFileReader::Sink sink;
   sink.files = [&snapshot](std::vector<store::KeptFile> files) {
     snapshot.files = std::move(files);
