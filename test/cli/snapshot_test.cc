@@ -261,7 +261,7 @@ TEST_CASE("restored: the keys and the state; refused where something would be lo
     CHECK(restore_snapshot(context, options).error().code() == Code::kUnauthorized);
     CHECK(check_snapshot(context, options).error().code() == Code::kUnauthorized);
     options.passphrase.reset();
-    CHECK(restore_snapshot(context, options).error().code() == Code::kNotFound);
+    CHECK(restore_snapshot(context, options).error().code() == Code::kUnauthorized);
     CHECK(check_snapshot(context, options));
     CHECK_FALSE(file_exists(to + "/server/db/state.db"));
     CHECK_FALSE(file_exists(to + "/server/tls/server-ca.key"));
