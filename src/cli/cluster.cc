@@ -16,6 +16,20 @@
 
 namespace kayak::cli {
 
+bool is_loopback(const std::string& ip) { return ip.starts_with("127.") || ip == "::1"; }
+
+Addresses choose_addresses(const ServerOptions& options) {
+  Addresses addresses;
+  const bool any = options.bind_address == "0.0.0.0" || options.bind_address == "::";
+  addresses.node = !options.node_ip.empty() ? options.node_ip : default_address();
+  // A loopback address means another machine, or pod, to each who reads it: it is listened on, not told.
+  addresses.advertise = !options.advertise_address.empty()         ? options.advertise_address
+                        : any || is_loopback(options.bind_address) ? addresses.node
+                                                                   : options.bind_address;
+  addresses.local = any ? "127.0.0.1" : options.bind_address;
+  return addresses;
+}
+
 Result<store::MemberRecord> member_of(const ServerOptions& options, const std::string& peer_certificate_pem,
                                       const std::string& advertise, store::MemberRecord::Role role) {
   Result<io::CertificateInfo> info = io::parse_certificate_pem(peer_certificate_pem);

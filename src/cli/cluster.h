@@ -10,6 +10,14 @@
 
 namespace kayak::cli {
 
+struct Addresses {
+  std::string node;       // this node's
+  std::string advertise;  // told to the cluster
+  std::string local;      // where a kubeconfig on this machine connects
+};
+bool is_loopback(const std::string& ip);
+Addresses choose_addresses(const ServerOptions& options);
+
 struct ClusterIdentity {
   std::string cluster;  // store::cluster_id
   Token token;          // whole, as it stands in <data-dir>/server/token
@@ -26,5 +34,8 @@ Result<store::MemberRecord> member_of(const ServerOptions& options, const std::s
 
 // `kayak server --cluster-reset`: no server runs on the data directory. The exit status.
 int run_cluster_reset(const ServerOptions& options);
+
+// `kayak server --witness` (witness.cc), until SIGTERM or SIGINT. The exit status.
+int run_witness(const ServerOptions& options);
 
 }  // namespace kayak::cli

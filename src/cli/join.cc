@@ -14,7 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kRetry = 3s;
 constexpr Duration kCheckTimeout = 3s;
 constexpr std::size_t kMaxPemBytes = 1 << 20;
 
@@ -24,25 +23,6 @@ Error other_cluster(std::string_view what) {
   return Error(Code::kConflict, cat("this data directory belongs to another cluster than --server: ", what,
                                     ". To give up what is in it and join, move server/db and server/tls of the data "
                                     "directory away; to stay, start without --server"));
-}
-
-// Whether another try can end otherwise.
-bool passes(Code code) {
-  return code == Code::kUnavailable || code == Code::kTimeout || code == Code::kIo || code == Code::kTooManyRequests;
-}
-
-Task<Result<Joined>> fetch_until_answered(Context context, JoinTarget target, StopToken stop) {
-  std::string last;
-  for (;;) {
-    Result<Joined> joined = co_await fetch_bundle(context, target, stop);
-    if (joined || stop.stopped() || !passes(joined.error().code())) co_return joined;
-    if (joined.error().message() != last) {
-      last = joined.error().message();
-      context.log.warn("cannot join yet, trying on", {{"server", target.server}, {"error", last}});
-    }
-    Result<void> slept = co_await context.loop.sleep(kRetry, stop);
-    if (!slept) co_return slept.error();
-  }
 }
 
 // A server that is a member needs no --server any more, and starts without anybody's leave. If the one that is named
@@ -168,6 +148,11 @@ Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& opt
   outcome.token = std::move(*token);
   Result<LocalState> state = look_at(context.random, server_dir);
   if (!state) co_return state.error();
+  if (file_exists(server_dir + "/witness/state")) {
+    co_return Error(Code::kConflict, cat(options.data_dir,
+                                         " is the data directory of a witness: start it with --witness, "
+                                         "or give the server a folder of its own"));
+  }
   Result<bool> join = must_join(*state, options, outcome.token);
   if (!join) co_return join.error();
   if (!*join) {

@@ -13,6 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr Duration kRetry = 3s;
 constexpr std::size_t kMaxCaBytes = 64 * 1024;
 constexpr std::size_t kMaxReasonBytes = 512;
 constexpr const char* kAnyServer = "server.kayak.internal";  // nobody's name: servers ignore it
@@ -120,6 +121,29 @@ Task<Result<Joined>> fetch_bundle(Context context, JoinTarget target, StopToken 
   joined.server_ca_pem = std::move(*ca);
   joined.bundle = std::move(*bundle);
   co_return joined;
+}
+
+namespace {
+
+// Whether another try can end otherwise.
+bool passes(Code code) {
+  return code == Code::kUnavailable || code == Code::kTimeout || code == Code::kIo || code == Code::kTooManyRequests;
+}
+
+}  // namespace
+
+Task<Result<Joined>> fetch_until_answered(Context context, JoinTarget target, StopToken stop) {
+  std::string last;
+  for (;;) {
+    Result<Joined> joined = co_await fetch_bundle(context, target, stop);
+    if (joined || stop.stopped() || !passes(joined.error().code())) co_return joined;
+    if (joined.error().message() != last) {
+      last = joined.error().message();
+      context.log.warn("cannot join yet, trying on", {{"server", target.server}, {"error", last}});
+    }
+    Result<void> slept = co_await context.loop.sleep(kRetry, stop);
+    if (!slept) co_return slept.error();
+  }
 }
 
 }  // namespace kayak::cli

@@ -29,5 +29,7 @@ struct Joined {
 // Errors: Unauthorized (the token is not the cluster's, or its hash is that of another CA), Unavailable, Timeout, Io,
 // TooManyRequests (ask again later), BadRequest (what it answered makes no sense).
 Task<Result<Joined>> fetch_bundle(Context context, JoinTarget target, StopToken stop);
+// The same, asked again for as long as nobody answers. Errors: those that another try would not change, Cancelled.
+Task<Result<Joined>> fetch_until_answered(Context context, JoinTarget target, StopToken stop);
 
 }  // namespace kayak::cli

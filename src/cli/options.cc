@@ -276,6 +276,7 @@ std::string check_cluster(const ServerOptions& options) {
   if (options.witness && options.server.empty()) {
     return "--witness needs --server: a witness belongs to two servers that are there already";
   }
+  if (options.cluster_reset && options.witness) return "--cluster-reset is for servers: a witness has nothing to keep";
   if (options.cluster_reset && !options.server.empty()) {
     return "--cluster-reset leaves this server alone in its cluster: it cannot join another with --server";
   }

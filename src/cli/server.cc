@@ -37,26 +37,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Addresses {
-  std::string node;       // this node's
-  std::string advertise;  // told to the cluster
-  std::string local;      // where a kubeconfig on this machine connects
-};
-
-bool is_loopback(const std::string& ip) { return ip.starts_with("127.") || ip == "::1"; }
-
-Addresses choose_addresses(const ServerOptions& options) {
-  Addresses addresses;
-  const bool any = options.bind_address == "0.0.0.0" || options.bind_address == "::";
-  addresses.node = !options.node_ip.empty() ? options.node_ip : default_address();
-  // A loopback address means another machine, or pod, to each who reads it: it is listened on, not told.
-  addresses.advertise = !options.advertise_address.empty()         ? options.advertise_address
-                        : any || is_loopback(options.bind_address) ? addresses.node
-                                                                   : options.bind_address;
-  addresses.local = any ? "127.0.0.1" : options.bind_address;
-  return addresses;
-}
-
 // The service of the API itself: the first address of the service range.
 std::string first_service_address(const std::string& cidr) {
   std::string ip = cidr.substr(0, cidr.find('/'));
@@ -387,7 +367,7 @@ void set_up_heap() {
 }  // namespace
 
 int run_server(const ServerOptions& options) {
-  const bool has_agent = !options.disable_agent && !options.cluster_reset;
+  const bool has_agent = !options.disable_agent && !options.cluster_reset && !options.witness;
   if (has_agent && ::geteuid() != 0) {
     std::fputs(
         "kayak: running containers needs root: run as root, or with --disable-agent for a server without a node\n",
@@ -397,6 +377,7 @@ int run_server(const ServerOptions& options) {
   ::umask(0022);
   set_up_heap();
   if (options.cluster_reset) return run_cluster_reset(options);
+  if (options.witness) return run_witness(options);
   const Log log = Log::to_fd(2, options.log_level);
   SystemClock clock;
   SystemRandom random;

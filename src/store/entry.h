@@ -39,7 +39,7 @@ enum class EffectType : std::uint8_t {
   kCompact = 3,      // history below `floor` may go
   kNoop = 4,         // holds only its place in the log
   kMembership = 5,   // who is in the group from here on (raft/types.h)
-  kLeaseGrant = 6,   // or its renewal under another TTL
+  kLeaseGrant = 6,   // of one that is not there
   kLeaseRevoke = 7,  // its keys are deleted by effects of the same entry
 };
 

@@ -1,6 +1,6 @@
 // lease_table.cc: see lease_table.h.
-// Why nothing may be missing, below what compaction swept neither: a revoke comes after the deletions of its keys, and
-// rows are swept in the order of the log; so a grant goes after all pairs that named it.
+// Why nothing may be missing, below what compaction swept neither: a lease is granted once, before all pairs that name
+// it, and revoked after the deletions of its keys; rows are swept in the order of the log. So a grant goes last.
 #include "store/lease_table.h"
 
 namespace kayak::store {
@@ -12,10 +12,10 @@ const LeaseTable::Granted* LeaseTable::find(LeaseId id) const {
 
 std::string_view LeaseTable::grant(RowId row, const RowView& view) {
   if (view.lease == 0) return "grants a lease without a number";
-  Granted& granted = leases_[view.lease];
-  if (granted.row != 0 && granted.row != view.previous_row) return "does not follow the grant before it";
-  granted.row = row;
-  granted.ttl = view.ttl;
+  const auto [place, added] = leases_.try_emplace(view.lease);
+  if (!added) return "grants a lease that is there";
+  place->second.row = row;
+  place->second.ttl = view.ttl;
   return "";
 }
 

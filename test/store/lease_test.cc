@@ -13,12 +13,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-RowView grant_row(LeaseId lease, std::int64_t ttl, RowId previous = 0) {
+RowView grant_row(LeaseId lease, std::int64_t ttl) {
   RowView view;
   view.type = EffectType::kLeaseGrant;
   view.lease = lease;
   view.ttl = ttl;
-  view.previous_row = previous;
   return view;
 }
 RowView revoke_row(LeaseId lease, RowId previous) {
@@ -54,18 +53,16 @@ TEST_CASE("the lease table follows the rows and refuses what contradicts them") 
   CHECK(table.move("a", 7, -8).empty());
   CHECK(keys(table, 7) == "b");
   CHECK(keys(table, -8) == "a");
-  CHECK(table.grant(300, grant_row(7, 90, 100)).empty());  // another TTL: the keys stay
-  CHECK(table.find(7)->ttl == 90);
-  CHECK(keys(table, 7) == "b");
-  CHECK(table.grant(400, grant_row(7, 90, 100)) == "does not follow the grant before it");
+  CHECK(table.grant(300, grant_row(7, 90)) == "grants a lease that is there");
+  CHECK(table.find(7)->ttl == 60);
   CHECK(table.grant(400, grant_row(0, 90)) == "grants a lease without a number");
   CHECK(table.move("d", 0, 9) == "names a lease that is not granted");
   CHECK(table.move("d", 9, 0) == "follows a pair whose lease is not granted");
   CHECK(table.revoke(revoke_row(9, 1)) == "revokes a lease that is not granted");
-  CHECK(table.revoke(revoke_row(7, 100)) == "does not follow the grant of its lease");
-  CHECK(table.revoke(revoke_row(7, 300)) == "leaves keys of the lease that it revokes");
+  CHECK(table.revoke(revoke_row(7, 200)) == "does not follow the grant of its lease");
+  CHECK(table.revoke(revoke_row(7, 100)) == "leaves keys of the lease that it revokes");
   CHECK(table.move("b", 7, 0).empty());
-  CHECK(table.revoke(revoke_row(7, 300)).empty());
+  CHECK(table.revoke(revoke_row(7, 100)).empty());
   CHECK(table.find(7) == nullptr);
   CHECK(table.all().size() == 1);
 }
@@ -106,8 +103,10 @@ TEST_CASE("the lease clock: who ends first, what is left, what is due") {
 }
 
 TEST_CASE("a lease is granted, named by keys, and takes them with it") {
+  const Engine engine = GENERATE(Engine::kSqlite, Engine::kEtcd);
+  CAPTURE(engine);
   TempFolder folder;
-  Driver d(options_in(folder));
+  Driver d(options_in(folder), engine);
   REQUIRE(d.open().ok());
   struct Row {
     std::int64_t id, ttl, granted;
@@ -118,8 +117,10 @@ TEST_CASE("a lease is granted, named by keys, and takes them with it") {
     auto lease = d.grant(row.id, row.ttl);
     REQUIRE(lease.ok());
     CHECK(lease->id == row.id);
-    CHECK(lease->ttl == row.granted);
-    CHECK(lease->remaining == row.granted);
+    // The shortest is an election and a half, which that etcd hurries.
+    const std::int64_t granted = d.on_etcd() && row.granted == 2 ? 1 : row.granted;
+    CHECK(lease->ttl == granted);
+    CHECK(lease->remaining == granted);
   }
   CHECK(text(d.grant(7).error()) == text(Error(Code::kAlreadyExists, "lease already exists")));
   CHECK(text(d.grant(70, 9'000'000'001).error()) == text(Error(Code::kInvalid, "too large lease TTL")));

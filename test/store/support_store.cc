@@ -137,6 +137,7 @@ Result<Revision> Driver::revoke(std::int64_t id) { return harness.wait(store_->l
 Lease Driver::lease(std::int64_t id) {
   auto lease = harness.wait(store_->lease_time_to_live(id, true, StopToken()));
   ASSERT(lease.ok());
+  std::sort(lease->keys.begin(), lease->keys.end());  // etcd has them in any order
   return *lease;
 }
 void Driver::finish_sweep() {

@@ -87,7 +87,6 @@ class Driver {
   void finish_sweep();
   // As the store's, but also what a store on etcd has not learned since it was opened.
   Revision compacted() const;
-  // One that writes may name: an etcd knows those alone which were granted.
   bool on_etcd() const { return etcd_ != nullptr; }
   EtcdServer& etcd() { return *etcd_; }
 

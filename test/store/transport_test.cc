@@ -402,7 +402,7 @@ struct Snapshots {
   int open = 0;
 };
 
-class Reader final : public SnapshotReader {
+class Reader final : public PeerSnapshot {
  public:
   explicit Reader(Snapshots& snapshots) : snapshots_(snapshots) { ++snapshots_.open; }
   ~Reader() override { --snapshots_.open; }
@@ -419,10 +419,10 @@ class Reader final : public SnapshotReader {
 
 constexpr raft::SnapshotId kSnapshot = 0xfedcba9876543210;
 
-SnapshotSource source_of(Snapshots& snapshots) {
-  return [&snapshots](raft::NodeId, raft::SnapshotId id) -> Result<std::unique_ptr<SnapshotReader>> {
+PeerSnapshotSource source_of(Snapshots& snapshots) {
+  return [&snapshots](raft::NodeId, raft::SnapshotId id) -> Result<std::unique_ptr<PeerSnapshot>> {
     if (id != kSnapshot) return Error(Code::kNotFound, cat("no snapshot ", id_text(id)));
-    return std::unique_ptr<SnapshotReader>(std::make_unique<Reader>(snapshots));
+    return std::unique_ptr<PeerSnapshot>(std::make_unique<Reader>(snapshots));
   };
 }
 
@@ -443,7 +443,7 @@ Task<Result<void>> take_slice(Context context, const Snapshots& snapshots, Pulle
   co_return Result<void>();
 }
 
-Task<Result<void>> pull(TestMember& to, raft::NodeId from, raft::SnapshotId id, SnapshotSink sink, StopToken stop) {
+Task<Result<void>> pull(TestMember& to, raft::NodeId from, raft::SnapshotId id, PeerSnapshotSink sink, StopToken stop) {
   co_return co_await to.transport().fetch_snapshot(from, id, std::move(sink), std::move(stop));
 }
 
@@ -471,7 +471,7 @@ TEST_CASE("transport: snapshots are pulled slice by slice, as fast as they are t
     Pulled pulled;
     pulled.refuse_at = row.refuse_at;
     const Context context = group.harness.context();
-    SnapshotSink sink = [&](std::string slice) { return take_slice(context, snapshots, pulled, std::move(slice)); };
+    PeerSnapshotSink sink = [&](std::string slice) { return take_slice(context, snapshots, pulled, std::move(slice)); };
     const auto done = group.harness.wait(pull(group.b, group.a.id(), row.id, sink, StopToken()));
     CHECK(says(done) == row.error);
     CHECK(pulled.slices == row.slices);
@@ -490,7 +490,7 @@ TEST_CASE("transport: a snapshot ends with its receiver, and messages go on besi
   io::StopSource stop;
   io::TaskScope scope;
   const Context context = group.harness.context();
-  SnapshotSink sink = [&](std::string slice) { return take_slice(context, snapshots, pulled, std::move(slice)); };
+  PeerSnapshotSink sink = [&](std::string slice) { return take_slice(context, snapshots, pulled, std::move(slice)); };
   scope.spawn(pull(group.b, group.a.id(), kSnapshot, sink, stop.token()));
   CHECK(eventually(group.harness, [&] { return pulled.slices > 20; }));
   CHECK(group.connected(group.a, group.b));

@@ -1,4 +1,4 @@
-// txn_test.cc: transactions in transactions, compares over ranges, puts that keep what the key has.
+// txn_test.cc: transactions in transactions, compares over ranges, puts that keep what the key has; of both engines.
 #include <catch2/catch.hpp>
 
 #include "base/strings.h"
@@ -45,10 +45,12 @@ std::string outline(const TxnResponse& response) {
 }  // namespace
 
 TEST_CASE("a compare over a range holds of every key in it, and of none as of an absent one") {
+  const Engine engine = GENERATE(Engine::kSqlite, Engine::kEtcd);
+  CAPTURE(engine);
   TempFolder folder;
   SqliteStoreOptions options = options_in(folder);
   options.history_bytes = 0;  // all values are on disk
-  Driver d(options);
+  Driver d(options, engine);
   REQUIRE(d.open().ok());
   REQUIRE(d.put("a1", "m").ok());
   REQUIRE(d.put("a2", "m").ok());
@@ -90,8 +92,10 @@ TEST_CASE("a compare over a range holds of every key in it, and of none as of an
 }
 
 TEST_CASE("transactions in a transaction: one revision, and compares that see what was before") {
+  const Engine engine = GENERATE(Engine::kSqlite, Engine::kEtcd);
+  CAPTURE(engine);
   TempFolder folder;
-  Driver d(options_in(folder));
+  Driver d(options_in(folder), engine);
   REQUIRE(d.open().ok());
   REQUIRE(d.put("a", "1").ok());
   struct Row {
@@ -129,10 +133,12 @@ TEST_CASE("transactions in a transaction: one revision, and compares that see wh
 }
 
 TEST_CASE("what transactions inside read from disk and from the past comes into its place") {
+  const Engine engine = GENERATE(Engine::kSqlite, Engine::kEtcd);
+  CAPTURE(engine);
   TempFolder folder;
   SqliteStoreOptions options = options_in(folder);
   options.history_bytes = 0;
-  Driver d(options);
+  Driver d(options, engine);
   REQUIRE(d.open().ok());
   REQUIRE(d.put("a", "old").ok());
   REQUIRE(d.put("a", "new").ok());
@@ -150,12 +156,14 @@ TEST_CASE("what transactions inside read from disk and from the past comes into 
 }
 
 TEST_CASE("a put that keeps the value, the lease or both") {
+  const Engine engine = GENERATE(Engine::kSqlite, Engine::kEtcd);
+  CAPTURE(engine);
   for (const std::size_t history : {0, 1'000'000}) {
     CAPTURE(history);
     TempFolder folder;
     SqliteStoreOptions options = options_in(folder);
     options.history_bytes = history;
-    Driver d(options);
+    Driver d(options, engine);
     REQUIRE(d.open().ok());
     REQUIRE(d.grant(5).ok());
     REQUIRE(d.grant(6).ok());
@@ -182,8 +190,10 @@ TEST_CASE("a put that keeps the value, the lease or both") {
 }
 
 TEST_CASE("transactions that are refused, at whatever depth, write nothing") {
+  const Engine engine = GENERATE(Engine::kSqlite, Engine::kEtcd);
+  CAPTURE(engine);
   TempFolder folder;
-  Driver d(options_in(folder));
+  Driver d(options_in(folder), engine);
   REQUIRE(d.open().ok());
   REQUIRE(d.put("a", "1").ok());
   auto in = [](std::vector<Op> success, std::vector<Op> failure = {}) {

@@ -73,9 +73,9 @@ RequestOp to_etcd(const Op& op) {
       put.key = op.key;
       put.value = op.value;
       put.lease = op.lease;
-      put.prev_kv = op.previous;
       put.ignore_value = op.keep_value;
       put.ignore_lease = op.keep_lease;
+      put.prev_kv = op.previous;
       break;
     }
     case Op::Type::kDelete: {
@@ -141,16 +141,17 @@ Result<OpResponse> from_etcd(ResponseOp answer, const Op& op, Revision revision)
   } else if (auto* remove = std::get_if<DeleteRangeResponse>(&answer.response)) {
     out.previous = std::move(remove->prev_kvs);
     out.deleted = remove->deleted;
-  } else if (auto* inner = std::get_if<TxnResponse>(&answer.response)) {
-    if (op.type != Op::Type::kTxn) return Error(Code::kIo, "the answer to a txn does not fit the request");
-    Result<store::TxnResponse> inside = from_etcd(std::move(*inner), *op.transaction, revision);
-    if (!inside) return inside.error();
-    out.transaction = std::make_shared<store::TxnResponse>(std::move(*inside));
+  } else if (auto* inside = std::get_if<TxnResponse>(&answer.response); inside != nullptr && op.transaction) {
+    Result<store::TxnResponse> done = from_etcd(std::move(*inside), *op.transaction, revision);
+    if (!done) return done.error();
+    out.transaction = std::make_shared<store::TxnResponse>(std::move(*done));
   }
+  if (op.transaction && !out.transaction) return Error(Code::kIo, "the answer to a txn lacks the one to a txn in it");
   fill_values(&out.previous);
   return out;
 }
 
+// Of an answer inside another one etcd leaves the header empty.
 Result<store::TxnResponse> from_etcd(TxnResponse answer, const store::TxnRequest& request, Revision revision) {
   store::TxnResponse out;
   out.succeeded = answer.succeeded;
@@ -158,9 +159,9 @@ Result<store::TxnResponse> from_etcd(TxnResponse answer, const store::TxnRequest
   const std::vector<Op>& ran = answer.succeeded ? request.success : request.failure;
   if (ran.size() != answer.responses.size()) return Error(Code::kIo, "the answer to a txn does not fit the request");
   for (std::size_t i = 0; i < ran.size(); ++i) {
-    Result<OpResponse> response = from_etcd(std::move(answer.responses[i]), ran[i], revision);
-    if (!response) return response.error();
-    out.responses.push_back(std::move(*response));
+    Result<OpResponse> one = from_etcd(std::move(answer.responses[i]), ran[i], revision);
+    if (!one) return one.error();
+    out.responses.push_back(std::move(*one));
   }
   return out;
 }

@@ -39,7 +39,6 @@ constexpr Row kRows[] = {
     {Code::kAlreadyExists, "this member", Grpc::kFailedPrecondition, ""},
     {Code::kAlreadyExists, "the group has", Grpc::kFailedPrecondition, ""},
     {Code::kAlreadyExists, "", Grpc::kFailedPrecondition, "lease already exists"},
-    {Code::kConflict, "", Grpc::kFailedPrecondition, ""},
     {Code::kNotFound, "", Grpc::kNotFound, ""},
     {Code::kMethodNotAllowed, "", Grpc::kUnimplemented, ""},
     {Code::kUnavailable, "", Grpc::kUnavailable, "server stopped"},

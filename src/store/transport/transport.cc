@@ -65,8 +65,8 @@ class TransportImpl final : public Transport {
   io::GrpcRequest request(NodeId to, std::string_view method) const override {
     return peer_request(settings_.options, to, method);
   }
-  void serve_snapshots(SnapshotSource source) override { snapshots_ = std::move(source); }
-  Task<Result<void>> fetch_snapshot(NodeId from, raft::SnapshotId id, SnapshotSink sink, StopToken stop) override;
+  void serve_snapshots(PeerSnapshotSource source) override { snapshots_ = std::move(source); }
+  Task<Result<void>> fetch_snapshot(NodeId from, raft::SnapshotId id, PeerSnapshotSink sink, StopToken stop) override;
   io::HttpHandler http_handler() override {
     return [this](io::HttpExchange& exchange) { return router_.serve(exchange); };
   }
@@ -109,13 +109,13 @@ class TransportImpl final : public Transport {
   Task<io::GrpcStatus> receive_messages(io::GrpcCall& call);
   Task<io::GrpcStatus> receive_all(io::GrpcCall& call, NodeId from, StopToken stop);
   Task<io::GrpcStatus> send_snapshot(io::GrpcCall& call);
-  Task<Result<void>> pull(io::GrpcClientCall& call, raft::SnapshotId id, const SnapshotSink& sink);
+  Task<Result<void>> pull(io::GrpcClientCall& call, raft::SnapshotId id, const PeerSnapshotSink& sink);
 
   LinkSettings settings_;
   Events events_;
   io::GrpcRouter router_;
   std::set<std::string, std::less<>> open_methods_;
-  SnapshotSource snapshots_;
+  PeerSnapshotSource snapshots_;
   std::map<NodeId, std::shared_ptr<PeerLink>> links_;
   std::map<std::string, NodeId, std::less<>> by_key_;
   MemberCalls calls_;
@@ -318,7 +318,8 @@ Task<io::GrpcStatus> TransportImpl::send_snapshot(io::GrpcCall& call) {
   co_return status;
 }
 
-Task<Result<void>> TransportImpl::fetch_snapshot(NodeId from, raft::SnapshotId id, SnapshotSink sink, StopToken stop) {
+Task<Result<void>> TransportImpl::fetch_snapshot(NodeId from, raft::SnapshotId id, PeerSnapshotSink sink,
+                                                 StopToken stop) {
   auto connection = co_await client(from, stop);
   if (!connection) co_return connection.error();
   io::GrpcRequest wanted = request(from, kSnapshotMethod);
@@ -329,7 +330,7 @@ Task<Result<void>> TransportImpl::fetch_snapshot(NodeId from, raft::SnapshotId i
   co_return pulled;
 }
 
-Task<Result<void>> TransportImpl::pull(io::GrpcClientCall& call, raft::SnapshotId id, const SnapshotSink& sink) {
+Task<Result<void>> TransportImpl::pull(io::GrpcClientCall& call, raft::SnapshotId id, const PeerSnapshotSink& sink) {
   std::string message;
   ProtobufWriter(&message).number(1, id);
   io::Slices data(1, io::Slice::of(std::move(message)));

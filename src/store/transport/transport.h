@@ -55,16 +55,16 @@ struct TransportOptions {
 
 // A state that lies ready at its sender, in slices (at most 3 MiB each). Destroyed when it was sent or the receiver is
 // gone.
-class SnapshotReader {
+class PeerSnapshot {
  public:
-  virtual ~SnapshotReader() = default;
+  virtual ~PeerSnapshot() = default;
   // Nullopt at the end. Not called before the slice before it has left for the receiver.
   virtual Task<Result<std::optional<std::string>>> next() = 0;
 };
 // Errors: NotFound (no such snapshot).
-using SnapshotSource = std::function<Result<std::unique_ptr<SnapshotReader>>(raft::NodeId to, raft::SnapshotId id)>;
+using PeerSnapshotSource = std::function<Result<std::unique_ptr<PeerSnapshot>>(raft::NodeId to, raft::SnapshotId id)>;
 // Takes one slice; the next one is not read before it has ended.
-using SnapshotSink = std::function<Task<Result<void>>(std::string slice)>;
+using PeerSnapshotSink = std::function<Task<Result<void>>(std::string slice)>;
 
 class Transport {
  public:
@@ -98,9 +98,9 @@ class Transport {
   // A call to a member with what all of them need; `method` as "/package.Service/Method".
   virtual io::GrpcRequest request(raft::NodeId to, std::string_view method) const = 0;
 
-  virtual void serve_snapshots(SnapshotSource source) = 0;
+  virtual void serve_snapshots(PeerSnapshotSource source) = 0;
   // Pulls a snapshot off the member that has it. Errors: those of client() and of the sink, NotFound, Io (broken off).
-  virtual Task<Result<void>> fetch_snapshot(raft::NodeId from, raft::SnapshotId id, SnapshotSink sink,
+  virtual Task<Result<void>> fetch_snapshot(raft::NodeId from, raft::SnapshotId id, PeerSnapshotSink sink,
                                             StopToken stop) = 0;
 
   // For HttpServer::serve_realm, with peer_limits(), and for TlsServer::set_realm.
