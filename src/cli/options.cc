@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 
+#include "api/validation/cron.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/yaml.h"
@@ -101,6 +102,12 @@ std::string check_server_url(const std::string& text) {
 
 std::string check_peer_address(const std::string& text) {
   return store::parse_host_port(text) ? "" : "must be host:port, an IPv6 address in brackets";
+}
+
+std::string check_schedule(const std::string& text) {
+  const Result<api::validation::CronSchedule> schedule = api::validation::parse_cron(text);
+  if (!schedule) return cat("is no schedule: ", schedule.error().message());
+  return schedule->time_zone.empty() ? "" : "must name no time zone: the machine's own counts";
 }
 
 // ---- one table of flags per verb
@@ -290,6 +297,7 @@ std::string check_together(const ServerOptions& options) {
   if (!is_ip(options.cluster_dns) || (ipv4_of(options.cluster_dns) & services.mask) != services.first) {
     return cat("--cluster-dns ", options.cluster_dns, " is not inside --service-cidr ", options.service_cidr);
   }
+  if (options.snapshot_retention == 0) return "--snapshot-retention must be at least 1";
   if (options.https_listen_port == 0) return "--https-listen-port must be 1 to 65535";
   if (options.disable_agent && options.stop_pods_on_exit) {
     return "--stop-pods-on-exit needs the node agent, which --disable-agent leaves out";
@@ -436,6 +444,21 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
       {.name = "cluster-reset",
        .help = "Last resort when most servers are lost: make this one the only member, keep its data, and end",
        .boolean = &server.cluster_reset},
+      {.name = "snapshot-schedule-cron",
+       .help = "When the server saves a snapshot of itself, e.g. '0 */12 * * *' or @daily (default: never)",
+       .text = &server.snapshot_schedule_cron,
+       .check = check_schedule},
+      {.name = "snapshot-retention",
+       .help = "So many scheduled snapshots are kept",
+       .number = &server.snapshot_retention},
+      {.name = "snapshot-dir",
+       .help = "Folder of snapshots, better on another disk (default: <data-dir>/server/db/snapshots)",
+       .text = &server.snapshot_dir,
+       .check = check_absolute},
+      {.name = "snapshot-passphrase-file",
+       .help = "File with the passphrase of scheduled snapshots (default: <data-dir>/server/token)",
+       .text = &server.snapshot_passphrase_file,
+       .check = check_absolute},
       {.name = "log-level",
        .help = "trace, debug, info, warn, error or off",
        .text = &log_level,

@@ -41,6 +41,11 @@ struct ServerOptions {
   std::vector<std::string> peer_addresses;  // host:port told to other servers; empty: advertised address and port
   bool witness = false;                     // votes, holds no data
   bool cluster_reset = false;               // makes this server the only member, then ends
+  // Snapshots that the server saves of itself (snapshot_schedule.h).
+  std::string snapshot_schedule_cron;  // empty: none
+  std::uint16_t snapshot_retention = 5;
+  std::string snapshot_dir;              // empty: <data-dir>/server/db/snapshots
+  std::string snapshot_passphrase_file;  // empty: <data-dir>/server/token
 
   // Names that keep two servers on one machine apart: empty for the default data directory, else 6 hex digits of it.
   std::string instance() const;

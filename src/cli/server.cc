@@ -19,6 +19,8 @@
 #include "cli/join.h"
 #include "cli/join_server.h"
 #include "cli/pki.h"
+#include "cli/snapshot_save.h"
+#include "cli/snapshot_schedule.h"
 #include "client/inprocess.h"
 #include "controllers/controllers.h"
 #include "io/grpc_server.h"
@@ -280,6 +282,8 @@ class Server {
       });
       parts.spawn(node->run(parts.token()));
     }
+    SnapshotSchedule snapshots(context_.named("snapshots"), *store_, snapshot_options());
+    if (!options_.snapshot_schedule_cron.empty()) parts.spawn(snapshots.run(parts.token()));
     control.spawn(informers->run(control.token()));
     control.spawn(scheduler.run(control.token()));
     control.spawn(all->run(control.token()));
@@ -307,6 +311,18 @@ class Server {
     request.since_time = options.since_time;
     request.stream = options.stream;
     return request;
+  }
+
+  SnapshotScheduleOptions snapshot_options() const {
+    SnapshotScheduleOptions snapshots;
+    snapshots.cron = options_.snapshot_schedule_cron;
+    snapshots.data_dir = options_.data_dir;
+    snapshots.dir = options_.snapshot_dir.empty() ? snapshot_folder(options_.data_dir) : options_.snapshot_dir;
+    snapshots.node = options_.node_name;
+    const bool token = options_.snapshot_passphrase_file.empty();
+    snapshots.passphrase_file = token ? options_.data_dir + "/server/token" : options_.snapshot_passphrase_file;
+    snapshots.retention = options_.snapshot_retention;
+    return snapshots;
   }
 
   agent::AgentOptions agent_options() const {
