@@ -24,6 +24,8 @@ int run(int argc, char** argv) {
       return run_server(line.server);
     case CommandLine::Command::kImage:
       return run_image(line.image);
+    case CommandLine::Command::kSnapshot:
+      return run_snapshot(line.snapshot);
     case CommandLine::Command::kVersion:
       std::printf("kayak version %s\n", kVersion);
       return 0;

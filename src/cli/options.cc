@@ -264,6 +264,28 @@ std::string check_together(const ServerOptions& options) {
   return "";
 }
 
+void add_snapshot_verbs(CLI::App& app, SnapshotOptions* options) {
+  CLI::App* save = app.add_subcommand("save", "Save the running server's state and keys, encrypted");
+  CLI::Option* name = save->add_option("--name", options->name, "The snapshot is called <name>-<node>-<time>")
+                          ->capture_default_str()
+                          ->check([](const std::string& text) {
+                            const bool plain = !text.empty() && text.find('/') == std::string::npos && text[0] != '.';
+                            return plain ? std::string() : std::string("must be the beginning of a file's name");
+                          });
+  save->add_option("--output", options->output, "Write to this file instead, or to standard output: -")->excludes(name);
+  CLI::App* list = app.add_subcommand("ls", "List the snapshots in the folder");
+  auto set_json = [options](const std::string& format) { options->json = format == "json"; };
+  list->add_option_function<std::string>("-o", set_json, "Output: table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  CLI::App* check = app.add_subcommand("check", "Read a snapshot whole and say whether it is good");
+  CLI::App* restore =
+      app.add_subcommand("restore", "Make a new server's data directory from a snapshot; no server may run on it");
+  for (CLI::App* verb : {check, restore}) {
+    verb->add_option("file", options->file, "Path, name in the folder, or - for standard input")->required();
+  }
+  for (CLI::App* verb : {save, list, check, restore}) verb->fallthrough();
+}
+
 CommandLine fail(std::string line) {
   CommandLine result;
   result.exit_code = 2;
@@ -392,6 +414,22 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     if (verb.argument) verb_app->add_option(verb.argument, line.image.names, "One or more")->required();
   }
 
+  CLI::App* snapshot_app = app.add_subcommand("snapshot", "Save a cluster's state and keys in a file, and restore it");
+  snapshot_app->require_subcommand(1);
+  SnapshotOptions& snapshot = line.snapshot;
+  std::vector<Flag> snapshot_flags = {
+      {.name = "data-dir", .help = "The server's --data-dir", .text = &snapshot.data_dir, .check = check_absolute},
+      {.name = "snapshot-dir",
+       .help = "Folder of snapshots (default: <data-dir>/server/db/snapshots)",
+       .text = &snapshot.dir,
+       .check = check_absolute},
+      {.name = "passphrase-file",
+       .help = "File with the passphrase of snapshots (default: <data-dir>/server/token)",
+       .text = &snapshot.passphrase_file},
+  };
+  add_flags(*snapshot_app, snapshot_flags);
+  add_snapshot_verbs(*snapshot_app, &snapshot);
+
   CLI::App* version_app = app.add_subcommand("version", "Print the version");
 
   try {
@@ -426,6 +464,10 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     line.command = CommandLine::Command::kImage;
     line.image.verb = image_app->get_subcommands().front()->get_name();
     if (std::string error = complete(image_flags, "", false, environment); !error.empty()) return fail(error);
+  } else if (snapshot_app->parsed()) {
+    line.command = CommandLine::Command::kSnapshot;
+    snapshot.verb = snapshot_app->get_subcommands().front()->get_name();
+    if (std::string error = complete(snapshot_flags, "", false, environment); !error.empty()) return fail(error);
   } else if (server_app->parsed()) {
     line.command = CommandLine::Command::kServer;
     bool in_environment = false;

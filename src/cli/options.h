@@ -46,11 +46,23 @@ struct ImageOptions {
   std::string private_registry = "/etc/kayak/registries.yaml";
 };
 
+struct SnapshotOptions {
+  std::string data_dir = "/var/lib/kayak";
+  std::string verb;  // save, ls, check, restore
+  std::string dir;   // of snapshots; empty: <data-dir>/server/db/snapshots
+  std::string name = "on-demand";
+  std::string output;           // save: a path, or "-" for standard output; empty: a new name in `dir`
+  std::string file;             // check, restore
+  std::string passphrase_file;  // empty: <data-dir>/server/token
+  bool json = false;            // ls
+};
+
 struct CommandLine {
-  enum class Command { kNone, kServer, kImage, kVersion };
+  enum class Command { kNone, kServer, kImage, kSnapshot, kVersion };
   Command command = Command::kNone;
   ServerOptions server;
   ImageOptions image;
+  SnapshotOptions snapshot;
   int exit_code = -1;  // >= 0: print `text` (help, version or one line of error) and exit with it
   std::string text;
 };

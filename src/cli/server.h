@@ -12,4 +12,7 @@ int run_server(const ServerOptions& options);
 // `kayak image ...`. The exit status.
 int run_image(const ImageOptions& options);
 
+// `kayak snapshot ...`. The exit status.
+int run_snapshot(const SnapshotOptions& options);
+
 }  // namespace kayak::cli

@@ -23,10 +23,9 @@ constexpr Duration kRetry = 1s;   // after a full disk, or while reads hold the 
 Task<Result<void>> SqliteStore::compact(Revision revision, StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
   Active active(*this);
-  while (!leadership_.leads) {
-    auto leads = co_await wait_to_lead(0, stop);
-    if (!leads) co_return leads.error();
-    if (auto good = usable(); !good) co_return good.error();
+  while (!may_propose()) {
+    auto may = co_await wait_to_propose(0, stop);
+    if (!may) co_return may.error();
   }
   if (revision <= pending_floor_) {
     co_return Error(Code::kExpired, cat("revision ", revision, " has been compacted already"));

@@ -34,6 +34,7 @@ void SqliteStore::on_replica_changed() {
 void SqliteStore::signal_leadership() { std::exchange(leadership_event_, std::make_shared<io::Event>())->set(); }
 
 void SqliteStore::begin_to_lead() {
+  leases_start();
   pending_floor_ = state_.floor();
   pending_compact_row_ = state_.compact_row();
   leases_start();
@@ -61,6 +62,18 @@ Task<bool> SqliteStore::leadership_changed(Leadership known, StopToken stop) {
     if (!told) co_return false;
   }
   co_return false;
+}
+
+Task<Result<void>> SqliteStore::wait_to_propose(std::uint64_t term, StopToken stop) {
+  while (!room_.is_set()) {
+    const bool room = co_await room_.wait(stop);
+    if (!room) co_return Error(Code::kCancelled, "stopped while waiting for earlier writes");
+  }
+  if (auto good = usable(); !good) co_return good.error();
+  if (leadership_.leads) co_return Result<void>();
+  auto leads = co_await wait_to_lead(term, stop);
+  if (!leads) co_return leads.error();
+  co_return usable();
 }
 
 Task<Result<void>> SqliteStore::wait_to_lead(std::uint64_t term, StopToken stop) {

@@ -20,17 +20,6 @@ constexpr Duration kPause = 10ms;
 Error no_such_lease() { return Error(Code::kNotFound, "requested lease not found"); }
 }  // namespace
 
-Task<Result<void>> SqliteStore::wait_to_propose(StopToken stop) {
-  for (;;) {
-    auto room = co_await wait_for_room(stop);
-    if (!room) co_return room;
-    if (auto good = usable(); !good) co_return good;
-    if (leadership_.leads) co_return Result<void>();
-    auto leads = co_await wait_to_lead(0, stop);
-    if (!leads) co_return leads;
-  }
-}
-
 LeaseId SqliteStore::free_lease_id() {
   for (;;) {
     const auto id = static_cast<LeaseId>(context_.random.next() >> 1);
@@ -44,8 +33,10 @@ Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, 
   Lease lease;
   lease.ttl = lease.remaining = std::max(ttl, kMinLeaseTtl);
   for (;;) {
-    auto ready = co_await wait_to_propose(stop);
-    if (!ready) co_return ready.error();
+    while (!may_propose()) {
+      auto may = co_await wait_to_propose(0, stop);
+      if (!may) co_return may.error();
+    }
     lease.id = id != 0 ? id : free_lease_id();
     if (KeyView(state_, pending_).granted(lease.id)) co_return Error(Code::kAlreadyExists, "lease already exists");
     Effect effect;
@@ -66,8 +57,10 @@ Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, 
 Task<Result<Revision>> SqliteStore::lease_revoke(std::int64_t id, StopToken stop) {
   Active active(*this);
   for (;;) {
-    auto ready = co_await wait_to_propose(stop);
-    if (!ready) co_return ready.error();
+    while (!may_propose()) {
+      auto may = co_await wait_to_propose(0, stop);
+      if (!may) co_return may.error();
+    }
     if (!KeyView(state_, pending_).granted(id)) co_return no_such_lease();
     std::vector<Entry> entries = evaluate_revoke(id, state_, pending_, pending_revision() + 1);
     const Revision revision = entries.back().revision;
@@ -87,8 +80,10 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken sto
   const Instant asked = context_.clock.now();
   auto confirmed = co_await replica_->confirm(stop);
   if (!confirmed) co_return confirmed.error();
-  auto ready = co_await wait_to_propose(stop);
-  if (!ready) co_return ready.error();
+  while (!may_propose()) {
+    auto may = co_await wait_to_propose(0, stop);
+    if (!may) co_return may.error();
+  }
   Lease lease;
   lease.id = id;
   lease.remaining = -1;

@@ -26,7 +26,7 @@ SnapshotSource::SnapshotSource(Host host) : host_(std::move(host)) {
   compact_row_ = state.compact_row();
   membership_row_ = state.membership_row();
   head_.membership_index = row_index(membership_row_);
-  keys_ = state.keys().live();
+  head_.keys = state.keys().live();
   pin_ = host_->pins.insert(state.floor());
   host_->sources.insert(this);
 }

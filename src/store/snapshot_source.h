@@ -29,7 +29,7 @@ class SnapshotSource final : public StateStream {
   ~SnapshotSource() override;
 
   Revision revision() const override { return head_.revision; }
-  std::uint64_t keys() const override { return keys_; }
+  std::uint64_t keys() const override { return head_.keys; }
   Task<Result<std::optional<std::string>>> next(StopToken stop = StopToken()) override;
   // The head, but for the store's id, which only the database knows.
   const SnapshotHead& head() const { return head_; }
@@ -61,7 +61,6 @@ class SnapshotSource final : public StateStream {
   std::multiset<Revision>::iterator pin_;
   SnapshotHead head_;
   RowId compact_row_, membership_row_;
-  std::uint64_t keys_ = 0;
   SnapshotWriter writer_;
   RowId cursor_ = kFirstLogRow;  // rows below are done; 0: all are
   std::set<RowId> superseded_;   // by entries after head_.index, at or above cursor_

@@ -124,6 +124,7 @@ std::string SnapshotWriter::head(const SnapshotHead& head) {
   put_members(&payload, head.membership.learners);
   put_varint(&payload, head.membership.witness);
   put_varint(&payload, head.membership_index);
+  put_varint(&payload, head.keys);
   payload += head.store_id;
   return slice(kHead, payload);
 }
@@ -221,6 +222,7 @@ Result<void> SnapshotReader::take_head(std::string_view payload) {
   head.membership.learners = in.members();
   head.membership.witness = in.varint();
   head.membership_index = in.number(0, head.index);
+  head.keys = in.varint();
   head.store_id = std::string(in.bytes(16));
   if (!in.good || !in.left.empty()) return corrupt("the head does not decode");
   head_ = std::move(head);
@@ -256,6 +258,7 @@ Result<void> SnapshotReader::take_row(RowId row, std::string_view bytes) {
     if (membership_seen_ || !same) return corrupt("it disagrees with the head on who is a member");
     membership_seen_ = true;
   }
+  if (view->type == EffectType::kPut) ++keys_;
   last_row_ = row;
   last_revision_ = view->revision;
   last_term_ = view->term;
@@ -269,6 +272,7 @@ Result<void> SnapshotReader::take_end(std::string_view payload) {
   const std::string_view crc = in.bytes(4);
   if (!in.good || !in.left.empty()) return corrupt("the end does not decode");
   if (rows != count_) return corrupt(cat(count_, " rows came instead of ", rows));
+  if (keys_ != head_->keys) return corrupt(cat(keys_, " keys came instead of ", head_->keys));
   if (little32(crc) != crc_) return corrupt("the checksum over all does not match");
   complete_ = true;
   return Result<void>();

@@ -29,6 +29,7 @@ struct SnapshotHead {
   Revision floor = 0;             // the oldest revision that the store could still read; its past is not in the stream
   raft::Membership membership;    // as of `index`; empty: the group began without an entry
   LogIndex membership_index = 0;  // of the entry that brought it
+  std::uint64_t keys = 0;         // that live; one row each
   std::string store_id;           // 16 bytes
   bool operator==(const SnapshotHead&) const = default;
 };
@@ -90,7 +91,7 @@ class SnapshotReader {
   std::optional<SnapshotHead> head_;
   std::optional<Error> failed_;
   std::uint64_t offset_ = 0;  // of the slice
-  std::uint64_t count_ = 0, slices_ = 0;
+  std::uint64_t count_ = 0, keys_ = 0, slices_ = 0;
   std::uint32_t crc_ = 0;
   RowId last_row_ = 0;
   Revision last_revision_ = 0;

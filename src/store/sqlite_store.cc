@@ -16,6 +16,7 @@ namespace {
 // Beyond this much on its way to the disk, writers wait before they are evaluated.
 constexpr std::size_t kMaxInFlightBytes = 32 * 1024 * 1024;
 constexpr Duration kFullDiskPause = std::chrono::milliseconds(250);
+
 const std::vector<double> kSeconds = {0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1};
 const std::vector<double> kEntries = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
 }  // namespace
@@ -177,16 +178,11 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
   }
   std::map<RowId, Bytes> fetched;
   for (;;) {
-    if (!reads_only) {
-      auto room = co_await wait_for_room(stop);
-      if (!room) co_return room.error();
+    while (!reads_only && !may_propose()) {
+      auto may = co_await wait_to_propose(request.term, stop);
+      if (!may) co_return may.error();
     }
     if (auto good = usable(); !good) co_return good.error();
-    if (!reads_only && !leadership_.leads) {
-      auto leads = co_await wait_to_lead(request.term, stop);
-      if (!leads) co_return leads.error();
-      continue;
-    }
     if (request.term != 0 && request.term != leadership_.term) co_return stale_term(request.term);
     // Until the answer is complete, what the evaluation sees stays readable.
     Pin pin(*this);
@@ -219,14 +215,6 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
     if (!ranged) co_return ranged.error();
     co_return std::move(evaluation->response);
   }
-}
-
-Task<Result<void>> SqliteStore::wait_for_room(StopToken stop) {
-  while (!room_.is_set()) {
-    const bool room = co_await room_.wait(stop);
-    if (!room) co_return Error(Code::kCancelled, "stopped while waiting for earlier writes");
-  }
-  co_return Result<void>();
 }
 
 Result<Evaluation> SqliteStore::evaluate_now(const TxnRequest& request, bool reads_only,
@@ -462,8 +450,8 @@ Task<void> SqliteStore::close() {
   if (closing_) co_return;
   closing_ = true;
   hub_.close();
-  leases_stop();
   for (auto it = sources_.begin(); it != sources_.end();) (*it++)->detach();
+  leases_stop();
   scope_.stop();
   sweep_wanted_.set();
   signal_leadership();

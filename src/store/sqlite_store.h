@@ -29,12 +29,12 @@ class SqliteStore final : public Store, private WatchSource {
   Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop) override;
   Result<std::unique_ptr<Watch>> watch(WatchRequest request) override;
   Task<Result<void>> compact(Revision revision, StopToken stop) override;
+  Result<std::unique_ptr<StateStream>> snapshot() override;
   Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) override;
   Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop) override;
   Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop) override;
   Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop) override;
   Task<Result<std::vector<std::int64_t>>> leases(StopToken stop) override;
-  Result<std::unique_ptr<StateStream>> snapshot() override;
   Revision revision() const override { return state_.revision(); }
   Revision compacted() const override { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
   Task<Result<Revision>> current_revision(StopToken stop) override;
@@ -69,8 +69,10 @@ class SqliteStore final : public Store, private WatchSource {
   Error stale_term(std::uint64_t term) const;
 
   // The write path, in its order.
-  Task<Result<void>> wait_for_room(StopToken stop);
-  // Until this server leads. Errors: Unavailable (another one does, or nobody), NoSpace, Conflict (not in `term`).
+  bool may_propose() const { return leadership_.leads && room_.is_set() && !failed_ && !closing_; }
+  // Until this server may propose; it may not any more when others ran in between. Errors: Unavailable (another one
+  // leads, or nobody does), NoSpace, Conflict (it does not lead in `term`), Cancelled.
+  Task<Result<void>> wait_to_propose(std::uint64_t term, StopToken stop);
   Task<Result<void>> wait_to_lead(std::uint64_t term, StopToken stop);
   Result<Evaluation> evaluate_now(const TxnRequest& request, bool reads_only,
                                   const std::map<RowId, Bytes>& fetched) const;
@@ -114,8 +116,6 @@ class SqliteStore final : public Store, private WatchSource {
   void leases_stop();
   void lease_applied(const Effect& effect);
   LeaseId free_lease_id();
-  // Until this server leads and takes writes: what follows at once may propose.
-  Task<Result<void>> wait_to_propose(StopToken stop);
   void arm_lease_timer();
   void on_lease_timer();
   Task<void> expire(LeaseId id);

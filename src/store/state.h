@@ -2,8 +2,6 @@
 // Its changes are a pure function of the rows, in order: the same at the leader, at a follower and at start.
 #pragma once
 
-#include <map>
-
 #include "store/entry.h"
 #include "store/key_index.h"
 #include "store/lease_table.h"

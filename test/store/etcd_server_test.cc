@@ -4,8 +4,10 @@
 #include "base/strings.h"
 #include "io/grpc_server.h"
 #include "io/task.h"
+#include "io/tls.h"
 #include "store/etcd/messages.h"
 #include "store/etcd/server.h"
+#include "store/snapshot_stream.h"
 #include "store/support_store.h"
 
 namespace kayak::store::etcd {
@@ -422,7 +424,7 @@ TEST_CASE("etcd: status, hash, members") {
   REQUIRE(f.put(put_of("a", "1")) == "@2");
   StatusResponse status;
   CHECK(f.ask("/etcdserverpb.Maintenance/Status", Empty(), &status).empty());
-  CHECK(status.leader == 8);
+  CHECK(status.leader == f.d.store().leadership().self);
   CHECK(status.db_size > 0);
   CHECK(status.raft_index >= 2);  // the write and what made the group
   CHECK(status.raft_applied_index == f.d.store().stats().applied);
@@ -445,6 +447,38 @@ TEST_CASE("etcd: status, hash, members") {
   HeaderResponse header;
   CHECK(f.ask("/etcdserverpb.Maintenance/Defragment", Empty(), &header).empty());
   CHECK(f.ask("/etcdserverpb.Maintenance/Alarm", AlarmRequest(), &header).empty());
+}
+
+TEST_CASE("etcd: a snapshot is our stream, filled up and ended as etcd's") {
+  Fixture f;
+  for (int i = 0; i < 5; ++i) REQUIRE(f.put(put_of(cat("key-", i), std::string(100'000, 'v'))).starts_with("@"));
+  Call call("/etcdserverpb.Maintenance/Snapshot");
+  call.in.push(framed(""));
+  call.in.close();
+  REQUIRE(f.run(&call).empty());
+  std::string bytes;
+  std::uint64_t remaining = 1;
+  int messages = 0;
+  for (auto message = call.out.try_pop(); message; message = call.out.try_pop()) {
+    const Result<SnapshotResponse> response = decode<SnapshotResponse>(*message);
+    REQUIRE(response);
+    REQUIRE(remaining > 0);
+    CHECK(response->header.revision == 6);
+    remaining = response->remaining_bytes;
+    bytes += response->blob;
+    ++messages;
+  }
+  CHECK(messages > 4);
+  CHECK(remaining == 0);
+  REQUIRE(bytes.size() % 512 == 32);
+  const std::string body = bytes.substr(0, bytes.size() - 32);
+  CHECK(io::sha256(body) == bytes.substr(body.size()));
+  SnapshotReader reader(SnapshotReader::Sink{});
+  const auto used = reader.feed(body);
+  REQUIRE(used);
+  REQUIRE(reader.finish());
+  CHECK(reader.head()->keys == 5);
+  CHECK(body.find_first_not_of('\0', *used) == std::string::npos);
 }
 
 TEST_CASE("etcd: calls that are none") {

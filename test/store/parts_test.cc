@@ -8,6 +8,7 @@
 #include "store/entry.h"
 #include "store/key_index.h"
 #include "store/page_vfs.h"
+#include "store/state.h"
 #include "store/support_store.h"
 #include "store/wal.h"
 
@@ -264,5 +265,38 @@ TEST_CASE("the walk over a write-ahead log tells a tail from damage") {
     CAPTURE(at);
     CHECK(report.frames == 0);
     CHECK(report.durable_claim == 21);  // the group's first entry and the term's came before
+  }
+}
+
+TEST_CASE("a put may have forgotten a deletion that is still known here, and nothing else") {
+  struct Row {
+    const char* what;
+    Revision floor;        // compacted before the put
+    RowId previous;        // of the put
+    std::int64_t version;  // of the put
+    bool good;
+  };
+  const RowId put = row_id(2, 0), tombstone = row_id(3, 0);
+  for (const Row& row : {Row{"it names the deletion", 0, tombstone, 1, true},
+                         Row{"forgotten below the floor", 4, 0, 1, true}, Row{"forgotten too early", 3, 0, 1, false},
+                         Row{"another row", 4, put, 1, false}, Row{"a second version", 4, 0, 2, false}}) {
+    CAPTURE(row.what);
+    KvState state;
+    RowView view;
+    view.last = true;
+    view.term = 1;
+    view.key = "k";
+    const auto apply = [&](LogIndex index, EffectType type, Revision revision, RowId previous, std::int64_t version) {
+      view.type = type;
+      view.revision = revision;
+      view.previous_row = previous;
+      view.version = version;
+      return state.apply(row_id(index, 0), view, true).ok();
+    };
+    CHECK(apply(2, EffectType::kPut, 2, 0, 1));
+    CHECK(apply(3, EffectType::kDelete, 3, put, 0));
+    view.floor = row.floor;
+    if (row.floor > 0) CHECK(apply(4, EffectType::kCompact, 4, 0, 0));
+    CHECK(apply(5, EffectType::kPut, 5, row.previous, row.version) == row.good);
   }
 }

@@ -109,7 +109,9 @@ std::string lease_text(Driver& driver) {
   std::string out;
   for (const std::int64_t lease : *leases) {
     out += cat(lease, ":");
-    for (const std::string& key : driver.lease(lease).keys) out += cat(" ", key);
+    Lease of = driver.lease(lease);
+    std::sort(of.keys.begin(), of.keys.end());  // etcd gives them in no order
+    for (const std::string& key : of.keys) out += cat(" ", key);
     out += "\n";
   }
   return out;

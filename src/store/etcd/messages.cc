@@ -261,6 +261,13 @@ void fields(V& v, M& m) {
   v.number(4, m.hash_revision);
 }
 
+template <typename V, Is<SnapshotResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+  v.number(2, m.remaining_bytes);
+  v.text(3, m.blob);
+}
+
 class Writer {
  public:
   explicit Writer(std::string* out) : out_(out) {}
@@ -467,6 +474,7 @@ KAYAK_ETCD_MESSAGE(AlarmRequest)
 KAYAK_ETCD_MESSAGE(StatusResponse)
 KAYAK_ETCD_MESSAGE(HashKvRequest)
 KAYAK_ETCD_MESSAGE(HashKvResponse)
+KAYAK_ETCD_MESSAGE(SnapshotResponse)
 #undef KAYAK_ETCD_MESSAGE
 
 }  // namespace kayak::store::etcd

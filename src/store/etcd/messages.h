@@ -207,6 +207,12 @@ struct HashKvResponse {
   Revision compact_revision = 0, hash_revision = 0;
 };
 
+struct SnapshotResponse {
+  ResponseHeader header;
+  std::uint64_t remaining_bytes = 0;  // roughly
+  std::string blob;
+};
+
 struct MessageLimits {
   std::size_t elements = 4096;  // of all lists in a message
   std::size_t depth = 300;      // of messages in messages: a transaction in another one counts two

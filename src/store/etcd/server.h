@@ -1,7 +1,7 @@
 // server.h: etcd's v3 API over a Store, for etcdctl and other clients of etcd: KV, Watch, Lease, Maintenance (Status,
-// HashKV, Defragment, Alarm), Cluster (MemberList). A front door beside store.h.
+// HashKV, Defragment, Alarm, Snapshot, MoveLeader), Cluster. A front door beside store.h.
 // Values are what the store holds. Who may connect is decided by whoever serves the handler.
-// Not there: Snapshot, Auth; they are answered with Unimplemented.
+// Not there: Auth; it is answered with Unimplemented.
 // Source: etcd v3.5 API; its codes and messages (api/v3rpc/rpctypes).
 #pragma once
 

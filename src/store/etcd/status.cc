@@ -30,6 +30,7 @@ constexpr Row kRows[] = {
     {Code::kTooLarge, "", Grpc::kInvalidArgument, "request is too large"},
     {Code::kNoSpace, "", Grpc::kResourceExhausted, "mvcc: database space exceeded"},
     {Code::kAlreadyExists, "", Grpc::kFailedPrecondition, "lease already exists"},
+    {Code::kConflict, "", Grpc::kFailedPrecondition, ""},
     {Code::kNotFound, "", Grpc::kNotFound, ""},
     {Code::kMethodNotAllowed, "", Grpc::kUnimplemented, ""},
     {Code::kUnavailable, "", Grpc::kUnavailable, "server stopped"},
