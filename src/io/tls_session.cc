@@ -202,6 +202,10 @@ Result<TlsSession::Progress> TlsSession::advance(std::string input, std::string*
 
 Error TlsSession::handshake_error(int rc) {
   if (rc == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) return remote_alert(ssl_.MBEDTLS_PRIVATE(in_msg)[1]);
+  if (rc == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) {
+    mbedtls_ssl_send_alert_message(&ssl_, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
+    return unauthorized("tls: client didn't provide a certificate");
+  }
   return Error(Code::kIo, mbed_error(rc, "TLS handshake").message());
 }
 

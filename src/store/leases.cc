@@ -80,7 +80,8 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken sto
   const Instant asked = context_.clock.now();
   auto confirmed = co_await replica_->confirm(stop);
   if (!confirmed) co_return confirmed.error();
-  while (!may_propose()) {
+  // While the disk is full nobody's time runs in a group of one: there is nothing to wait for.
+  while (!may_propose() && !(full_ && replica_->alone())) {
     auto may = co_await wait_to_propose(0, stop);
     if (!may) co_return may.error();
   }
@@ -91,7 +92,7 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken sto
   // What has ended stays so, also while its revoke is on its way to the disk or waits for space there.
   if (granted == nullptr || lease_clock_.ended(id) || !KeyView(state_, pending_).granted(id)) co_return lease;
   lease.ttl = lease.remaining = granted->ttl;
-  lease_clock_.start(id, granted->ttl, asked);
+  if (leases_run_) lease_clock_.start(id, granted->ttl, asked);
   co_return lease;
 }
 
@@ -106,7 +107,7 @@ Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, 
   const LeaseTable::Granted* granted = state_.leases().find(id);
   if (granted == nullptr) co_return lease;
   lease.ttl = granted->ttl;
-  lease.remaining = lease_clock_.remaining(id, context_.clock.now());
+  lease.remaining = leases_run_ ? lease_clock_.remaining(id, context_.clock.now()) : granted->ttl;
   if (keys) lease.keys.assign(granted->keys.begin(), granted->keys.end());
   co_return lease;
 }
