@@ -11,7 +11,10 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/yaml.h"
+#include "cli/token.h"
+#include "io/http.h"
 #include "io/tls.h"
+#include "store/member.h"
 
 namespace kayak::cli {
 
@@ -87,6 +90,17 @@ std::string check_listen(const std::string& text) {
 
 std::string check_runtime(const std::string& text) {
   return text == "runc" || text == "crun" ? "" : "must be runc or crun";
+}
+
+std::string check_server_url(const std::string& text) {
+  const Result<io::Url> url = io::parse_url(text);
+  const bool plain = url && url->scheme == "https" && !url->host.empty() && url->query.empty() &&
+                     (url->path.empty() || url->path == "/");
+  return plain ? "" : "must be like https://first:6443";
+}
+
+std::string check_peer_address(const std::string& text) {
+  return store::parse_host_port(text) ? "" : "must be host:port, an IPv6 address in brackets";
 }
 
 // ---- one table of flags per verb
@@ -246,6 +260,25 @@ Range range_of(const std::string& cidr) {
   return Range{ipv4_of(cidr.substr(0, slash)) & mask, mask};
 }
 
+// The flags by which servers come together. Whether --server needs a token is known only when the data directory is
+// looked at: a server that has joined does not.
+std::string check_cluster(const ServerOptions& options) {
+  if (options.cluster_init && !options.server.empty()) {
+    return "--cluster-init makes a cluster and --server joins one: give one of them";
+  }
+  if (options.witness && options.server.empty()) {
+    return "--witness needs --server: a witness belongs to two servers that are there already";
+  }
+  if (options.cluster_reset && options.witness) return "--cluster-reset is for servers: a witness has nothing to keep";
+  if (options.cluster_reset && !options.server.empty()) {
+    return "--cluster-reset leaves this server alone in its cluster: it cannot join another with --server";
+  }
+  if (!options.token.empty() && !options.token_file.empty()) return "give --token or --token-file, not both";
+  if (options.token.empty()) return "";
+  const Result<Token> token = parse_token(options.token);
+  return token ? "" : cat("--token: ", token.error().message());
+}
+
 // What only makes sense, or not, together.
 std::string check_together(const ServerOptions& options) {
   const Range pods = range_of(options.cluster_cidr);
@@ -261,7 +294,7 @@ std::string check_together(const ServerOptions& options) {
   if (options.disable_agent && options.stop_pods_on_exit) {
     return "--stop-pods-on-exit needs the node agent, which --disable-agent leaves out";
   }
-  return "";
+  return check_cluster(options);
 }
 
 void add_snapshot_verbs(CLI::App& app, SnapshotOptions* options) {
@@ -381,6 +414,28 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .text = &server.private_registry,
        .check = check_absolute},
       {.name = "runtime", .help = "OCI runtime: runc or crun", .text = &server.runtime, .check = check_runtime},
+      {.name = "cluster-init",
+       .help = "Accepted for k3s' sake: without --server a server always begins a cluster that others can join",
+       .boolean = &server.cluster_init},
+      {.name = "server",
+       .help = "Join the cluster of this server, e.g. https://first:6443; needs its token",
+       .text = &server.server,
+       .check = check_server_url},
+      {.name = "token",
+       .help = "The cluster's secret, at least 16 characters, or all of the first server's <data-dir>/server/token, "
+               "which names its CA, too. Other users of the machine see command lines: better --token-file",
+       .text = &server.token},
+      {.name = "token-file", .help = "File that holds the token", .text = &server.token_file, .check = check_absolute},
+      {.name = "peer-address",
+       .help = "host:port at which other servers reach this one (default: the advertised address and port)",
+       .list = &server.peer_addresses,
+       .check = check_peer_address},
+      {.name = "witness",
+       .help = "Be the third vote of two servers: no data, no API, no node; needs --server",
+       .boolean = &server.witness},
+      {.name = "cluster-reset",
+       .help = "Last resort when most servers are lost: make this one the only member, keep its data, and end",
+       .boolean = &server.cluster_reset},
       {.name = "log-level",
        .help = "trace, debug, info, warn, error or off",
        .text = &log_level,
@@ -429,6 +484,24 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
   };
   add_flags(*snapshot_app, snapshot_flags);
   add_snapshot_verbs(*snapshot_app, &snapshot);
+  CLI::App* member_app = app.add_subcommand("member", "Look after the cluster's servers; asks the one of this machine");
+  member_app->require_subcommand(1);
+  std::vector<Flag> member_flags = {
+      {.name = "data-dir", .help = "The server's --data-dir", .text = &line.member.data_dir, .check = check_absolute},
+  };
+  add_flags(*member_app, member_flags);
+  std::string member_output;
+  for (const Verb& verb : {Verb{"list", "List the members", nullptr}, Verb{"add", "Say how a server joins", nullptr},
+                           Verb{"remove", "Remove a member for good", "member"},
+                           Verb{"promote", "Give a learner its vote now", "member"}}) {
+    CLI::App* verb_app = member_app->add_subcommand(verb.name, verb.help);
+    verb_app->fallthrough();
+    if (verb.argument) verb_app->add_option(verb.argument, line.member.member, "Its id or its name")->required();
+    if (verb.name == std::string_view("list")) {
+      verb_app->add_option("-o,--output", member_output, "json, or a table when it is not given")
+          ->check(CLI::IsMember({"json"}));
+    }
+  }
 
   CLI::App* version_app = app.add_subcommand("version", "Print the version");
 
@@ -468,6 +541,11 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     line.command = CommandLine::Command::kSnapshot;
     snapshot.verb = snapshot_app->get_subcommands().front()->get_name();
     if (std::string error = complete(snapshot_flags, "", false, environment); !error.empty()) return fail(error);
+  } else if (member_app->parsed()) {
+    line.command = CommandLine::Command::kMember;
+    line.member.verb = member_app->get_subcommands().front()->get_name();
+    line.member.json = member_output == "json";
+    if (std::string error = complete(member_flags, "", false, environment); !error.empty()) return fail(error);
   } else if (server_app->parsed()) {
     line.command = CommandLine::Command::kServer;
     bool in_environment = false;

@@ -33,6 +33,14 @@ struct ServerOptions {
   std::string private_registry = "/etc/kayak/registries.yaml";
   std::string runtime = "runc";  // runc or crun
   LogLevel log_level = LogLevel::kInfo;
+  // How servers come together.
+  bool cluster_init = false;                // what a server without `server` does anyway
+  std::string server;                       // https://host:port of one that is in the cluster; empty: this is the first
+  std::string token;                        // of the cluster (token.h); never logged
+  std::string token_file;                   // that holds it
+  std::vector<std::string> peer_addresses;  // host:port told to other servers; empty: advertised address and port
+  bool witness = false;                     // votes, holds no data
+  bool cluster_reset = false;               // makes this server the only member, then ends
 
   // Names that keep two servers on one machine apart: empty for the default data directory, else 6 hex digits of it.
   std::string instance() const;
@@ -57,12 +65,20 @@ struct SnapshotOptions {
   bool json = false;            // ls
 };
 
+struct MemberOptions {
+  std::string data_dir = "/var/lib/kayak";
+  std::string verb;    // list, add, remove, promote
+  std::string member;  // its id or name: of remove and promote
+  bool json = false;   // list
+};
+
 struct CommandLine {
-  enum class Command { kNone, kServer, kImage, kSnapshot, kVersion };
+  enum class Command { kNone, kServer, kImage, kSnapshot, kMember, kVersion };
   Command command = Command::kNone;
   ServerOptions server;
   ImageOptions image;
   SnapshotOptions snapshot;
+  MemberOptions member;
   int exit_code = -1;  // >= 0: print `text` (help, version or one line of error) and exit with it
   std::string text;
 };

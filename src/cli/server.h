@@ -14,5 +14,7 @@ int run_image(const ImageOptions& options);
 
 // `kayak snapshot ...`. The exit status.
 int run_snapshot(const SnapshotOptions& options);
+// `kayak member ...`. The exit status.
+int run_member(const MemberOptions& options);
 
 }  // namespace kayak::cli

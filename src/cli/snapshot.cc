@@ -60,9 +60,8 @@ Result<std::string> passphrase_for(const SnapshotOptions& options) {
   if (!options.passphrase_file.empty()) return read_passphrase(options.passphrase_file);
   const std::string token = options.data_dir + "/server/token";
   if (file_exists(token)) return read_passphrase(token);
-  return Error(Code::kNotFound,
-               cat("a snapshot is encrypted: name a file with its passphrase, --passphrase-file (", token,
-                   ", which is used otherwise, does not exist)"));
+  return Error(Code::kNotFound, cat("a snapshot is encrypted: name a file with its passphrase, --passphrase-file (",
+                                    token, ", which is used otherwise, does not exist)"));
 }
 
 Task<Result<void>> save_from(Context context, io::Http2Client& client, SnapshotOptions options, SaveOptions save) {

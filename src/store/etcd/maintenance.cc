@@ -1,4 +1,4 @@
-// maintenance.cc: etcd's Maintenance and Cluster services, as far as they make sense for this store.
+// maintenance.cc: etcd's Maintenance service, as far as it makes sense for this store. MoveLeader is in cluster.cc.
 // Source: etcd v3.5 API.
 #include "store/checksum.h"
 #include "store/etcd/service.h"
@@ -76,16 +76,6 @@ Task<Result<HeaderResponse>> alarm(const Backend& backend, AlarmRequest request,
   co_return out;
 }
 
-Task<Result<MemberListResponse>> member_list(const Backend& backend, Empty, StopToken) {
-  MemberListResponse out;
-  out.header = backend.header();
-  out.members.emplace_back();
-  out.members.back().id = backend.options.member_id;
-  out.members.back().name = backend.options.name;
-  out.members.back().client_urls = backend.options.client_urls;
-  co_return out;
-}
-
 }  // namespace
 
 void add_maintenance(const Backend& backend, io::GrpcRouter* router) {
@@ -94,7 +84,6 @@ void add_maintenance(const Backend& backend, io::GrpcRouter* router) {
   router->add(kService, "HashKV", unary(backend, hash_kv));
   router->add(kService, "Defragment", unary(backend, defragment));
   router->add(kService, "Alarm", unary(backend, alarm));
-  router->add("etcdserverpb.Cluster", "MemberList", unary(backend, member_list));
 }
 
 }  // namespace kayak::store::etcd

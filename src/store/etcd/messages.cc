@@ -225,11 +225,32 @@ void fields(V& v, M& m) {
   v.texts(3, m.peer_urls);
   v.texts(4, m.client_urls);
   v.number(5, m.is_learner);
+  v.number(1000, m.witness);
 }
 template <typename V, Is<MemberListResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.messages(2, m.members);
+}
+template <typename V, Is<MemberAddRequest> M>
+void fields(V& v, M& m) {
+  v.texts(1, m.peer_urls);
+  v.number(2, m.is_learner);
+}
+template <typename V, Is<MemberAddResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+  v.message(2, m.member);
+  v.messages(3, m.members);
+}
+template <typename V, Is<MemberIdRequest> M>
+void fields(V& v, M& m) {
+  v.number(1, m.id);
+}
+template <typename V, Is<MemberUpdateRequest> M>
+void fields(V& v, M& m) {
+  v.number(1, m.id);
+  v.texts(2, m.peer_urls);
 }
 template <typename V, Is<AlarmRequest> M>
 void fields(V& v, M& m) {
@@ -470,6 +491,10 @@ KAYAK_ETCD_MESSAGE(LeaseLeasesResponse)
 KAYAK_ETCD_MESSAGE(Empty)
 KAYAK_ETCD_MESSAGE(HeaderResponse)
 KAYAK_ETCD_MESSAGE(MemberListResponse)
+KAYAK_ETCD_MESSAGE(MemberAddRequest)
+KAYAK_ETCD_MESSAGE(MemberAddResponse)
+KAYAK_ETCD_MESSAGE(MemberIdRequest)
+KAYAK_ETCD_MESSAGE(MemberUpdateRequest)
 KAYAK_ETCD_MESSAGE(AlarmRequest)
 KAYAK_ETCD_MESSAGE(StatusResponse)
 KAYAK_ETCD_MESSAGE(HashKvRequest)

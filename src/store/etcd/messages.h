@@ -179,10 +179,27 @@ struct Member {
   std::string name;
   std::vector<std::string> peer_urls, client_urls;
   bool is_learner = false;
+  bool witness = false;  // ours: clients of etcd skip it
 };
 struct MemberListResponse {
   ResponseHeader header;
   std::vector<Member> members;
+};
+struct MemberAddRequest {
+  std::vector<std::string> peer_urls;
+  bool is_learner = false;
+};
+struct MemberAddResponse {
+  ResponseHeader header;
+  Member member;
+  std::vector<Member> members;
+};
+struct MemberIdRequest {  // of MemberRemove, MemberPromote and MoveLeader
+  std::uint64_t id = 0;
+};
+struct MemberUpdateRequest {
+  std::uint64_t id = 0;
+  std::vector<std::string> peer_urls;
 };
 struct AlarmRequest {
   enum class Action : std::int64_t { kGet, kActivate, kDeactivate };

@@ -18,6 +18,7 @@ class ServerImpl final : public Server {
     add_lease(backend_, &router_);
     add_maintenance(backend_, &router_);
     add_snapshot(backend_, &router_);
+    add_cluster(backend_, &router_);
   }
   io::HttpHandler http_handler() override {
     return [this](io::HttpExchange& exchange) { return router_.serve(exchange); };

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/http.h"
+#include "store/members.h"
 #include "store/store.h"
 
 namespace kayak::store::etcd {
@@ -19,6 +20,9 @@ struct ServerOptions {
   std::string name;                      // of this member
   std::vector<std::string> client_urls;  // as told to clients: "unix:///run/etcd.sock"
   std::uint64_t cluster_id = 1, member_id = 1;
+  // Who is in the group; outlives the Server. Null (an external etcd's): the list is this server alone, and all that
+  // would change it is refused.
+  Members* members = nullptr;
 };
 
 class Server {

@@ -50,5 +50,6 @@ void add_watch(const Backend& backend, io::GrpcRouter* router);
 void add_lease(const Backend& backend, io::GrpcRouter* router);
 void add_maintenance(const Backend& backend, io::GrpcRouter* router);
 void add_snapshot(const Backend& backend, io::GrpcRouter* router);
+void add_cluster(const Backend& backend, io::GrpcRouter* router);
 
 }  // namespace kayak::store::etcd
