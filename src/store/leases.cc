@@ -82,12 +82,16 @@ Task<Result<Revision>> SqliteStore::revoke(LeaseId id, bool carries, StopToken s
   }
 }
 
+// While the disk is full nobody's time runs in a group of one: there is nothing to wait for.
+bool SqliteStore::time_stands() const { return full_ && replica_->alone(); }
+
 // Asked of a majority first: one that no longer leads must not promise time that another one does not know of.
 Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken stop) {
   Active active(*this);
   CallLeader<Lease> ask = [id, stop](const etcd::EtcdKv& leader) { return leader.lease_keep_alive(id, stop); };
-  Instant asked;
+  Instant asked = context_.clock.now();
   do {
+    if (time_stands()) break;
     auto carried = co_await here_or<Lease>(ask, stop);
     if (!carried) co_return carried.error();
     if (*carried) co_return std::move(**carried);
@@ -102,7 +106,7 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken sto
   // What has ended stays so, also while its revoke is on its way to the disk or waits for space there.
   if (granted == nullptr || lease_clock_.ended(id) || !KeyView(state_, pending_).granted(id)) co_return lease;
   lease.ttl = lease.remaining = granted->ttl;
-  lease_clock_.start(id, granted->ttl, asked);
+  if (leases_run_) lease_clock_.start(id, granted->ttl, asked);
   co_return lease;
 }
 
@@ -114,6 +118,7 @@ Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, 
   };
   // What is left of its time the leader alone knows.
   do {
+    if (time_stands()) break;
     auto carried = co_await here_or<Lease>(ask, stop);
     if (!carried) co_return carried.error();
     if (*carried) co_return std::move(**carried);
@@ -126,7 +131,7 @@ Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, 
   const LeaseTable::Granted* granted = state_.leases().find(id);
   if (granted == nullptr) co_return lease;
   lease.ttl = granted->ttl;
-  lease.remaining = lease_clock_.remaining(id, context_.clock.now());
+  lease.remaining = leases_run_ ? lease_clock_.remaining(id, context_.clock.now()) : granted->ttl;
   if (keys) lease.keys.assign(granted->keys.begin(), granted->keys.end());
   co_return lease;
 }

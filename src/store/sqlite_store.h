@@ -167,6 +167,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   LeaseId free_lease_id();
   void arm_lease_timer();
   void on_lease_timer();
+  bool time_stands() const;
   Task<void> expire(LeaseId id);
   Task<Result<Revision>> revoke(LeaseId id, bool carries, StopToken stop);
 

@@ -278,6 +278,10 @@ TEST_CASE("tls: a server that requires certificates knows no anonymous clients")
     CHECK((seen.server == "ok") == !row.user.empty());
     CHECK((seen.echoed == "hello") == !row.user.empty());
     if (row.user.empty()) CHECK(seen.server.starts_with("Unauthorized: "));
+    if (row.own.certificate_pem.empty()) {
+      CHECK(seen.server == "Unauthorized: tls: client didn't provide a certificate");
+      CHECK(seen.client == "Unauthorized: remote error: tls: bad certificate");
+    }
   }
   TlsServerOptions nobody = server_options(server);
   nobody.client_required = true;
