@@ -181,7 +181,7 @@ void Links::good() {
   if (link_) context_.log.info("an etcd endpoint is used", {{"endpoint", link_->url}});
 }
 
-void Links::leave(const LinkRef& link, std::string why, bool silent) {
+void Links::leave(LinkRef link, std::string why, bool silent) {
   if (silent) link->stop.stop();
   if (link != link_) return;
   const auto target =
@@ -195,7 +195,7 @@ void Links::leave(const LinkRef& link, std::string why, bool silent) {
 }
 
 Task<Result<LinkRef>> Links::get(Duration patience, StopToken stop) {
-  if (link_ && !link_->client->usable()) leave(link_, "the server is going away");
+  if (link_ && !link_->client->usable()) leave(link_, "the connection has ended");
   if (link_) co_return link_;
   io::Deadline deadline(context_.loop, patience, stop);
   const StopToken until = deadline.token();

@@ -52,7 +52,7 @@ class Links {
   void good();
   // The endpoint is of no use now, and the next one is tried. Calls under way have time to end, unless the server is
   // silent: nothing will come any more.
-  void leave(const LinkRef& link, std::string why, bool silent = false);
+  void leave(LinkRef link, std::string why, bool silent = false);
   // Of the last failed attempt at each endpoint, in order of endpoints.
   std::string failures() const;
   // Every endpoint was tried and showed that it is not who it should be, or that it does not know us.

@@ -137,7 +137,7 @@ Task<Result<T>> ClientStore::attempt(Call<T> call, bool safe, StopToken stop) {
   for (;;) {
     const Duration left = std::max(until - context_.clock.now(), Duration(1));
     auto link = co_await links_->get(left, waiting.token());
-    if (!link && link.error().code() == Code::kCancelled && !stop.stopped()) co_return usable().error();
+    if (!link && closing_.stopped()) co_return usable().error();
     if (!link) co_return link.error();
     Outcome<T> outcome = co_await call((*link)->kv, stop);
     if (outcome.fate == Fate::kAnswered) {
@@ -188,8 +188,6 @@ Task<Result<void>> ClientStore::compact(Revision revision, StopToken stop) {
 }
 
 Task<Result<Lease>> ClientStore::lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) {
-  constexpr std::int64_t kLongest = 9'000'000'000;
-  if (ttl < 1 || ttl > kLongest) co_return Error(Code::kInvalid, "too large lease TTL");
   Call<Lease> call = [id, ttl](const EtcdKv& kv, StopToken s) { return kv.lease_grant(id, ttl, std::move(s)); };
   co_return co_await attempt(std::move(call), false, std::move(stop));
 }
