@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # external_etcd_test.sh: servers whose data live in an existing etcd, over TLS: kubectl's verbs, a restart, two servers
-# that see each other's writes, and an etcd that is killed while both write.
+# that see each other's writes, an etcd that is killed while both write, and a cluster of three that loses members.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 for tool in etcd etcdctl openssl; do
   command -v "$tool" >/dev/null || { echo "$tool is not installed: apt-get install etcd-server etcd-client openssl (./dev deps)"; exit 1; }
 done
-etcd_pid="" second_pid=""
+etcd_pid="" second_pid="" members=()
 stop_all() {
-  for pid in "$second_pid" "$etcd_pid"; do
+  for pid in "$second_pid" "$etcd_pid" "${members[@]}"; do
     [ -z "$pid" ] || { kill -9 "$pid"; wait "$pid"; } 2>/dev/null
   done
   on_exit
@@ -133,4 +133,40 @@ kill "$second_pid"
 wait "$second_pid"
 check_output "a server ends cleanly" '^0$' echo $?
 second_pid=""
+stop_server
+
+# Three members: the one that is used is killed, then its successor hangs.
+ports=("$(free_port)" "$(free_port)" "$(free_port)") peers=("$(free_port)" "$(free_port)" "$(free_port)")
+initial="m0=http://127.0.0.1:${peers[0]},m1=http://127.0.0.1:${peers[1]},m2=http://127.0.0.1:${peers[2]}"
+endpoints="http://127.0.0.1:${ports[0]},http://127.0.0.1:${ports[1]},http://127.0.0.1:${ports[2]}"
+start_member() {
+  etcd --name="m$1" --data-dir="$work/m$1" --listen-client-urls="http://127.0.0.1:${ports[$1]}" \
+    --advertise-client-urls="http://127.0.0.1:${ports[$1]}" --listen-peer-urls="http://127.0.0.1:${peers[$1]}" \
+    --initial-advertise-peer-urls="http://127.0.0.1:${peers[$1]}" --initial-cluster="$initial" --logger=zap \
+    --log-level=error >>"$work/m$1.log" 2>&1 &
+  members[$1]=$!
+}
+for i in 0 1 2; do start_member "$i"; done
+start_server --disable-agent --datastore-endpoint "$endpoints"
+wait_ready 30
+# Which member the server is connected to.
+in_use() {
+  for i in 0 1 2; do
+    ss -Htnp state established "( dport = :${ports[$i]} )" | grep -q "pid=$server_pid," && echo "$i" && return
+  done
+}
+check "three members: create" kubectl create configmap three --from-literal=k=v
+used="$(in_use)"
+kill -9 "${members[$used]}"
+wait "${members[$used]}" 2>/dev/null
+eventually 20 "a member that is killed: writes go on" configured bash -c "kubectl label configmap three a=\$RANDOM --overwrite -o name && echo configured"
+check_output "another member is used" "^[^$used]$" in_use
+start_member "$used"
+eventually 20 "it is back" 'is healthy' etcdctl --endpoints="http://127.0.0.1:${ports[$used]}" endpoint health
+used="$(in_use)"
+kill -STOP "${members[$used]}"
+eventually 60 "a member that hangs: writes go on" configured bash -c "kubectl label configmap three b=\$RANDOM --overwrite -o name && echo configured"
+check_output "the one that hangs is left" "^[^$used]$" in_use
+kill -CONT "${members[$used]}"
+check_output "everything is there" '^v$' kubectl get configmap three -o 'jsonpath={.data.k}'
 finish
