@@ -24,6 +24,10 @@ int run(int argc, char** argv) {
       return run_server(line.server);
     case CommandLine::Command::kImage:
       return run_image(line.image);
+    case CommandLine::Command::kSnapshot:
+      return run_snapshot(line.snapshot);
+    case CommandLine::Command::kMember:
+      return run_member(line.member);
     case CommandLine::Command::kVersion:
       std::printf("kayak version %s\n", kVersion);
       return 0;

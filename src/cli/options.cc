@@ -11,8 +11,11 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/yaml.h"
+#include "cli/token.h"
+#include "io/http.h"
 #include "io/tls.h"
 #include "store/etcd/client.h"
+#include "store/member.h"
 
 namespace kayak::cli {
 
@@ -82,6 +85,10 @@ std::string check_log_level(const std::string& text) {
   return parse_log_level(text, &level) ? "" : "must be trace, debug, info, warn, error or off";
 }
 
+std::string check_listen(const std::string& text) {
+  return parse_listen_address(text) ? "" : "must be address:port, such as 127.0.0.1:2379";
+}
+
 std::string check_runtime(const std::string& text) {
   return text == "runc" || text == "crun" ? "" : "must be runc or crun";
 }
@@ -92,6 +99,17 @@ std::string check_datastore(const std::string& text) {
   }
   const Result<void> good = store::etcd::check_endpoint(text);
   return good ? "" : good.error().message();
+}
+
+std::string check_server_url(const std::string& text) {
+  const Result<io::Url> url = io::parse_url(text);
+  const bool plain = url && url->scheme == "https" && !url->host.empty() && url->query.empty() &&
+                     (url->path.empty() || url->path == "/");
+  return plain ? "" : "must be like https://first:6443";
+}
+
+std::string check_peer_address(const std::string& text) {
+  return store::parse_host_port(text) ? "" : "must be host:port, an IPv6 address in brackets";
 }
 
 // ---- one table of flags per verb
@@ -251,6 +269,25 @@ Range range_of(const std::string& cidr) {
   return Range{ipv4_of(cidr.substr(0, slash)) & mask, mask};
 }
 
+// The flags by which servers come together. Whether --server needs a token is known only when the data directory is
+// looked at: a server that has joined does not.
+std::string check_cluster(const ServerOptions& options) {
+  if (options.cluster_init && !options.server.empty()) {
+    return "--cluster-init makes a cluster and --server joins one: give one of them";
+  }
+  if (options.witness && options.server.empty()) {
+    return "--witness needs --server: a witness belongs to two servers that are there already";
+  }
+  if (options.cluster_reset && options.witness) return "--cluster-reset is for servers: a witness has nothing to keep";
+  if (options.cluster_reset && !options.server.empty()) {
+    return "--cluster-reset leaves this server alone in its cluster: it cannot join another with --server";
+  }
+  if (!options.token.empty() && !options.token_file.empty()) return "give --token or --token-file, not both";
+  if (options.token.empty()) return "";
+  const Result<Token> token = parse_token(options.token);
+  return token ? "" : cat("--token: ", token.error().message());
+}
+
 // What only makes sense, or not, together.
 std::string check_together(const ServerOptions& options) {
   const Range pods = range_of(options.cluster_cidr);
@@ -266,10 +303,32 @@ std::string check_together(const ServerOptions& options) {
   if (options.disable_agent && options.stop_pods_on_exit) {
     return "--stop-pods-on-exit needs the node agent, which --disable-agent leaves out";
   }
-  return "";
+  return check_cluster(options);
 }
 
-std::string check_datastore_files(const ServerOptions& options) {
+void add_snapshot_verbs(CLI::App& app, SnapshotOptions* options) {
+  CLI::App* save = app.add_subcommand("save", "Save the running server's state and keys, encrypted");
+  CLI::Option* name = save->add_option("--name", options->name, "The snapshot is called <name>-<node>-<time>")
+                          ->capture_default_str()
+                          ->check([](const std::string& text) {
+                            const bool plain = !text.empty() && text.find('/') == std::string::npos && text[0] != '.';
+                            return plain ? std::string() : std::string("must be the beginning of a file's name");
+                          });
+  save->add_option("--output", options->output, "Write to this file instead, or to standard output: -")->excludes(name);
+  CLI::App* list = app.add_subcommand("ls", "List the snapshots in the folder");
+  auto set_json = [options](const std::string& format) { options->json = format == "json"; };
+  list->add_option_function<std::string>("-o", set_json, "Output: table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  CLI::App* check = app.add_subcommand("check", "Read a snapshot whole and say whether it is good");
+  CLI::App* restore =
+      app.add_subcommand("restore", "Make a new server's data directory from a snapshot; no server may run on it");
+  for (CLI::App* verb : {check, restore}) {
+    verb->add_option("file", options->file, "Path, name in the folder, or - for standard input")->required();
+  }
+  for (CLI::App* verb : {save, list, check, restore}) verb->fallthrough();
+}
+
+std::string check_datastore_together(const ServerOptions& options) {
   const bool files =
       !options.datastore_cafile.empty() || !options.datastore_certfile.empty() || !options.datastore_keyfile.empty();
   if (files && options.datastore_endpoint.empty()) {
@@ -277,6 +336,11 @@ std::string check_datastore_files(const ServerOptions& options) {
   }
   if (options.datastore_certfile.empty() != options.datastore_keyfile.empty()) {
     return "--datastore-certfile and --datastore-keyfile go together";
+  }
+  const bool group = !options.server.empty() || options.witness || options.cluster_reset;
+  if (group && !options.datastore_endpoint.empty()) {
+    return "--server, --witness and --cluster-reset are for Kayak's own store; the members of --datastore-endpoint are "
+           "etcd's, see etcdctl member";
   }
   return "";
 }
@@ -299,6 +363,21 @@ std::string ServerOptions::run_dir() const {
   return id.empty() ? "/run/kayak" : cat("/run/kayak-", id);
 }
 
+Result<io::Endpoint> parse_listen_address(std::string_view text) {
+  io::Endpoint endpoint;
+  const std::size_t colon = text.rfind(':');
+  std::int64_t port = 0;
+  if (colon != std::string_view::npos && parse_int64(text.substr(colon + 1), &port) && port > 0 && port <= 65535) {
+    std::string_view host = text.substr(0, colon);
+    const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    if (brackets) host = host.substr(1, host.size() - 2);
+    endpoint.ip = host;
+    endpoint.port = static_cast<std::uint16_t>(port);
+    if (is_ip(endpoint.ip) && brackets == (host.find(':') != std::string_view::npos)) return endpoint;
+  }
+  return Error(Code::kInvalid, cat(quote(text), " is not address:port"));
+}
+
 CommandLine parse_command_line(const std::vector<std::string>& args, const std::vector<std::string>& environment) {
   CommandLine line;
   ServerOptions& server = line.server;
@@ -318,6 +397,13 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .help = "Address told to the cluster (default: the node's)",
        .text = &server.advertise_address,
        .check = check_ip},
+      {.name = "etcd-listen",
+       .help =
+           "address:port for etcd clients (etcdctl) over TLS. Who shows a certificate of the etcd client CA there, as "
+           "<data-dir>/server/tls/etcd-client.crt is, may read and write everything, secrets included. Off by "
+           "default: the machine's root has <data-dir>/server/etcd.sock",
+       .text = &server.etcd_listen,
+       .check = check_listen},
       {.name = "tls-san", .help = "More names or addresses for the serving certificate", .list = &server.tls_sans},
       {.name = "write-kubeconfig",
        .help = "Where the admin kubeconfig is written, mode 0600",
@@ -370,6 +456,28 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .help = "Key of the client certificate for the datastore",
        .text = &server.datastore_keyfile,
        .check = check_absolute},
+      {.name = "cluster-init",
+       .help = "Accepted for k3s' sake: without --server a server always begins a cluster that others can join",
+       .boolean = &server.cluster_init},
+      {.name = "server",
+       .help = "Join the cluster of this server, e.g. https://first:6443; needs its token",
+       .text = &server.server,
+       .check = check_server_url},
+      {.name = "token",
+       .help = "The cluster's secret, at least 16 characters, or all of the first server's <data-dir>/server/token, "
+               "which names its CA, too. Other users of the machine see command lines: better --token-file",
+       .text = &server.token},
+      {.name = "token-file", .help = "File that holds the token", .text = &server.token_file, .check = check_absolute},
+      {.name = "peer-address",
+       .help = "host:port at which other servers reach this one (default: the advertised address and port)",
+       .list = &server.peer_addresses,
+       .check = check_peer_address},
+      {.name = "witness",
+       .help = "Be the third vote of two servers: no data, no API, no node; needs --server",
+       .boolean = &server.witness},
+      {.name = "cluster-reset",
+       .help = "Last resort when most servers are lost: make this one the only member, keep its data, and end",
+       .boolean = &server.cluster_reset},
       {.name = "log-level",
        .help = "trace, debug, info, warn, error or off",
        .text = &log_level,
@@ -401,6 +509,40 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     CLI::App* verb_app = image_app->add_subcommand(verb.name, verb.help);
     verb_app->fallthrough();  // --data-dir may stand behind the verb
     if (verb.argument) verb_app->add_option(verb.argument, line.image.names, "One or more")->required();
+  }
+
+  CLI::App* snapshot_app = app.add_subcommand("snapshot", "Save a cluster's state and keys in a file, and restore it");
+  snapshot_app->require_subcommand(1);
+  SnapshotOptions& snapshot = line.snapshot;
+  std::vector<Flag> snapshot_flags = {
+      {.name = "data-dir", .help = "The server's --data-dir", .text = &snapshot.data_dir, .check = check_absolute},
+      {.name = "snapshot-dir",
+       .help = "Folder of snapshots (default: <data-dir>/server/db/snapshots)",
+       .text = &snapshot.dir,
+       .check = check_absolute},
+      {.name = "passphrase-file",
+       .help = "File with the passphrase of snapshots (default: <data-dir>/server/token)",
+       .text = &snapshot.passphrase_file},
+  };
+  add_flags(*snapshot_app, snapshot_flags);
+  add_snapshot_verbs(*snapshot_app, &snapshot);
+  CLI::App* member_app = app.add_subcommand("member", "Look after the cluster's servers; asks the one of this machine");
+  member_app->require_subcommand(1);
+  std::vector<Flag> member_flags = {
+      {.name = "data-dir", .help = "The server's --data-dir", .text = &line.member.data_dir, .check = check_absolute},
+  };
+  add_flags(*member_app, member_flags);
+  std::string member_output;
+  for (const Verb& verb : {Verb{"list", "List the members", nullptr}, Verb{"add", "Say how a server joins", nullptr},
+                           Verb{"remove", "Remove a member for good", "member"},
+                           Verb{"promote", "Give a learner its vote now", "member"}}) {
+    CLI::App* verb_app = member_app->add_subcommand(verb.name, verb.help);
+    verb_app->fallthrough();
+    if (verb.argument) verb_app->add_option(verb.argument, line.member.member, "Its id or its name")->required();
+    if (verb.name == std::string_view("list")) {
+      verb_app->add_option("-o,--output", member_output, "json, or a table when it is not given")
+          ->check(CLI::IsMember({"json"}));
+    }
   }
 
   CLI::App* version_app = app.add_subcommand("version", "Print the version");
@@ -437,6 +579,15 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     line.command = CommandLine::Command::kImage;
     line.image.verb = image_app->get_subcommands().front()->get_name();
     if (std::string error = complete(image_flags, "", false, environment); !error.empty()) return fail(error);
+  } else if (snapshot_app->parsed()) {
+    line.command = CommandLine::Command::kSnapshot;
+    snapshot.verb = snapshot_app->get_subcommands().front()->get_name();
+    if (std::string error = complete(snapshot_flags, "", false, environment); !error.empty()) return fail(error);
+  } else if (member_app->parsed()) {
+    line.command = CommandLine::Command::kMember;
+    line.member.verb = member_app->get_subcommands().front()->get_name();
+    line.member.json = member_output == "json";
+    if (std::string error = complete(member_flags, "", false, environment); !error.empty()) return fail(error);
   } else if (server_app->parsed()) {
     line.command = CommandLine::Command::kServer;
     bool in_environment = false;
@@ -449,7 +600,7 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
       return fail(error);
     while (server.data_dir.size() > 1 && server.data_dir.back() == '/') server.data_dir.pop_back();
     if (std::string error = check_together(server); !error.empty()) return fail(error);
-    if (std::string error = check_datastore_files(server); !error.empty()) return fail(error);
+    if (std::string error = check_datastore_together(server); !error.empty()) return fail(error);
     parse_log_level(log_level, &server.log_level);
   } else {
     line.exit_code = args.empty() ? 2 : 0;

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/result.h"
+#include "io/stream.h"
 
 namespace kayak::cli {
 
@@ -17,6 +18,7 @@ struct ServerOptions {
   std::string bind_address = "0.0.0.0";
   std::uint16_t https_listen_port = 6443;
   std::string advertise_address;  // empty: the node's address
+  std::string etcd_listen;        // address:port for etcd clients over TLS; empty: none
   std::vector<std::string> tls_sans;
   std::string write_kubeconfig = "/etc/kayak/kayak.yaml";
   std::string cluster_cidr = "10.42.0.0/16";
@@ -34,6 +36,14 @@ struct ServerOptions {
   std::vector<std::string> datastore_endpoint;
   std::string datastore_cafile, datastore_certfile, datastore_keyfile;
   LogLevel log_level = LogLevel::kInfo;
+  // How servers come together.
+  bool cluster_init = false;                // what a server without `server` does anyway
+  std::string server;                       // https://host:port of one that is in the cluster; empty: this is the first
+  std::string token;                        // of the cluster (token.h); never logged
+  std::string token_file;                   // that holds it
+  std::vector<std::string> peer_addresses;  // host:port told to other servers; empty: advertised address and port
+  bool witness = false;                     // votes, holds no data
+  bool cluster_reset = false;               // makes this server the only member, then ends
 
   // Names that keep two servers on one machine apart: empty for the default data directory, else 6 hex digits of it.
   std::string instance() const;
@@ -47,14 +57,37 @@ struct ImageOptions {
   std::string private_registry = "/etc/kayak/registries.yaml";
 };
 
+struct SnapshotOptions {
+  std::string data_dir = "/var/lib/kayak";
+  std::string verb;  // save, ls, check, restore
+  std::string dir;   // of snapshots; empty: <data-dir>/server/db/snapshots
+  std::string name = "on-demand";
+  std::string output;           // save: a path, or "-" for standard output; empty: a new name in `dir`
+  std::string file;             // check, restore
+  std::string passphrase_file;  // empty: <data-dir>/server/token
+  bool json = false;            // ls
+};
+
+struct MemberOptions {
+  std::string data_dir = "/var/lib/kayak";
+  std::string verb;    // list, add, remove, promote
+  std::string member;  // its id or name: of remove and promote
+  bool json = false;   // list
+};
+
 struct CommandLine {
-  enum class Command { kNone, kServer, kImage, kVersion };
+  enum class Command { kNone, kServer, kImage, kSnapshot, kMember, kVersion };
   Command command = Command::kNone;
   ServerOptions server;
   ImageOptions image;
+  SnapshotOptions snapshot;
+  MemberOptions member;
   int exit_code = -1;  // >= 0: print `text` (help, version or one line of error) and exit with it
   std::string text;
 };
+
+// "127.0.0.1:2379" or "[::1]:2379". Errors: Invalid.
+Result<io::Endpoint> parse_listen_address(std::string_view text);
 
 // Pure but for reading the config file and the given environment. Errors become exit_code 2 and one line that says
 // which flag, variable or config key and why.

@@ -99,6 +99,36 @@ Result<KeyPair> leaf(Random& random, WallTime now, const std::string& dir, const
   return made;
 }
 
+io::CertificateRequest peer_request() {
+  io::CertificateRequest request;
+  request.common_name = "kayak-peer";
+  request.server_auth = request.client_auth = true;
+  return request;
+}
+
+// The others know this server by its key: a new certificate is made for the old one.
+Result<KeyPair> peer_pair(Random& random, WallTime now, const std::string& dir, const KeyPair& authority) {
+  Result<std::string> key = load_or_make_peer_key(random, dir);
+  if (!key) return key.error();
+  io::CertificateRequest request = peer_request();
+  Result<std::string> public_key = io::public_key_of(random, *key);
+  if (!public_key) return public_key.error();
+  Result<KeyPair> existing = load(dir, "peer");
+  if (existing) {
+    Result<io::CertificateInfo> info = io::parse_certificate_pem(existing->certificate_pem);
+    const bool same_key = info && info->public_key_sha256 == hex_encode(io::sha256(*public_key));
+    if (same_key && still_good(*info, request, now)) return existing;
+  }
+  const Validity valid = validity(now, kLeafSeconds);
+  request.not_before = valid.from;
+  request.not_after = valid.to;
+  Result<std::string> certificate =
+      io::issue_certificate_pem(random, request, *key, authority.certificate_pem, authority.key_pem);
+  if (!certificate) return certificate.error();
+  if (auto stored = write_file_atomic(cat(dir, "/peer.crt"), *certificate, 0644); !stored) return stored.error();
+  return KeyPair{std::move(*certificate), std::move(*key)};
+}
+
 io::CertificateRequest client_request(const char* user, const char* group) {
   io::CertificateRequest request;
   request.common_name = user;
@@ -146,6 +176,11 @@ Result<ServerKeys> load_or_make_server_keys(Random& random, WallTime now, const 
   serving.ip_addresses = {"127.0.0.1", "::1"};
   for (const std::string& name : options.dns_names) serving.dns_names.push_back(name);
   for (const std::string& ip : options.ip_addresses) serving.ip_addresses.push_back(ip);
+  io::CertificateRequest etcd_serving = serving;
+  etcd_serving.common_name = "kayak-etcd-server";
+  io::CertificateRequest etcd_client;
+  etcd_client.common_name = "kayak-etcd-client";
+  etcd_client.client_auth = true;
   struct Leaf {
     KeyPair* pair;
     const char* name;
@@ -156,16 +191,48 @@ Result<ServerKeys> load_or_make_server_keys(Random& random, WallTime now, const 
       {&keys.serving, "serving-api", serving, &keys.server_ca},
       {&keys.admin, "client-admin", client_request("kayak-admin", "kayak:cluster-admins"), &keys.client_ca},
       {&keys.recovery, "client-recovery", client_request("kayak-recovery", "system:masters"), &keys.client_ca},
+      {&keys.etcd_server, "etcd-server", etcd_serving, &keys.etcd_client_ca},
+      {&keys.etcd_client, "etcd-client", etcd_client, &keys.etcd_client_ca},
   };
   for (const Leaf& l : leaves) {
     Result<KeyPair> pair = leaf(random, now, dir, l.name, l.request, *l.authority);
     if (!pair) return pair.error().while_doing(cat("preparing the certificate ", l.name));
     *l.pair = std::move(*pair);
   }
+  Result<KeyPair> peer = peer_pair(random, now, dir, keys.peer_ca);
+  if (!peer) return peer.error().while_doing("preparing the certificate peer");
+  keys.peer = std::move(*peer);
   Result<std::string> token_key = service_account_key(random, dir);
   if (!token_key) return token_key.error().while_doing("preparing the service-account key");
   keys.service_account_key_pem = std::move(*token_key);
   return keys;
+}
+
+Result<std::string> issue_peer_certificate(Random& random, WallTime now, const KeyPair& peer_ca,
+                                           std::string_view public_key) {
+  constexpr std::size_t kP256Bytes = 91;  // of a SubjectPublicKeyInfo with an uncompressed point
+  if (public_key.size() != kP256Bytes) return Error(Code::kInvalid, "a peer's key has to be one of P-256");
+  io::CertificateRequest request = peer_request();
+  const Validity valid = validity(now, kCaSeconds);
+  request.not_before = valid.from;
+  request.not_after = valid.to;
+  return io::issue_certificate_for_key_pem(random, request, public_key, peer_ca.certificate_pem, peer_ca.key_pem);
+}
+
+Result<std::string> load_or_make_peer_key(Random& random, const std::string& tls_dir) {
+  const std::string path = cat(tls_dir, "/peer.key");
+  Result<std::string> existing = read_file(path, 1 << 20);
+  if (existing) {
+    if (io::public_key_of(random, *existing)) return existing;
+    return Error(Code::kCorrupt, cat(path,
+                                     " is not a private key; without it this server is another member: remove it, "
+                                     "and server/db with it, and join again"));
+  }
+  if (existing.error().code() != Code::kNotFound) return existing;
+  Result<std::string> key = io::generate_key_pem(random);
+  if (!key) return key;
+  if (auto stored = write_file_atomic(path, *key, 0600); !stored) return stored.error();
+  return key;
 }
 
 std::string make_kubeconfig(const std::string& server_url, const std::string& server_ca_pem, const std::string& user,

@@ -14,8 +14,11 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/version.h"
+#include "cli/cluster.h"
 #include "cli/datastore.h"
 #include "cli/host.h"
+#include "cli/join.h"
+#include "cli/join_server.h"
 #include "cli/pki.h"
 #include "client/inprocess.h"
 #include "controllers/controllers.h"
@@ -32,26 +35,6 @@ namespace kayak::cli {
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Addresses {
-  std::string node;       // this node's
-  std::string advertise;  // told to the cluster
-  std::string local;      // where a kubeconfig on this machine connects
-};
-
-bool is_loopback(const std::string& ip) { return ip.starts_with("127.") || ip == "::1"; }
-
-Addresses choose_addresses(const ServerOptions& options) {
-  Addresses addresses;
-  const bool any = options.bind_address == "0.0.0.0" || options.bind_address == "::";
-  addresses.node = !options.node_ip.empty() ? options.node_ip : default_address();
-  // A loopback address means another machine, or pod, to each who reads it: it is listened on, not told.
-  addresses.advertise = !options.advertise_address.empty()         ? options.advertise_address
-                        : any || is_loopback(options.bind_address) ? addresses.node
-                                                                   : options.bind_address;
-  addresses.local = any ? "127.0.0.1" : options.bind_address;
-  return addresses;
-}
 
 // The service of the API itself: the first address of the service range.
 std::string first_service_address(const std::string& cidr) {
@@ -102,13 +85,6 @@ Result<void> write_kubeconfigs(const ServerOptions& options, const Addresses& ad
   return keep_file(options.data_dir + "/server/cred/recovery.kubeconfig", recovery, 0600);
 }
 
-// A number that stays the same for the same text, never 0 (FNV-1a).
-std::uint64_t id_of(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return hash == 0 ? 1 : hash;
-}
-
 class Server {
  public:
   Server(Context context, const ServerOptions& options)
@@ -139,6 +115,12 @@ class Server {
 
   Task<Result<void>> serve(StopToken stop) {
     const Instant start = context_.clock.now();
+    auto prepare = [options = options_] { return prepare_folders(options); };
+    Result<void> prepared = co_await context_.loop.offload(std::move(prepare));
+    if (!prepared) co_return prepared;
+    Result<JoinOutcome> join = co_await join_cluster(context_.named("join"), options_, stop);
+    if (!join) co_return join.error();
+    join_ = std::move(*join);
     Result<void> keys = co_await load_keys();
     if (!keys) co_return keys;
     Result<void> opened = co_await open_store(stop);
@@ -155,6 +137,8 @@ class Server {
     } else {
       store::SqliteStoreOptions store_options;
       store_options.path = options_.data_dir + "/server/db/state.db";
+      store_options.member_id = cluster_.self.id;
+      store_options.joins = join_.joining;
       store = co_await store::open_sqlite_store(context_.named("store"), store_options);
     }
     if (!store) co_return store.error();
@@ -172,16 +156,15 @@ class Server {
       (ip ? key_options.ip_addresses : key_options.dns_names).push_back(san);
     }
     if (addresses_.local != "127.0.0.1") key_options.ip_addresses.push_back(addresses_.local);
-    const ServerOptions options = options_;
     Random& random = context_.random;
     const WallTime now = context_.clock.wall();
-    auto work = [options, key_options, now, &random]() -> Result<ServerKeys> {
-      if (auto made = prepare_folders(options); !made) return made.error();
-      return load_or_make_server_keys(random, now, key_options);
-    };
+    auto work = [key_options, now, &random] { return load_or_make_server_keys(random, now, key_options); };
     Result<ServerKeys> keys = co_await context_.loop.offload(std::move(work));
     if (!keys) co_return keys.error();
     keys_ = std::move(*keys);
+    Result<ClusterIdentity> cluster = identify(random, options_, keys_, addresses_.advertise, join_.token);
+    if (!cluster) co_return cluster.error();
+    cluster_ = std::move(*cluster);
     co_return write_kubeconfigs(options_, addresses_, keys_);
   }
 
@@ -206,14 +189,17 @@ class Server {
     endpoint.port = options_.https_listen_port;
     Result<std::unique_ptr<io::Listener>> listener = io::listen_tcp(context_, endpoint);
     if (!listener) co_return listener.error();
-    std::unique_ptr<io::HttpServer> http = io::HttpServer::create(context_.named("http"), std::move(*listener),
-                                                                  tls->get(), io::HttpLimits(), api_->http_handler());
+    auto members = [this] { return std::vector<store::MemberRecord>{cluster_.self}; };
+    JoinServer joins(context_.named("join"), keys_, cluster_.token.secret, std::move(members));
+    std::unique_ptr<io::HttpServer> http =
+        io::HttpServer::create(context_.named("http"), std::move(*listener), tls->get(), io::HttpLimits(),
+                               joins.in_front_of(api_->http_handler()));
 
-    open_etcd_endpoint();
+    if (auto opened = open_etcd_endpoints(); !opened) co_return opened.error().while_doing("opening the etcd endpoint");
 
     // The API ends last: what stops before it still has to say so.
     io::TaskScope api_scope;
-    if (etcd_http_) api_scope.spawn(etcd_http_->run(api_scope.token()));
+    for (const auto& etcd : etcd_http_) api_scope.spawn(etcd->run(api_scope.token()));
     api_scope.spawn(api_->run(api_scope.token()));
     api_scope.spawn(http->run(api_scope.token()));
     io::TaskScope parts(stop);
@@ -232,22 +218,49 @@ class Server {
     co_return ended ? worked : ended;
   }
 
-  // etcd's API for this machine's root. The server is whole without it: not every file system can hold a socket.
-  void open_etcd_endpoint() {
+  // etcd's API, for this machine's root, and over TLS where that is asked for. The server is whole without the socket:
+  // not every file system can hold one.
+  Result<void> open_etcd_endpoints() {
     const std::string path = options_.data_dir + "/server/etcd.sock";
-    Result<std::unique_ptr<io::Listener>> listener = io::listen_unix(context_, path);
-    if (!listener) {
-      context_.log.warn("no etcd endpoint", {{"error", listener.error().message()}});
-      return;
-    }
+    Result<std::unique_ptr<io::Listener>> unix_listener = io::listen_unix(context_, path);
     store::etcd::ServerOptions options;
     options.name = options_.node_name;
-    options.client_urls = {cat("unix://", path)};
-    options.cluster_id = id_of(keys_.server_ca.certificate_pem);
-    options.member_id = id_of(options_.node_name);
+    if (unix_listener) options.client_urls.push_back(cat("unix://", path));
+    std::unique_ptr<io::Listener> tls_listener;
+    if (!options_.etcd_listen.empty()) {
+      Result<io::Endpoint> at = parse_listen_address(options_.etcd_listen);
+      if (!at) return at.error();
+      Result<std::unique_ptr<io::Listener>> listener = io::listen_tcp(context_, *at);
+      if (!listener) return listener.error();
+      tls_listener = std::move(*listener);
+      if (at->ip == "0.0.0.0" || at->ip == "::") at->ip = addresses_.advertise;
+      options.client_urls.push_back(cat("https://", at->to_string()));
+    }
+    options.cluster_id = store::parse_member_id(cluster_.cluster);
+    options.member_id = cluster_.self.id;
     etcd_ = store::etcd::Server::create(*store_, options);
-    etcd_http_ = io::HttpServer::create(context_.named("etcd"), std::move(*listener), nullptr, io::grpc_limits(),
-                                        etcd_->http_handler());
+    if (unix_listener) {
+      serve_etcd(std::move(*unix_listener), nullptr);
+    } else {
+      context_.log.warn("no etcd endpoint", {{"error", unix_listener.error().message()}});
+    }
+    if (!tls_listener) return Result<void>();
+    io::TlsServerOptions tls_options;
+    tls_options.certificate_pem = keys_.etcd_server.certificate_pem;
+    tls_options.key_pem = keys_.etcd_server.key_pem;
+    tls_options.client_ca_pem = keys_.etcd_client_ca.certificate_pem;
+    tls_options.client_required = true;
+    tls_options.alpn = {"h2"};
+    Result<std::unique_ptr<io::TlsServer>> tls = io::TlsServer::create(context_.named("tls"), std::move(tls_options));
+    if (!tls) return tls.error();
+    etcd_tls_ = std::move(*tls);
+    serve_etcd(std::move(tls_listener), etcd_tls_.get());
+    return Result<void>();
+  }
+
+  void serve_etcd(std::unique_ptr<io::Listener> listener, io::TlsServer* tls) {
+    etcd_http_.push_back(io::HttpServer::create(context_.named("etcd"), std::move(listener), tls, io::grpc_limits(),
+                                                etcd_->http_handler()));
   }
 
   // Scheduler, controllers and the node agent, until `parts` stops.
@@ -328,11 +341,14 @@ class Server {
   Context context_;
   ServerOptions options_;
   Addresses addresses_;
+  JoinOutcome join_;
   ServerKeys keys_;
+  ClusterIdentity cluster_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<api::ApiServer> api_;
   std::unique_ptr<store::etcd::Server> etcd_;
-  std::unique_ptr<io::HttpServer> etcd_http_;
+  std::unique_ptr<io::TlsServer> etcd_tls_;
+  std::vector<std::unique_ptr<io::HttpServer>> etcd_http_;  // on the socket, on TLS
 };
 
 // The heap's settings, before the first thread starts.
@@ -347,7 +363,8 @@ void set_up_heap() {
 }  // namespace
 
 int run_server(const ServerOptions& options) {
-  if (!options.disable_agent && ::geteuid() != 0) {
+  const bool has_agent = !options.disable_agent && !options.cluster_reset && !options.witness;
+  if (has_agent && ::geteuid() != 0) {
     std::fputs(
         "kayak: running containers needs root: run as root, or with --disable-agent for a server without a node\n",
         stderr);
@@ -355,6 +372,8 @@ int run_server(const ServerOptions& options) {
   }
   ::umask(0022);
   set_up_heap();
+  if (options.cluster_reset) return run_cluster_reset(options);
+  if (options.witness) return run_witness(options);
   const Log log = Log::to_fd(2, options.log_level);
   SystemClock clock;
   SystemRandom random;

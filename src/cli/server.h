@@ -12,4 +12,9 @@ int run_server(const ServerOptions& options);
 // `kayak image ...`. The exit status.
 int run_image(const ImageOptions& options);
 
+// `kayak snapshot ...`. The exit status.
+int run_snapshot(const SnapshotOptions& options);
+// `kayak member ...`. The exit status.
+int run_member(const MemberOptions& options);
+
 }  // namespace kayak::cli

@@ -82,6 +82,7 @@ class FdStream final : public Stream, private Poller::Watcher {
   // True when so much went through without a wait that others should get their turn first.
   bool turn_is_over();
   Loop& loop() { return loop_; }
+  int fd() const { return fd_.get(); }  // for socket options
 
  private:
   FdStream(Loop& loop, Fd fd, bool socket, bool connecting);

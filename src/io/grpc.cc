@@ -156,6 +156,7 @@ Task<Result<std::unique_ptr<GrpcClientCall>>> GrpcClientCall::open(Http2Client& 
   out.authority = std::move(request.authority);
   out.path = std::move(request.method);
   out.timeout = request.timeout;
+  out.may_be_silent = request.may_be_silent;
   out.streams_body = true;
   out.max_body_bytes = 0;  // each message has its limit, and the window bounds what waits
   out.headers.add("te", "trailers");
@@ -175,6 +176,16 @@ Task<Result<void>> GrpcClientCall::send(Slices message) {
   data.push_back(Slice::of(grpc_prefix(total_size(message))));
   data.insert(data.end(), message.begin(), message.end());
   co_return co_await call_->write(std::move(data));
+}
+
+Task<Result<void>> GrpcClientCall::send_framed(Slices bytes) { co_return co_await call_->write(std::move(bytes)); }
+
+Task<Result<void>> GrpcClientCall::accepted() {
+  if (failure_) co_return *failure_;
+  if (head_checked_) co_return Result<void>();
+  auto fine = co_await check_head();
+  if (!fine) failure_ = fine.error();
+  co_return fine;
 }
 
 Task<Result<void>> GrpcClientCall::finish_sending() { co_return co_await call_->finish(); }
@@ -208,13 +219,7 @@ Result<void> GrpcClientCall::ended() {
 
 Task<Result<std::optional<std::string>>> GrpcClientCall::receive(StopToken stop) {
   if (failure_) co_return *failure_;
-  if (!head_checked_) {
-    auto fine = co_await check_head();
-    if (!fine) {
-      failure_ = fine.error();
-      co_return *failure_;
-    }
-  }
+  if (auto fine = co_await accepted(); !fine) co_return fine.error();
   while (true) {
     auto message = decoder_.next();
     if (!message) failure_ = message.error();

@@ -49,6 +49,7 @@ struct GrpcRequest {
   std::string method;                               // "/package.Service/Method"
   Headers metadata;                                 // beside what gRPC itself needs
   Duration timeout = Duration::zero();              // for the whole call, told to the server; zero: no limit
+  bool may_be_silent = false;                       // see Http2Request
   std::size_t max_message_bytes = 4 * 1024 * 1024;  // of one that is received; grpc-go's default
 };
 
@@ -61,6 +62,10 @@ class GrpcClientCall {
                                                             StopToken stop = StopToken());
   // Waits while the server's window is full. When the server has ended the call, receive() says why.
   Task<Result<void>> send(Slices message);
+  // Bytes of messages with their grpc_prefix, whole ones or not: many at once, or a large one piece by piece.
+  Task<Result<void>> send_framed(Slices bytes);
+  // Ends when the server has begun to answer. Errors: as receive().
+  Task<Result<void>> accepted();
   Task<Result<void>> finish_sending();
   // The next message; nullopt when the call has ended with OK. `stop` ends the wait alone.
   Task<Result<std::optional<std::string>>> receive(StopToken stop = StopToken());

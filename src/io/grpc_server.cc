@@ -33,9 +33,10 @@ Error GrpcCall::broken(GrpcStatus::Code status, Code code, std::string message) 
 
 Task<Result<std::optional<std::string>>> GrpcCall::read(StopToken stop) {
   for (;;) {
-    if (in_.size() >= kPrefix) {
-      const std::size_t length = message_length(in_);
-      if (in_.front() != 0) {
+    const std::string_view left = std::string_view(in_).substr(in_used_);
+    if (left.size() >= kPrefix) {
+      const std::size_t length = message_length(left);
+      if (left.front() != 0) {
         co_return broken(GrpcStatus::Code::kUnimplemented, Code::kBadRequest,
                          "grpc: compressed messages are not supported");
       }
@@ -43,12 +44,14 @@ Task<Result<std::optional<std::string>>> GrpcCall::read(StopToken stop) {
         co_return broken(GrpcStatus::Code::kResourceExhausted, Code::kTooLarge,
                          cat("grpc: received message larger than max (", length, " vs. ", max_message_bytes_, ")"));
       }
-      if (in_.size() - kPrefix >= length) {
-        std::optional<std::string> message(in_.substr(kPrefix, length));
-        in_.erase(0, kPrefix + length);
+      if (left.size() - kPrefix >= length) {
+        std::optional<std::string> message(left.substr(kPrefix, length));
+        in_used_ += kPrefix + length;
         co_return message;
       }
     }
+    in_.erase(0, in_used_);
+    in_used_ = 0;
     Result<std::string> piece = co_await exchange_.body().read(stop);
     if (!piece) co_return piece.error();
     if (piece->empty()) break;
@@ -87,8 +90,10 @@ Task<Result<void>> GrpcCall::write(std::string message) {
   co_return done;
 }
 
-void GrpcRouter::add(std::string_view service, std::string_view method, GrpcMethod handler) {
-  services_[std::string(service)][std::string(method)] = std::move(handler);
+void GrpcRouter::add(std::string_view service, std::string_view method, GrpcMethod handler,
+                     std::size_t max_message_bytes) {
+  const std::size_t limit = max_message_bytes != 0 ? max_message_bytes : max_message_bytes_;
+  services_[std::string(service)][std::string(method)] = Row{std::move(handler), limit};
 }
 
 Task<GrpcStatus> GrpcRouter::run(GrpcCall& call, std::string_view path) const {
@@ -96,15 +101,20 @@ Task<GrpcStatus> GrpcRouter::run(GrpcCall& call, std::string_view path) const {
   const std::size_t slash = path.rfind('/');
   const std::string_view service = slash == 0 ? std::string_view() : path.substr(1, slash - 1);
   const std::string_view method = path.substr(slash + 1);
+  if (gate_) {
+    const GrpcStatus passed = gate_(call.request(), path);
+    if (passed.code != GrpcStatus::Code::kOk) co_return passed;
+  }
   const auto found = services_.find(service);
   if (found == services_.end()) {
     co_return GrpcStatus{GrpcStatus::Code::kUnimplemented, cat("unknown service ", service)};
   }
-  const auto handler = found->second.find(method);
-  if (handler == found->second.end()) {
+  const auto row = found->second.find(method);
+  if (row == found->second.end()) {
     co_return GrpcStatus{GrpcStatus::Code::kUnimplemented, cat("unknown method ", method, " for service ", service)};
   }
-  co_return co_await handler->second(call);
+  call.max_message_bytes_ = row->second.max_message_bytes;
+  co_return co_await row->second.handler(call);
 }
 
 Task<void> GrpcRouter::serve(HttpExchange& exchange) const {

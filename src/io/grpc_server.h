@@ -55,6 +55,8 @@ class GrpcCall {
   Task<Result<void>> write(std::string message);
   // Begins the answer before there is a message: a call that streams is told by gone() when the server stops.
   Task<Result<void>> open();
+  // Who asks (its certificate) and the call's metadata (the headers).
+  const HttpRequest& request() const { return exchange_.request(); }
   // Fires when the client goes away, or, once the answer has begun, when the server stops.
   StopToken gone() const { return exchange_.gone(); }
 
@@ -63,26 +65,36 @@ class GrpcCall {
   Error broken(GrpcStatus::Code status, Code code, std::string message);
   HttpExchange& exchange_;
   std::size_t max_message_bytes_;
-  std::string in_;  // bytes of messages that were not given out yet
+  std::string in_;  // bytes of messages; those before in_used_ were given out
+  std::size_t in_used_ = 0;
   bool opened_ = false, writing_ = false;
   Event turn_;
   std::optional<GrpcStatus> failure_;
 };
 
+// Whether a call to `method` ("/package.Service/Method", there or not) may go on. Anything but kOk is its status.
+using GrpcGate = std::function<GrpcStatus(const HttpRequest& request, std::string_view method)>;
 using GrpcMethod = std::function<Task<GrpcStatus>(GrpcCall& call)>;
 
 class GrpcRouter {
  public:
   explicit GrpcRouter(std::size_t max_message_bytes) : max_message_bytes_(max_message_bytes) {}
-  // `service` with its package: "etcdserverpb.KV".
-  void add(std::string_view service, std::string_view method, GrpcMethod handler);
+  // `service` with its package: "etcdserverpb.KV". `max_message_bytes` instead of the router's, when it is not zero.
+  void add(std::string_view service, std::string_view method, GrpcMethod handler, std::size_t max_message_bytes = 0);
+  // Asked before every call.
+  void set_gate(GrpcGate gate) { gate_ = std::move(gate); }
   // Answers one exchange. What is no gRPC gets an HTTP error, a method that is not there Unimplemented.
   Task<void> serve(HttpExchange& exchange) const;
 
  private:
+  struct Row {
+    GrpcMethod handler;
+    std::size_t max_message_bytes;
+  };
   Task<GrpcStatus> run(GrpcCall& call, std::string_view path) const;
   std::size_t max_message_bytes_;
-  std::map<std::string, std::map<std::string, GrpcMethod, std::less<>>, std::less<>> services_;
+  GrpcGate gate_;
+  std::map<std::string, std::map<std::string, Row, std::less<>>, std::less<>> services_;
 };
 
 // The limits of a listener for gRPC: calls stay open for as long as both want, and any :authority is taken.

@@ -141,6 +141,9 @@ class HttpServer {
   static std::unique_ptr<HttpServer> create(Context context, std::unique_ptr<Listener> listener, TlsServer* tls,
                                             HttpLimits limits, HttpHandler handler);
   virtual ~HttpServer() = default;
+  // Serves the connections of the TlsServer's realm, with HTTP/2 whatever its protocol is called. They are counted
+  // apart: neither can crowd the others out. Before that they are closed. Once.
+  virtual void serve_realm(HttpLimits limits, HttpHandler handler) = 0;
   virtual Task<Result<void>> run(StopToken stop, Duration drain = std::chrono::seconds(2)) = 0;
   virtual Endpoint local() const = 0;
 };

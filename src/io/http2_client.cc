@@ -62,6 +62,7 @@ class ClientStream {
   std::optional<Error> failure_;
   bool sent_ = false;  // its head is on its way
   bool streams_body_ = false;
+  bool may_be_silent_ = false;
   OutputBody out_;
 
   int status_ = 0;  // of the head that arrives
@@ -123,6 +124,8 @@ class Connection final : public Http2Client {
   void close_streams();
   void on_due(int slot);
   void heard();
+  void expect_answer();
+  bool something_is_under_way() const;
   Error end_error() const;
 
   // nghttp2's callbacks: see make_http2_session.
@@ -142,6 +145,7 @@ class Connection final : public Http2Client {
   int on_frame_not_sent(const nghttp2_frame& frame);
   int take_data(std::int32_t, OutputBody& output, std::string_view frame_header, std::size_t length) {
     output.move_to(&batch_, frame_header, length);
+    expect_answer();
     return 0;
   }
 
@@ -160,7 +164,9 @@ class Connection final : public Http2Client {
   std::string_view violation_;
   bool settings_seen_ = false;
   bool in_nghttp2_ = false;
-  bool pinged_ = false;  // and nothing heard since
+  bool pinged_ = false;         // and nothing heard since
+  bool data_unheard_ = false;   // data was sent, and nothing heard since
+  std::size_t waited_for_ = 0;  // of streams_, those whose answer is waited for
   bool goaway_seen_ = false;
   bool ending_ = false;  // no more is read or begun; what is queued goes out
   bool closed_ = false;
@@ -380,6 +386,7 @@ int Connection::on_stream_close(std::int32_t id, std::uint32_t code) {
   if (found == streams_.end()) return 0;
   const ClientStreamPtr stream = found->second;
   streams_.erase(found);
+  if (!stream->may_be_silent_) --waited_for_;
   std::optional<Error> failure;
   if (!stream->in_ended_) {
     const bool untouched = code == NGHTTP2_REFUSED_STREAM && stream->interim_ == 0 && !stream->head_done_;
@@ -497,6 +504,7 @@ Result<void> Connection::submit(const ClientStreamPtr& stream, Http2Request requ
   }
   if (size > 0 && !request.streams_body) fields.add("content-length", length);
   stream->streams_body_ = request.streams_body;
+  stream->may_be_silent_ = request.may_be_silent;
   if (size > 0) stream->out_.put(std::move(request.body), size);
   if (!with_body) {
     stream->out_.end_untaken();
@@ -511,6 +519,7 @@ Result<void> Connection::submit(const ClientStreamPtr& stream, Http2Request requ
   stream->connection_ = this;
   if (streams_.empty()) heard();
   streams_[id] = stream;
+  if (!stream->may_be_silent_ && ++waited_for_ == 1) expect_answer();
   ClientStream* raw = stream.get();
   stream->on_stop_ = StopCallback(stream->stop_, [raw] { raw->abort(raw->stop_error()); });
   return Result<void>();
@@ -573,9 +582,18 @@ Task<Result<void>> Connection::run(StopToken stop) {
 }
 
 void Connection::heard() {
-  pinged_ = false;
+  pinged_ = data_unheard_ = false;
   if (!ending_ && options_.ping_after > Duration::zero()) timer_.set(kPingTimer, options_.ping_after);
 }
+
+// The timer may have run out while there was nothing to wait for.
+void Connection::expect_answer() {
+  data_unheard_ = true;
+  const bool pings = !ending_ && options_.ping_after > Duration::zero();
+  if (pings && !timer_.is_set(kPingTimer)) timer_.set(kPingTimer, options_.ping_after);
+}
+
+bool Connection::something_is_under_way() const { return waited_for_ > 0 || data_unheard_; }
 
 void Connection::feed() {
   const std::string_view bytes = input_.view();
@@ -659,6 +677,7 @@ Error Connection::end_error() const { return why_ ? *why_ : Error(Code::kIo, "th
 
 void Connection::close_streams() {
   const Error error = end_error();
+  waited_for_ = 0;
   for (auto& [id, stream] : std::exchange(streams_, {})) {
     std::optional<Error> failure;
     if (!stream->in_ended_) {
@@ -681,7 +700,7 @@ void Connection::close() {
 
 void Connection::on_due(int slot) {
   if (slot == kPingTimer) {
-    if (streams_.empty() || ending_) return;  // the next request sets it again
+    if (!something_is_under_way() || ending_) return;  // the next request or its data sets it again
     if (pinged_) {
       if (!why_) why_ = Error(Code::kTimeout, "the server does not answer a ping");
       close();

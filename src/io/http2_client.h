@@ -16,7 +16,8 @@ struct Http2ClientOptions {
   std::size_t max_header_bytes = 64 * 1024;  // of a response's head or trailers, as RFC 9113 6.5.2 counts
   std::size_t max_headers = 200;
   std::size_t max_streams = 1000;  // at once; the server's own limit applies, too
-  // While requests run and nothing was heard for the first time, a PING asks; without an answer within the second the
+  // While requests run (those that may be silent: while something of theirs was sent since) and nothing was heard for
+  // the first time, a PING asks; without an answer within the second the
   // connection is given up. Servers punish pings that come too often (etcd below 5 s).
   Duration ping_after = std::chrono::seconds(30);
   Duration ping_timeout = std::chrono::seconds(10);
@@ -31,6 +32,7 @@ struct Http2Request {
   Headers headers;                                // pseudo, connection and length fields are ours
   Slices body;                                    // the whole body, unless it is streamed
   bool streams_body = false;                      // then write() and finish() send it
+  bool may_be_silent = false;                     // stays open for long with nothing to say: no reason for a PING
   Duration timeout = Duration::zero();            // for all of it, from open() to the last byte; zero: no limit
   std::size_t max_body_bytes = 64 * 1024 * 1024;  // of the response, in total; 0: no limit (a stream of messages)
 };

@@ -219,6 +219,14 @@ Task<Result<StreamPtr>> connect_unix(Context context, std::string path, StopToke
   co_return StreamPtr(std::move(*stream));
 }
 
+void tune_for_peers(Stream& plain, Duration unacknowledged, int unsent_bytes) {
+  const auto* stream = dynamic_cast<const FdStream*>(&plain);
+  if (stream == nullptr) return;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(unacknowledged).count();
+  set_option(stream->fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(ms));
+  set_option(stream->fd(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent_bytes);
+}
+
 Result<StreamPtr> adopt_fd(Context context, Fd fd) {
   const int flags = ::fcntl(fd.get(), F_GETFL);
   if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0 || ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {

@@ -68,6 +68,10 @@ Result<std::unique_ptr<Listener>> listen_tcp(Context context, const Endpoint& at
 Result<std::unique_ptr<Listener>> listen_unix(Context context, const std::string& path);
 Task<Result<StreamPtr>> connect_tcp(Context context, Endpoint to, StopToken stop = StopToken());
 Task<Result<StreamPtr>> connect_unix(Context context, std::string path, StopToken stop = StopToken());
+// For a TCP connection whose peer must be missed soon: what the other host has not acknowledged after `unacknowledged`
+// breaks it (Io), and no more than about `unsent_bytes` wait in the kernel, so that what is urgent has little to queue
+// behind. Before TLS. Nothing happens to other streams, or where the kernel cannot.
+void tune_for_peers(Stream& plain, Duration unacknowledged, int unsent_bytes);
 // Takes over a pipe, socket or FIFO descriptor that the loop can poll, and makes it (and every copy of it)
 // non-blocking. Errors: Invalid (a regular file), Io.
 Result<StreamPtr> adopt_fd(Context context, Fd fd);

@@ -286,19 +286,26 @@ Result<std::unique_ptr<FdStream>> plain_stream(StreamPtr stream) {
 
 class MbedTlsServer final : public TlsServer {
  public:
-  MbedTlsServer(Context context, std::shared_ptr<TlsConfig> config, Duration timeout)
-      : context_(context.named("tls")), config_(std::move(config)), timeout_(timeout) {}
+  MbedTlsServer(Context context, TlsServerOptions options, std::shared_ptr<TlsConfig> config)
+      : context_(context.named("tls")), options_(std::move(options)), config_(std::move(config)) {}
 
   Result<void> replace(TlsServerOptions options) override {
-    auto config = TlsConfig::server(options);
+    auto config = TlsConfig::server(options, realm_ ? &*realm_ : nullptr);
     if (!config) return config.error();
-    timeout_ = options.handshake_timeout;
+    options_ = std::move(options);
     config_ = std::move(*config);  // sessions keep the one they began with
+    return Result<void>();
+  }
+  Result<void> set_realm(TlsRealm realm) override {
+    auto config = TlsConfig::server(options_, &realm);
+    if (!config) return config.error();
+    realm_ = std::move(realm);
+    config_ = std::move(*config);
     return Result<void>();
   }
   Task<Result<std::unique_ptr<TlsStream>>> handshake(StreamPtr plain, StopToken stop) override {
     // Nothing of `this` beyond these: the server may go while handshakes end.
-    return serve(context_, config_, timeout_, std::move(plain), std::move(stop));
+    return serve(context_, config_, options_.handshake_timeout, std::move(plain), std::move(stop));
   }
 
  private:
@@ -322,8 +329,9 @@ class MbedTlsServer final : public TlsServer {
     co_return std::make_unique<MbedTlsStream>(context.loop, std::move(*plain), std::move(session), std::move(peer));
   }
   Context context_;
+  TlsServerOptions options_;
+  std::optional<TlsRealm> realm_;
   std::shared_ptr<TlsConfig> config_;
-  Duration timeout_;
 };
 
 // ---- the client
@@ -358,9 +366,17 @@ struct ClientSetup {
 }  // namespace
 
 struct TlsClientAccess {
-  static const std::string& name(const TlsServerIdentity& identity) { return identity.name_; }
   static const std::string& ca_pem(const TlsServerIdentity& identity) { return identity.ca_pem_; }
-  static const std::string& pin(const TlsServerIdentity& identity) { return identity.pin_; }
+  static PeerRule rule(const TlsServerIdentity& identity) {
+    using Kind = TlsServerIdentity::Kind;
+    PeerRule rule;
+    rule.kind = identity.kind_ == Kind::kName        ? PeerRule::Kind::kServerName
+                : identity.kind_ == Kind::kPinnedKey ? PeerRule::Kind::kServerKey
+                                                     : PeerRule::Kind::kServerRealm;
+    rule.name = identity.name_;
+    rule.keys = identity.keys_;
+    return rule;
+  }
 };
 
 TlsServerIdentity TlsServerIdentity::name(std::string dns_name_or_ip, std::string ca_pem) {
@@ -373,28 +389,50 @@ TlsServerIdentity TlsServerIdentity::name(std::string dns_name_or_ip, std::strin
 
 TlsServerIdentity TlsServerIdentity::pinned_key(std::string public_key_sha256_hex) {
   TlsServerIdentity identity;
-  identity.pin_ = to_lower(public_key_sha256_hex);
+  identity.kind_ = Kind::kPinnedKey;
+  identity.keys_ = {to_lower(public_key_sha256_hex)};
+  return identity;
+}
+
+TlsServerIdentity TlsServerIdentity::realm_keys(std::string realm, std::string ca_pem, std::vector<std::string> keys) {
+  ASSERT(!keys.empty());  // would be "any"
+  TlsServerIdentity identity = realm_any_key(std::move(realm), std::move(ca_pem));
+  for (const std::string& key : keys) identity.keys_.push_back(to_lower(key));
+  return identity;
+}
+
+TlsServerIdentity TlsServerIdentity::realm_any_key(std::string realm, std::string ca_pem) {
+  TlsServerIdentity identity = name(std::move(realm), std::move(ca_pem));
+  identity.kind_ = Kind::kRealm;
+  return identity;
+}
+
+TlsServerIdentity TlsServerIdentity::stranger() {
+  TlsServerIdentity identity;
+  identity.kind_ = Kind::kPinnedKey;
   return identity;
 }
 
 Result<std::unique_ptr<TlsServer>> TlsServer::create(Context context, TlsServerOptions options) {
-  auto config = TlsConfig::server(options);
+  auto config = TlsConfig::server(options, nullptr);
   if (!config) return config.error();
-  return std::unique_ptr<TlsServer>(new MbedTlsServer(context, std::move(*config), options.handshake_timeout));
+  return std::unique_ptr<TlsServer>(new MbedTlsServer(context, std::move(options), std::move(*config)));
 }
 
 Task<Result<std::unique_ptr<TlsStream>>> tls_connect(Context context, StreamPtr stream, TlsClientOptions options,
                                                      StopToken stop) {
   auto plain = plain_stream(std::move(stream));
   if (!plain) co_return plain.error();
-  PeerRule rule;
-  rule.name = TlsClientAccess::name(options.server);
-  rule.pin = TlsClientAccess::pin(options.server);
-  rule.kind = rule.pin.empty() ? PeerRule::Kind::kServerName : PeerRule::Kind::kServerKey;
+  PeerRule rule = TlsClientAccess::rule(options.server);
   rule.now = context.clock.wall();
-  if (rule.pin.empty() && rule.name.empty()) co_return Error(Code::kInvalid, "a TLS client without a server's name");
-  ClientSetup setup{TlsClientAccess::ca_pem(options.server), std::move(options.certificate_pem),
-                    std::move(options.key_pem), std::move(options.alpn), !rule.pin.empty()};
+  const bool pinned = rule.kind == PeerRule::Kind::kServerKey;
+  const std::string& ca_pem = TlsClientAccess::ca_pem(options.server);
+  if (!pinned && rule.name.empty()) co_return Error(Code::kInvalid, "a TLS client without a server's name");
+  if (rule.kind == PeerRule::Kind::kServerRealm && ca_pem.empty()) {
+    co_return Error(Code::kInvalid, "a TLS client of a realm without its CA");
+  }
+  ClientSetup setup{ca_pem, std::move(options.certificate_pem), std::move(options.key_pem), std::move(options.alpn),
+                    pinned};
 
   TlsRuntime& runtime = context.loop.tls();
   Deadline deadline(context.loop, kClientHandshakeTimeout, stop);

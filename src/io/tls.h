@@ -1,6 +1,7 @@
 // tls.h: TLS on mbedTLS, the keys and certificates we make, and the rules by which a peer is accepted.
-// The tls and x509 files of this folder are the only ones that see mbedTLS. mbedTLS 2.28 neither writes SANs nor
-// matches iPAddress SANs: both are done here (RFC 5280 4.2.1.6, RFC 6125; 4 or 16 bytes, no common-name fallback).
+// The tls and x509 files of this folder and seal.cc are the only ones that see mbedTLS. mbedTLS 2.28 neither writes
+// SANs nor matches iPAddress SANs: both are done here (RFC 5280 4.2.1.6, RFC 6125; 4 or 16 bytes, no common-name
+// fallback).
 #pragma once
 
 #include <memory>
@@ -46,11 +47,21 @@ struct CertificateRequest {
 // A certificate over the public half of `key_pem`, signed by the issuer; self-signed when the issuer is empty.
 Result<std::string> issue_certificate_pem(Random& random, const CertificateRequest& request, std::string_view key_pem,
                                           std::string_view issuer_certificate_pem, std::string_view issuer_key_pem);
+// The same for a public key alone (DER SubjectPublicKeyInfo): of somebody who keeps the private half.
+Result<std::string> issue_certificate_for_key_pem(Random& random, const CertificateRequest& request,
+                                                  std::string_view public_key, std::string_view issuer_certificate_pem,
+                                                  std::string_view issuer_key_pem);
+// The public half of `key_pem` as DER SubjectPublicKeyInfo. Errors: Invalid.
+Result<std::string> public_key_of(Random& random, std::string_view key_pem);
+// A PKCS #10 request (DER) for a certificate over `key_pem`, signed with it.
+Result<std::string> make_certificate_request(Random& random, const std::string& common_name, std::string_view key_pem);
 // The first certificate of `pem`. Errors: Invalid, TooLarge.
 Result<CertificateInfo> parse_certificate_pem(std::string_view pem);
 // Whether `der` is a PKCS #10 request signed by the key that it asks a certificate for (RSA or ECDSA). Takes
 // milliseconds. Errors: Invalid.
 Result<void> verify_certificate_request(std::string_view der);
+// As above, and the key that it is for (DER SubjectPublicKeyInfo).
+Result<std::string> requested_public_key(std::string_view der);
 // Whether a server that shows `certificate` is `name`: an IP address against iPAddress SANs, a DNS name against
 // dNSName SANs (left-most-label wildcards alone), never the common name. Errors: Unauthorized, in Go's words.
 Result<void> check_server_name(const CertificateInfo& certificate, std::string_view dns_name_or_ip);
@@ -87,8 +98,11 @@ class SharedCertificate {
 
 // Who the other side of a verified connection is.
 struct TlsPeer {
-  SharedCertificate certificate;  // set only when it verified against the client CA for clientAuth
-  std::string alpn;               // "" when none was agreed
+  // At a server, set only when it verified against the client CA for clientAuth; at a client, with a realm's identity
+  // alone.
+  SharedCertificate certificate;
+  std::string alpn;   // "" when none was agreed
+  std::string realm;  // at a server: the TlsRealm it came in by; "": the server itself
 };
 
 class TlsStream : public Stream {
@@ -101,13 +115,26 @@ struct TlsServerOptions {
   std::string client_ca_pem;             // empty: client certificates are not asked for
   std::vector<std::string> alpn;         // in order of preference, e.g. {"h2", "http/1.1"}
   Duration handshake_timeout = std::chrono::seconds(10);
+  bool client_required = false;  // who shows no certificate is refused; needs client_ca_pem
+};
+// A second server behind the same port, with nothing in common with the first: who asks for its name (SNI) has to show
+// a certificate of its CA and agree on one of its protocols; who does not ask for its name cannot have its protocols,
+// and its certificates count for nothing. Validity times are not looked at, on either side: who may come in is decided
+// by key, and a group must form also while the clocks of its members, after a power cut, are wrong.
+struct TlsRealm {
+  std::string name;  // lower case, of a domain that nobody has: "peer.kayak.internal"
+  std::string certificate_pem, key_pem;
+  std::string client_ca_pem;
+  std::vector<std::string> alpn;  // not empty; none that the server itself has
 };
 // Certificates can be replaced while it serves: connections accepted later see the new ones.
 class TlsServer {
  public:
   static Result<std::unique_ptr<TlsServer>> create(Context context, TlsServerOptions options);
   virtual ~TlsServer() = default;
-  virtual Result<void> replace(TlsServerOptions options) = 0;
+  virtual Result<void> replace(TlsServerOptions options) = 0;  // the realm stays
+  // Opens the realm, or replaces it. Errors: Invalid.
+  virtual Result<void> set_realm(TlsRealm realm) = 0;
   // The handshake runs on the TLS worker thread (bounded queue), then the session moves to the loop. A client
   // certificate that does not verify ends the handshake with bad_certificate.
   // Errors: Unauthorized (bad certificate), Invalid (no TLS), Timeout, Io, TooManyRequests (queue full).
@@ -115,17 +142,27 @@ class TlsServer {
 };
 
 // A client cannot be made without a way to know its server: a name (DNS name or IP, matched against SANs only) under a
-// CA, or the server's pinned public key.
+// CA, the server's pinned public key, or both the CA of a realm and a key of a list; or says that it has none.
 class TlsServerIdentity {
  public:
   static TlsServerIdentity name(std::string dns_name_or_ip, std::string ca_pem);  // ca_pem empty: the system's CAs
   static TlsServerIdentity pinned_key(std::string public_key_sha256_hex);
+  // A TlsRealm called `realm`: a certificate of `ca_pem`, whatever its names, for one of `keys` (as public_key_sha256).
+  static TlsServerIdentity realm_keys(std::string realm, std::string ca_pem, std::vector<std::string> keys);
+  // Likewise with any key, for who knows the CA and no member yet.
+  static TlsServerIdentity realm_any_key(std::string realm, std::string ca_pem);
+  // Whoever answers, with any certificate: for fetching what is believed for another reason than that it came from
+  // there, such as a CA's certificate whose hash is known. Nothing secret may be sent on it.
+  static TlsServerIdentity stranger();
 
  private:
   friend class TlsClient;
   TlsServerIdentity() = default;
   friend struct TlsClientAccess;
-  std::string name_, ca_pem_, pin_;
+  enum class Kind { kName, kPinnedKey, kRealm };
+  Kind kind_ = Kind::kName;
+  std::string name_, ca_pem_;
+  std::vector<std::string> keys_;  // empty: any
 };
 struct TlsClientOptions {
   TlsServerIdentity server;

@@ -2,6 +2,8 @@
 // TLS 1.3 is left out on purpose also where mbedTLS 3.6 has it: one protocol, the same on every system we run on.
 #include <mbedtls/platform.h>
 
+#include <algorithm>
+
 #include "io/tls_session.h"
 
 namespace kayak::io {
@@ -84,11 +86,41 @@ Result<void> TlsConfig::use_identity(const std::string& certificate_pem, const s
   return Result<void>();
 }
 
-Result<std::shared_ptr<TlsConfig>> TlsConfig::server(const TlsServerOptions& options) {
+// The realm's own side; that it has to be asked for by name is TlsSession's part (on_server_name).
+Result<void> TlsConfig::use_realm(const TlsRealm& realm) {
+  realm_ = std::make_unique<TlsRealmConfig>();
+  realm_->name = realm.name;
+  realm_->alpn = realm.alpn;
+  if (realm.name.empty() || realm.alpn.empty()) return Error(Code::kInvalid, "a TLS realm needs a name and a protocol");
+  for (const std::string& protocol : realm.alpn) {
+    if (std::count(alpn_.begin(), alpn_.end(), protocol) > 1) {
+      return Error(Code::kInvalid, cat("the protocol ", protocol, " is the server's own"));
+    }
+  }
+  if (auto parsed = realm_->own.parse(realm.certificate_pem); !parsed) return parsed;
+  if (auto parsed = realm_->key.parse(realm.key_pem, random_); !parsed) return parsed;
+  if (!realm_->key.matches(realm_->own.crt.pk, random_)) {
+    return Error(Code::kInvalid, "the private key is not that of the certificate");
+  }
+  if (auto parsed = realm_->cas.parse(realm.client_ca_pem); !parsed) return parsed.error().while_doing("the client CA");
+  mbedtls_ssl_conf_sni(&config_, TlsSession::on_server_name, nullptr);
+  return Result<void>();
+}
+
+Result<std::shared_ptr<TlsConfig>> TlsConfig::server(const TlsServerOptions& options, const TlsRealm* realm) {
   std::shared_ptr<TlsConfig> config(new TlsConfig);
-  if (auto set = config->setup(MBEDTLS_SSL_IS_SERVER, options.alpn); !set) return set.error();
+  // mbedTLS has one list of protocols for all names; which of them goes with which is judged by the session.
+  std::vector<std::string> alpn = options.alpn;
+  if (realm != nullptr) alpn.insert(alpn.end(), realm->alpn.begin(), realm->alpn.end());
+  if (auto set = config->setup(MBEDTLS_SSL_IS_SERVER, std::move(alpn)); !set) return set.error();
+  if (realm != nullptr) {
+    if (auto used = config->use_realm(*realm); !used) return used.error().while_doing(cat("the realm ", realm->name));
+  }
   if (auto used = config->use_identity(options.certificate_pem, options.key_pem); !used) {
     return used.error().while_doing("the serving certificate");
+  }
+  if (options.client_required && options.client_ca_pem.empty()) {
+    return Error(Code::kInvalid, "client certificates are required, but no CA of theirs is given");
   }
   mbedtls_ssl_conf_authmode(&config->config_, MBEDTLS_SSL_VERIFY_NONE);
   if (!options.client_ca_pem.empty()) {
@@ -96,9 +128,11 @@ Result<std::shared_ptr<TlsConfig>> TlsConfig::server(const TlsServerOptions& opt
     if (auto parsed = config->cas_->parse(options.client_ca_pem); !parsed) {
       return parsed.error().while_doing("the client CA");
     }
-    // Optional: who shows none is anonymous. One that does not hold ends the handshake in TlsSession::advance.
+    // Optional, as a rule: who shows none is anonymous. One that does not hold ends the handshake in
+    // TlsSession::advance.
     mbedtls_ssl_conf_ca_chain(&config->config_, &config->cas_->crt, nullptr);
-    mbedtls_ssl_conf_authmode(&config->config_, MBEDTLS_SSL_VERIFY_OPTIONAL);
+    mbedtls_ssl_conf_authmode(&config->config_,
+                              options.client_required ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
   }
   return config;
 }

@@ -93,11 +93,43 @@ Result<void> TlsSession::setup() {
   mbedtls_ssl_set_bio(&ssl_, this, on_send, on_receive, nullptr);
   mbedtls_ssl_set_verify(&ssl_, on_certificate, this);
   // The name is for SNI alone (which takes no addresses); mbedTLS's own check of it is overruled in judge().
-  const bool sni = rule_->kind == PeerRule::Kind::kServerName && !is_numeric_address(rule_->name);
+  const bool named = rule_->kind == PeerRule::Kind::kServerName || rule_->kind == PeerRule::Kind::kServerRealm;
+  const bool sni = named && !is_numeric_address(rule_->name);
   if (rule_->kind != PeerRule::Kind::kClient) rc = mbedtls_ssl_set_hostname(&ssl_, sni ? rule_->name.c_str() : nullptr);
   if (rc != 0) return Error(Code::kInvalid, cat(quote(rule_->name), " cannot be the name of a TLS server"));
   set_up_ = true;
   return Result<void>();
+}
+
+// ---- whom the peer asked for
+
+int TlsSession::on_server_name(void*, mbedtls_ssl_context* ssl, const unsigned char* name, std::size_t length) {
+  TlsSession& session = *static_cast<TlsSession*>(ssl->MBEDTLS_PRIVATE(p_bio));
+  const TlsRealmConfig& realm = *session.config_->realm();
+  const std::string_view asked(reinterpret_cast<const char*>(name), length);
+  return iequals(asked, realm.name) ? session.enter_realm() : 0;
+}
+
+int TlsSession::enter_realm() {
+  if (std::exchange(in_realm_, true)) return 0;
+  TlsRealmConfig& realm = *config_->realm();
+  mbedtls_ssl_set_hs_authmode(&ssl_, MBEDTLS_SSL_VERIFY_REQUIRED);
+  mbedtls_ssl_set_hs_ca_chain(&ssl_, &realm.cas.crt, nullptr);
+  return mbedtls_ssl_set_hs_own_cert(&ssl_, &realm.own.crt, &realm.key.pk);
+}
+
+// Once the client's hello is read: a realm's name and its protocols come together or not at all.
+std::optional<Error> TlsSession::judge_protocol() {
+  protocol_judged_ = true;
+  const TlsRealmConfig* realm = config_->realm();
+  if (realm == nullptr) return std::nullopt;
+  const char* chosen = mbedtls_ssl_get_alpn_protocol(&ssl_);
+  const std::string protocol = chosen != nullptr ? chosen : "";
+  const bool of_realm = std::find(realm->alpn.begin(), realm->alpn.end(), protocol) != realm->alpn.end();
+  if (of_realm == in_realm_) return std::nullopt;
+  mbedtls_ssl_send_alert_message(&ssl_, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL);
+  if (!in_realm_) return unauthorized(cat("tls: the protocol ", protocol, " was asked for without ", realm->name));
+  return unauthorized(cat("tls: ", realm->name, " does not speak ", quote(protocol)));
 }
 
 // ---- who the peer is
@@ -114,6 +146,7 @@ void TlsSession::judge(const mbedtls_x509_crt& crt, int depth, std::uint32_t* fl
       MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE | MBEDTLS_X509_BADCERT_CN_MISMATCH;
   *flags &= ~kOursToJudge;
   const bool pinned = rule_->kind == PeerRule::Kind::kServerKey;
+  const bool timeless = pinned || in_realm_ || rule_->kind == PeerRule::Kind::kServerRealm;
   if (pinned) *flags = 0;
   if (failure_ || (pinned && depth > 0)) return;
   auto info = describe(crt);
@@ -126,7 +159,7 @@ void TlsSession::judge(const mbedtls_x509_crt& crt, int depth, std::uint32_t* fl
     char text[256] = "";
     mbedtls_x509_crt_verify_info(text, sizeof(text), "", *flags);
     failure_ = unauthorized(cat("x509: ", trim(text)));
-  } else if (!pinned && (rule_->now < info->not_before || rule_->now > info->not_after)) {
+  } else if (!timeless && (rule_->now < info->not_before || rule_->now > info->not_after)) {
     const bool early = rule_->now < info->not_before;
     failure_ = unauthorized(cat("x509: certificate has expired or is not yet valid: current time ",
                                 format_time(rule_->now), early ? " is before " : " is after ",
@@ -138,13 +171,18 @@ void TlsSession::judge(const mbedtls_x509_crt& crt, int depth, std::uint32_t* fl
   }
 }
 
+bool TlsSession::is_key_wanted(const std::string& key) const {
+  return rule_->keys.empty() || std::find(rule_->keys.begin(), rule_->keys.end(), key) != rule_->keys.end();
+}
+
 std::optional<Error> TlsSession::judge_leaf(const mbedtls_x509_crt& crt, const CertificateInfo& info,
                                             std::uint32_t* flags) {
-  if (rule_->kind == PeerRule::Kind::kServerKey) {
-    if (info.public_key_sha256 == rule_->pin) return std::nullopt;
+  if (!is_key_wanted(info.public_key_sha256)) {
     *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
-    return unauthorized(cat("the server's public key is ", info.public_key_sha256, ", not the pinned ", rule_->pin));
+    return unauthorized(
+        cat("the server's public key is ", info.public_key_sha256, ", not the pinned ", join(rule_->keys, " or ")));
   }
+  if (rule_->kind == PeerRule::Kind::kServerKey) return std::nullopt;
   const bool client = rule_->kind == PeerRule::Kind::kClient;
   // A client certificate says so itself. A server's may leave its usages open, as Go allows; mbedTLS then finds no
   // extension and agrees, else serverAuth has to be among them.
@@ -160,7 +198,7 @@ std::optional<Error> TlsSession::judge_leaf(const mbedtls_x509_crt& crt, const C
     *flags |= MBEDTLS_X509_BADCERT_KEY_USAGE;
     return unauthorized("x509: certificate's key usage does not include digital signatures");
   }
-  if (client) return std::nullopt;
+  if (client || rule_->kind == PeerRule::Kind::kServerRealm) return std::nullopt;
   auto named = check_server_name(info, rule_->name);
   if (named) return std::nullopt;
   *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
@@ -191,8 +229,12 @@ Result<TlsSession::Progress> TlsSession::advance(std::string input, std::string*
       return Progress::kNeedsInput;
     }
     if (rc != 0) return handshake_error(rc);
+    if (!protocol_judged_ && ssl_.MBEDTLS_PRIVATE(state) > MBEDTLS_SSL_CLIENT_HELLO) {
+      if (auto refused = judge_protocol()) return *refused;
+    }
   }
   sink_ = nullptr;
+  if (in_realm_ && !leaf_) return unauthorized("tls: client didn't provide a certificate");
   if (rule_->kind != PeerRule::Kind::kClient) {
     if (!leaf_) return unauthorized("tls: the server showed no certificate");  // no end without a verdict
     config_->forget_cas();
@@ -202,6 +244,10 @@ Result<TlsSession::Progress> TlsSession::advance(std::string input, std::string*
 
 Error TlsSession::handshake_error(int rc) {
   if (rc == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) return remote_alert(ssl_.MBEDTLS_PRIVATE(in_msg)[1]);
+  if (rc == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) {
+    mbedtls_ssl_send_alert_message(&ssl_, MBEDTLS_SSL_ALERT_LEVEL_FATAL, MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
+    return unauthorized("tls: client didn't provide a certificate");
+  }
   return Error(Code::kIo, mbed_error(rc, "TLS handshake").message());
 }
 
@@ -209,7 +255,9 @@ TlsPeer TlsSession::take_peer() {
   TlsPeer peer;
   const char* alpn = mbedtls_ssl_get_alpn_protocol(&ssl_);
   if (alpn != nullptr) peer.alpn = alpn;
-  if (rule_->kind == PeerRule::Kind::kClient && leaf_) peer.certificate = std::move(*leaf_);
+  const bool tells = rule_->kind == PeerRule::Kind::kClient || rule_->kind == PeerRule::Kind::kServerRealm;
+  if (tells && leaf_) peer.certificate = std::move(*leaf_);
+  if (in_realm_) peer.realm = config_->realm()->name;
   leaf_.reset();
   rule_.reset();
   // The parsed chain of the peer is several KiB, and all that matters of it is in `peer` now.

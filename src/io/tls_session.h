@@ -18,11 +18,19 @@
 
 namespace kayak::io {
 
+// A realm's side of a configuration.
+struct TlsRealmConfig {
+  std::string name;
+  std::vector<std::string> alpn;
+  CertificateChain own, cas;
+  PrivateKey key;
+};
+
 // Certificates and settings, shared by the sessions made from them. Never changes once made.
 class TlsConfig {
  public:
-  // Errors: Invalid.
-  static Result<std::shared_ptr<TlsConfig>> server(const TlsServerOptions& options);
+  // `realm` null: none. Errors: Invalid.
+  static Result<std::shared_ptr<TlsConfig>> server(const TlsServerOptions& options, const TlsRealm* realm);
   // `ca_pem` as PEM already; empty for a pinned key.
   static Result<std::shared_ptr<TlsConfig>> client(std::string_view ca_pem, const std::string& certificate_pem,
                                                    const std::string& key_pem, std::vector<std::string> alpn);
@@ -30,6 +38,7 @@ class TlsConfig {
   TlsConfig(const TlsConfig&) = delete;
   TlsConfig& operator=(const TlsConfig&) = delete;
   const mbedtls_ssl_config* get() const { return &config_; }
+  TlsRealmConfig* realm() const { return realm_.get(); }
   // A client's session needs its CAs no more once the server is known: a system bundle is half a megabyte.
   void forget_cas();
 
@@ -37,10 +46,12 @@ class TlsConfig {
   TlsConfig();
   Result<void> setup(int endpoint, std::vector<std::string> alpn);
   Result<void> use_identity(const std::string& certificate_pem, const std::string& key_pem);
+  Result<void> use_realm(const TlsRealm& realm);
   mbedtls_ssl_config config_;
   CertificateChain own_;
   std::unique_ptr<CertificateChain> cas_;
   PrivateKey key_;
+  std::unique_ptr<TlsRealmConfig> realm_;
   std::vector<std::string> alpn_;
   std::vector<const char*> alpn_list_;
   SystemRandom random_;  // keys never come from a seeded sequence
@@ -48,10 +59,10 @@ class TlsConfig {
 
 // What the peer has to show.
 struct PeerRule {
-  enum class Kind { kClient, kServerName, kServerKey };
+  enum class Kind { kClient, kServerName, kServerKey, kServerRealm };
   Kind kind = Kind::kClient;
-  std::string name;  // kServerName: DNS name or IP
-  std::string pin;   // kServerKey: hex of SHA-256 over the SubjectPublicKeyInfo
+  std::string name;               // kServerName: DNS name or IP; kServerRealm: for SNI
+  std::vector<std::string> keys;  // hex of SHA-256 over the SubjectPublicKeyInfo; kServerRealm: empty takes any
   WallTime now;
 };
 
@@ -84,11 +95,16 @@ class TlsSession {
   std::string& unsent() { return unsent_; }
 
  private:
+  friend class TlsConfig;
+  static int on_server_name(void*, mbedtls_ssl_context* ssl, const unsigned char* name, std::size_t length);
   static int on_certificate(void* self, mbedtls_x509_crt* crt, int depth, std::uint32_t* flags);
   static int on_send(void* self, const unsigned char* data, std::size_t length);
   static int on_receive(void* self, unsigned char* data, std::size_t length);
   void judge(const mbedtls_x509_crt& crt, int depth, std::uint32_t* flags);
   std::optional<Error> judge_leaf(const mbedtls_x509_crt& crt, const CertificateInfo& info, std::uint32_t* flags);
+  int enter_realm();
+  std::optional<Error> judge_protocol();
+  bool is_key_wanted(const std::string& key) const;
   Error handshake_error(int rc);
   Result<void> setup();
   void unpark();
@@ -104,6 +120,7 @@ class TlsSession {
   std::optional<Error> failure_;
   std::optional<CertificateInfo> leaf_;
   bool set_up_ = false, end_ = false, broken_ = false, parked_ = false;
+  bool in_realm_ = false, protocol_judged_ = false;
   std::uint32_t buffer_size_ = 0;
   std::array<std::uint16_t, 5> in_offsets_{}, out_offsets_{};
   std::array<unsigned char, 8> in_counter_{};

@@ -319,7 +319,7 @@ Result<Issuer> read_issuer(std::string_view pem, PrivateKey& key, Random& random
   return issuer;
 }
 
-Result<std::string> extensions_of(const CertificateRequest& request, const std::string& spki, const Issuer& issuer) {
+Result<std::string> extensions_of(const CertificateRequest& request, std::string_view spki, const Issuer& issuer) {
   auto names = alt_names(request);
   if (!names) return names.error();
   std::string usages;
@@ -347,6 +347,12 @@ std::string random_serial(Random& random) {
   return std::string(reinterpret_cast<const char*>(serial.data()), serial.size());
 }
 
+std::string signature_algorithm(PrivateKey& key) {
+  const bool rsa = mbedtls_pk_can_do(&key.pk, MBEDTLS_PK_RSA) != 0;
+  return rsa ? der::sequence({der::oid(kOidRsaSha256), der::element(der::kNull, "")})
+             : der::sequence({der::oid(kOidEcdsaSha256)});
+}
+
 Result<std::string> sign(PrivateKey& key, std::string_view message, Random& random) {
   const std::string hash = sha256(message);
   std::array<unsigned char, 1024> signature;
@@ -364,18 +370,14 @@ Result<std::string> sign(PrivateKey& key, std::string_view message, Random& rand
 
 }  // namespace
 
-Result<std::string> issue_certificate_pem(Random& random, const CertificateRequest& request, std::string_view key_pem,
-                                          std::string_view issuer_certificate_pem, std::string_view issuer_key_pem) {
-  PrivateKey key, issuer_key;
-  const bool self_signed = issuer_certificate_pem.empty();
-  if (auto parsed = key.parse(key_pem, random); !parsed) return parsed.error();
-  if (auto parsed = issuer_key.parse(self_signed ? key_pem : issuer_key_pem, random); !parsed) return parsed.error();
-  auto spki = public_key_der(key.pk);
-  if (!spki) return spki.error();
-
+Result<std::string> issue_certificate_for_key_pem(Random& random, const CertificateRequest& request,
+                                                  std::string_view public_key, std::string_view issuer_certificate_pem,
+                                                  std::string_view issuer_key_pem) {
+  PrivateKey issuer_key;
+  if (auto parsed = issuer_key.parse(issuer_key_pem, random); !parsed) return parsed.error();
   const std::string subject = der_name(request.organizations, request.common_name);
-  Issuer issuer{subject, key_identifier(*spki)};
-  if (!self_signed) {
+  Issuer issuer{subject, key_identifier(public_key)};
+  if (!issuer_certificate_pem.empty()) {
     auto read = read_issuer(issuer_certificate_pem, issuer_key, random);
     if (!read) return read.error();
     issuer = std::move(*read);
@@ -384,19 +386,45 @@ Result<std::string> issue_certificate_pem(Random& random, const CertificateReque
   if (from.empty() || until.empty() || request.not_after <= request.not_before) {
     return Error(Code::kInvalid, "a certificate's times have to be between 1970 and 9999, the first before the second");
   }
-  auto extensions = extensions_of(request, *spki, issuer);
+  auto extensions = extensions_of(request, public_key, issuer);
   if (!extensions) return extensions.error();
 
-  const bool rsa = mbedtls_pk_can_do(&issuer_key.pk, MBEDTLS_PK_RSA) != 0;
-  const std::string algorithm = rsa ? der::sequence({der::oid(kOidRsaSha256), der::element(der::kNull, "")})
-                                    : der::sequence({der::oid(kOidEcdsaSha256)});
+  const std::string algorithm = signature_algorithm(issuer_key);
   const std::string version3 = der::element(der::context_tag(0, true), der::element(der::kInteger, "\x02"));
   const std::string serial = der::element(der::kInteger, random_serial(random));
   const std::string to_be_signed = der::sequence(
-      {version3, serial, algorithm, issuer.name, der::sequence({from, until}), subject, *spki, *extensions});
+      {version3, serial, algorithm, issuer.name, der::sequence({from, until}), subject, public_key, *extensions});
   auto signature = sign(issuer_key, to_be_signed, random);
   if (!signature) return signature.error();
   return to_pem(der::sequence({to_be_signed, algorithm, der::bit_string(*signature)}));
+}
+
+Result<std::string> issue_certificate_pem(Random& random, const CertificateRequest& request, std::string_view key_pem,
+                                          std::string_view issuer_certificate_pem, std::string_view issuer_key_pem) {
+  auto public_key = public_key_of(random, key_pem);
+  if (!public_key) return public_key.error();
+  const bool self_signed = issuer_certificate_pem.empty();
+  return issue_certificate_for_key_pem(random, request, *public_key, issuer_certificate_pem,
+                                       self_signed ? key_pem : issuer_key_pem);
+}
+
+Result<std::string> make_certificate_request(Random& random, const std::string& common_name, std::string_view key_pem) {
+  PrivateKey key;
+  if (auto parsed = key.parse(key_pem, random); !parsed) return parsed.error();
+  auto public_key = public_key_der(key.pk);
+  if (!public_key) return public_key.error();
+  const std::string version1 = der::element(der::kInteger, std::string_view("\0", 1));
+  const std::string no_attributes = der::element(der::context_tag(0, true), "");
+  const std::string info = der::sequence({version1, der_name({}, common_name), *public_key, no_attributes});
+  auto signature = sign(key, info, random);
+  if (!signature) return signature.error();
+  return der::sequence({info, signature_algorithm(key), der::bit_string(*signature)});
+}
+
+Result<std::string> public_key_of(Random& random, std::string_view key_pem) {
+  PrivateKey key;
+  if (auto parsed = key.parse(key_pem, random); !parsed) return parsed.error();
+  return public_key_der(key.pk);
 }
 
 // ---- keys

@@ -24,12 +24,9 @@ struct ParsedRequest {
 
 Error invalid_request(int rc, std::string_view what) { return Error(Code::kInvalid, mbed_error(rc, what).message()); }
 
-}  // namespace
-
-Result<void> verify_certificate_request(std::string_view der) {
+// Reads `der` and checks its signature.
+Result<void> read_request(std::string_view der, mbedtls_x509_csr& csr) {
   if (der.size() > kMaxRequestBytes) return Error(Code::kInvalid, "the certificate request is too large");
-  ParsedRequest parsed;
-  mbedtls_x509_csr& csr = parsed.csr;
   const auto* bytes = reinterpret_cast<const unsigned char*>(der.data());
   if (const int rc = mbedtls_x509_csr_parse_der(&csr, bytes, der.size()); rc != 0) {
     return invalid_request(rc, "reading a certificate request");
@@ -45,6 +42,23 @@ Result<void> verify_certificate_request(std::string_view der) {
                                        hash.data(), mbedtls_md_get_size(digest), signature.p, signature.len);
   if (rc != 0) return invalid_request(rc, "checking a certificate request's signature");
   return Result<void>();
+}
+
+}  // namespace
+
+Result<void> verify_certificate_request(std::string_view der) {
+  ParsedRequest parsed;
+  return read_request(der, parsed.csr);
+}
+
+Result<std::string> requested_public_key(std::string_view der) {
+  ParsedRequest parsed;
+  if (auto read = read_request(der, parsed.csr); !read) return read.error();
+  std::array<unsigned char, 2048> buffer{};
+  const int rc = mbedtls_pk_write_pubkey_der(&parsed.csr.pk, buffer.data(), buffer.size());
+  if (rc < 0) return invalid_request(rc, "writing the key of a certificate request");
+  const auto length = static_cast<std::size_t>(rc);  // at the buffer's end
+  return std::string(reinterpret_cast<const char*>(buffer.data()) + buffer.size() - length, length);
 }
 
 }  // namespace kayak::io

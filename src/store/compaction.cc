@@ -22,11 +22,15 @@ constexpr Duration kRetry = 1s;   // after a full disk, or while reads hold the 
 
 Task<Result<void>> SqliteStore::compact(Revision revision, StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
+  Active active(*this);
+  while (!may_propose()) {
+    auto may = co_await wait_to_propose(0, stop);
+    if (!may) co_return may.error();
+  }
   if (revision <= pending_floor_) {
     co_return Error(Code::kExpired, cat("revision ", revision, " has been compacted already"));
   }
   if (revision > state_.revision()) co_return Error(Code::kInvalid, "required revision is a future revision");
-  Active active(*this);
   Effect effect;
   effect.type = EffectType::kCompact;
   effect.floor = revision;
@@ -36,8 +40,9 @@ Task<Result<void>> SqliteStore::compact(Revision revision, StopToken stop) {
   entry.effects.push_back(std::move(effect));
   WaiterRef waiter = propose(std::move(entry));
   pending_floor_ = revision;
-  pending_compact_row_ = row_id(in_flight_.back().entry->index, 0);
+  if (!in_flight_.empty()) pending_compact_row_ = row_id(in_flight_.back().entry->index, 0);
   auto committed = co_await wait_for(waiter, stop);
+  if (waiter->superseded) co_return Error(Code::kUnavailable, "another server leads since; nothing was compacted");
   co_return committed;
 }
 
@@ -63,6 +68,7 @@ Task<void> SqliteStore::sweep_forever() {
       if (failed_ || slice.error().code() != Code::kNoSpace) co_return;
       pause = kRetry;
     } else {
+      if (slice->swept_row != 0) replica_->compacted(row_index(slice->swept_row));
       for (const SweepResult::Tombstone& tombstone : slice->tombstones)
         state_.forget_tombstone(tombstone.key, tombstone.row);
       if (slice->took > kSliceTarget) limits.rows = std::max(limits.rows / 2, kMinSlice);
@@ -85,6 +91,10 @@ Task<void> SqliteStore::compact_forever() {
   for (;;) {
     auto slept = co_await context_.loop.sleep(options_.compact_interval, stop);
     if (!slept || failed_) co_return;
+    if (!leadership_.leads) {
+      before = state_.revision();
+      continue;
+    }
     const bool worth = before - state_.floor() >= kWorthRevisions || bytes_since_compact_ >= kWorthBytes;
     if (worth && before > pending_floor_) {
       auto compacted = co_await compact(before, stop);

@@ -2,7 +2,6 @@
 // recovery.cc.
 #include "store/database.h"
 
-#include <sqlite3.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -10,22 +9,11 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "store/sqlite_rows.h"
 
 namespace kayak::store {
 
 namespace {
-
-std::string_view blob_of(sqlite3_stmt* statement, int column) {
-  const void* bytes = sqlite3_column_blob(statement, column);
-  const int size = sqlite3_column_bytes(statement, column);
-  return bytes == nullptr ? std::string_view() : std::string_view(static_cast<const char*>(bytes), size);
-}
-
-// Ends a statement's run when a function is left, so that no read transaction stays open: it would pin the log.
-struct Resetter {
-  sqlite3_stmt* statement;
-  ~Resetter() { sqlite3_reset(statement); }
-};
 
 std::uint64_t file_bytes(const std::string& path) {
   struct stat info {};
@@ -39,24 +27,28 @@ Error damaged(const std::string& file, std::uint64_t offset, std::string_view wh
                                    ". Nothing was changed. Restore the newest snapshot: kayak snapshot restore"));
 }
 
-void Database::Closer::operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
-void Database::Finalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+void ConnectionCloser::operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
+void StatementFinalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 
 Database::~Database() = default;
 
 Error Database::failure(int rc, std::string_view doing) const {
-  const int system_error = connection_ ? sqlite3_system_errno(connection_.get()) : 0;
-  std::string what = cat(doing, ": ", connection_ ? sqlite3_errmsg(connection_.get()) : sqlite3_errstr(rc), " (SQLite ",
-                         rc, ", errno ", system_error, ")");
+  return sqlite_failure(connection_.get(), *vfs_, options_.path, rc, doing);
+}
+
+Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string& path, int rc, std::string_view doing) {
+  const int system_error = connection != nullptr ? sqlite3_system_errno(connection) : 0;
+  std::string what = cat(doing, ": ", connection != nullptr ? sqlite3_errmsg(connection) : sqlite3_errstr(rc),
+                         " (SQLite ", rc, ", errno ", system_error, ")");
   // A quota that is used up is a full disk that SQLite does not know.
   const bool quota = rc == SQLITE_IOERR_WRITE && (system_error == EDQUOT || system_error == ENOSPC);
-  if ((rc & 0xff) == SQLITE_FULL || quota) return Error(Code::kNoSpace, cat(options_.path, ": ", what));
-  if (auto damage = vfs_->damage()) {
+  if ((rc & 0xff) == SQLITE_FULL || quota) return Error(Code::kNoSpace, cat(path, ": ", what));
+  if (auto damage = vfs.damage()) {
     return damaged(damage->file, damage->offset, "a page's checksum does not match its bytes");
   }
   const bool corrupt = (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB || rc == SQLITE_IOERR_SHORT_READ;
-  if (corrupt) return damaged(options_.path, 0, what);
-  return Error(Code::kIo, cat(options_.path, ": ", what));
+  if (corrupt) return damaged(path, 0, what);
+  return Error(Code::kIo, cat(path, ": ", what));
 }
 
 Result<void> Database::connect() {
@@ -97,6 +89,8 @@ Result<void> Database::prepare() {
       {&insert_, "INSERT INTO log(id, entry) VALUES(?1, ?2)"},
       {&replace_, "INSERT OR REPLACE INTO log(id, entry) VALUES(?1, ?2)"},
       {&remove_, "DELETE FROM log WHERE id = ?1"},
+      {&cut_, "DELETE FROM log WHERE id >= ?1"},
+      {&last_, "SELECT id, entry FROM log ORDER BY id DESC LIMIT 1"},
       {&select_, "SELECT entry FROM log WHERE id = ?1"},
       {&scan_, "SELECT id, entry FROM log WHERE id >= ?1 ORDER BY id"},
   };
@@ -127,44 +121,113 @@ void Database::rollback() {
   if (sqlite3_get_autocommit(connection_.get()) == 0) (void)step(rollback_, "rolling back");
 }
 
-Result<void> Database::write(std::span<const EntryRef> entries, const SweepLimits* sweep_limits, SweepResult* swept) {
+Result<void> Database::write(std::span<const LogWrite> writes, const SweepLimits* sweep_limits, SweepResult* swept) {
+  if (auto done = forget_before_truncation(writes); !done) return done;
   Progress progress = progress_;
+  Tail tail = tail_;
   Result<void> done = step(begin_, "beginning a transaction");
-  if (done) done = append(entries);
-  if (done && sweep_limits != nullptr) done = sweep(*sweep_limits, &progress, swept);
+  for (const LogWrite& write : writes) {
+    if (done) done = apply(write, &tail, &progress);
+  }
+  if (done && sweep_limits != nullptr) done = sweep(*sweep_limits, tail.claim, &progress, swept);
   if (done) done = step(commit_, "committing");
   if (!done) {
     rollback();
     return done;
   }
   progress_ = progress;
-  if (!entries.empty()) {
-    const Entry& last = *entries.back();
-    durable_ = last.index;
-    revision_ = last.revision;
-    last_row_ = row_id(last.index, last.effects.size() - 1);
-    lock_.set_mark(LockFile::Mark{durable_, revision_});
-  }
+  const bool appended = tail.last_row != tail_.last_row;
+  tail_ = std::move(tail);
+  tail_.claim = tail_.last;
+  if (appended) lock_.set_mark(LockFile::Mark{tail_.last, tail_.revision});
   return Result<void>();
 }
 
-Result<void> Database::append(std::span<const EntryRef> entries) {
-  LogIndex expected = durable_ + 1;
-  for (const EntryRef& entry : entries) {
-    ASSERT(entry->index == expected++);
-    for (std::size_t i = 0; i < entry->effects.size(); ++i) {
-      encode_row(*entry, i, RowContext{durable_, durable_}, &buffer_);
-      sqlite3_bind_int64(insert_.get(), 1, row_id(entry->index, i));
+// The write-ahead log keeps frames of former rounds behind its end, and the mark lies beside it: both say of entries
+// that are about to go that they were on disk. That is true, and is not to be taken for a loss at the next start.
+Result<void> Database::forget_before_truncation(std::span<const LogWrite> writes) {
+  LogIndex keep = tail_.last;
+  for (const LogWrite& write : writes) {
+    if (write.first != 0) keep = std::min(keep, write.first - 1);
+  }
+  if (keep == tail_.last) return Result<void>();
+  const int rc = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (rc != SQLITE_OK) return failure(rc, "moving the write-ahead log into the database");
+  wal_frames_ = 0;
+  return lock_.lower_mark(LockFile::Mark{keep, 0});
+}
+
+Result<void> Database::apply(const LogWrite& write, Tail* tail, Progress* progress) {
+  if (write.hard) {
+    if (auto done = put_meta(MetaRow::kHardState, encode_hard_state(*write.hard)); !done) return done;
+  }
+  if (write.first == 0) return Result<void>();
+  if (write.first <= tail->last) {
+    if (auto done = truncate(write.first, tail); !done) return done;
+    if (progress->durable > tail->last) {
+      progress->durable = tail->last;
+      if (auto done = put_meta(MetaRow::kProgress, encode_progress(*progress)); !done) return done;
+    }
+  }
+  return append(write, tail);
+}
+
+Result<void> Database::truncate(LogIndex first, Tail* tail) {
+  const RowId from = row_id(first, 0);
+  ASSERT(from > progress_.swept_row);  // what was swept is committed
+  sqlite3_bind_int64(cut_.get(), 1, from);
+  if (auto done = step(cut_, "cutting the log"); !done) return done;
+  while (!tail->membership_rows.empty() && tail->membership_rows.back() >= from) tail->membership_rows.pop_back();
+  tail->last = first - 1;
+  tail->claim = std::min(tail->claim, tail->last);
+  tail->last_row = 0;
+  tail->revision = progress_.base_revision;
+  Resetter resetter{last_.get()};
+  Result<bool> found = step_row(last_, "reading the end of the log");
+  if (!found) return found.error();
+  if (!*found) return Result<void>();
+  const RowId row = sqlite3_column_int64(last_.get(), 0);
+  if (row < kFirstLogRow) return Result<void>();
+  Result<RowView> view = decode_row(row, blob_of(last_.get(), 1));
+  if (!view) return damaged(options_.path, 0, cat("log entry ", row_index(row), ": ", view.error().message()));
+  tail->last_row = row;
+  tail->revision = std::max(tail->revision, view->revision);
+  return Result<void>();
+}
+
+Result<void> Database::append(const LogWrite& write, Tail* tail) {
+  ASSERT(write.entries.empty() || write.first == tail->last + 1);
+  for (const EntryRef& entry : write.entries) {
+    ASSERT(entry->index == tail->last + 1);
+    // Raft's own entries know neither the revision at their place nor the row of the membership before.
+    Entry own;
+    const Entry* from = entry.get();
+    if (entry->revision == 0) {
+      own = *entry;
+      own.revision = std::max<Revision>(tail->revision, kFirstRevision);
+      Effect& effect = own.effects.front();
+      const bool follows = effect.type == EffectType::kMembership && !tail->membership_rows.empty();
+      if (follows) effect.previous_row = tail->membership_rows.back();
+      from = &own;
+    }
+    const RowContext context{tail->claim, std::min(write.commit, from->index - 1)};
+    for (std::size_t i = 0; i < from->effects.size(); ++i) {
+      encode_row(*from, i, context, &buffer_);
+      tail->last_row = row_id(from->index, i);
+      if (from->effects[i].type == EffectType::kMembership) tail->membership_rows.push_back(tail->last_row);
+      sqlite3_bind_int64(insert_.get(), 1, tail->last_row);
       sqlite3_bind_blob64(insert_.get(), 2, buffer_.data(), buffer_.size(), SQLITE_STATIC);
       if (auto done = step(insert_, "appending to the log"); !done) return done;
     }
+    tail->last = from->index;
+    tail->revision = from->revision;
   }
   return Result<void>();
 }
 
 // Each row below the floor names the row that it superseded, which nobody sees any more; a deletion goes with it.
 // Rows go in the order of the log, so that after a crash no old version outlives its tombstone.
-Result<void> Database::sweep(const SweepLimits& limits, Progress* progress, SweepResult* swept) {
+Result<void> Database::sweep(const SweepLimits& limits, LogIndex claim, Progress* progress, SweepResult* swept) {
   *swept = SweepResult();
   swept->done = true;
   std::vector<RowId> dead;
@@ -179,9 +242,12 @@ Result<void> Database::sweep(const SweepLimits& limits, Progress* progress, Swee
     ++swept->looked_at;
     bytes += view.key.size() + view.value.size();
     if (view.previous_row != 0) dead.push_back(view.previous_row);
-    if (view.type == EffectType::kDelete || view.type == EffectType::kNoop) dead.push_back(row);
+    const bool says_nothing_now =
+        view.type == EffectType::kDelete || view.type == EffectType::kNoop || view.type == EffectType::kLeaseRevoke;
+    if (says_nothing_now) dead.push_back(row);
     if (view.type == EffectType::kDelete) swept->tombstones.push_back({std::string(view.key), row});
     progress->swept_row = row;
+    progress->swept_term = view.term;
     return true;
   };
   if (auto done = scan(progress->swept_row + 1, look); !done) return done;
@@ -193,18 +259,10 @@ Result<void> Database::sweep(const SweepLimits& limits, Progress* progress, Swee
     if (auto done = step(remove_, "dropping a dead row"); !done) return done;
     swept->deleted += static_cast<std::size_t>(sqlite3_changes(connection_.get()));
   }
+  swept->swept_row = progress->swept_row;
   progress->kept_rows += swept->looked_at - swept->deleted;
-  progress->durable = durable_;
+  progress->durable = claim;
   return put_meta(MetaRow::kProgress, encode_progress(*progress));
-}
-
-bool Database::sweep_pending(Revision floor) {
-  bool pending = false;
-  auto look = [&](RowId, const RowView& view) {
-    pending = view.revision < floor;
-    return false;
-  };
-  return scan(progress_.swept_row + 1, look) && pending;
 }
 
 Result<void> Database::put_meta(MetaRow row, std::string_view bytes) {
@@ -240,7 +298,7 @@ Result<void> Database::scan(RowId first, const std::function<bool(RowId row, con
 
 Result<RowId> Database::first_row_of(Revision revision) {
   // Revisions ascend with row ids; the ids themselves have gaps, so a probe looks at the next row that exists.
-  RowId low = progress_.swept_row + 1, high = last_row_ + 1;
+  RowId low = progress_.swept_row + 1, high = tail_.last_row + 1;
   while (low < high) {
     const RowId middle = low + (high - low) / 2;
     RowId found = high;
@@ -281,7 +339,8 @@ Result<void> Database::close() {
     sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_PERSIST_WAL, &keep_wal);
     sqlite3_db_config(connection_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   }
-  for (Statement* s : {&begin_, &commit_, &rollback_, &insert_, &replace_, &remove_, &select_, &scan_}) s->reset();
+  for (Statement* s : {&begin_, &commit_, &rollback_, &insert_, &replace_, &remove_, &cut_, &select_, &scan_, &last_})
+    s->reset();
   connection_.reset();
   return done;
 }

@@ -14,6 +14,8 @@
 #include "store/entry.h"
 #include "store/lock_file.h"
 #include "store/page_vfs.h"
+#include "store/raft/log.h"
+#include "store/row_reader.h"
 #include "store/wal.h"
 
 struct sqlite3;
@@ -21,12 +23,46 @@ struct sqlite3_stmt;
 
 namespace kayak::store {
 
-using EntryRef = std::shared_ptr<const Entry>;
+struct ConnectionCloser {
+  void operator()(sqlite3* connection) const;
+};
+using Connection = std::unique_ptr<sqlite3, ConnectionCloser>;
+struct StatementFinalizer {
+  void operator()(sqlite3_stmt* statement) const;
+};
+using Statement = std::unique_ptr<sqlite3_stmt, StatementFinalizer>;
 
 struct DatabaseOptions {
   std::string path;
   std::string vfs;       // the SQLite VFS to stand on; empty: the system's
   std::string store_id;  // 16 random bytes, for a database that is made
+  // Of the group that a database that is made begins; kNobody: it joins one, and its log comes from there.
+  raft::NodeId first_member = raft::kNobody;
+};
+
+// What one Append of the Raft core asks for.
+struct LogWrite {
+  std::optional<raft::HardState> hard;  // term and vote, when they have changed
+  LogIndex first = 0;                   // the log from here on goes, then `entries` follow; 0: there are none
+  std::vector<EntryRef> entries;
+  LogIndex commit = 0;  // known when it was made
+};
+// What the log says beyond the state: what RaftCore wants at a start (raft::Restored).
+struct LogFound {
+  std::string store_id;
+  raft::HardState hard;
+  LogIndex compacted = 0;  // entries up to here are not whole any more
+  Term compacted_term = 0;
+  Term base_term = 0;                // see Database::Base, as far as the open needs it: the rows may know a later one
+  std::vector<raft::TermRun> terms;  // of the entries above `compacted`
+  LogIndex last = 0;
+};
+// Takes the log's rows at a start.
+struct RowSink {
+  // Before the first row: entries up to `commit` are known to be committed.
+  std::function<void(LogIndex commit)> begin;
+  // Log rows in order; `complete` as in KvState::apply.
+  std::function<Result<void>(RowId row, const RowView& view, bool complete)> row;
 };
 
 struct SweepLimits {
@@ -37,7 +73,8 @@ struct SweepLimits {
 struct SweepResult {
   bool done = false;  // nothing is left below the floor
   std::size_t looked_at = 0, deleted = 0;
-  Duration took{};  // with the commit
+  RowId swept_row = 0;  // all up to here are swept
+  Duration took{};      // with the commit
   struct Tombstone {
     std::string key;
     RowId row;
@@ -45,62 +82,75 @@ struct SweepResult {
   std::vector<Tombstone> tombstones;  // that are gone now
 };
 
-class Database {
+class Database final : public RowReader {
  public:
-  // Takes one log row at start, in order; `complete` as in KvState::apply.
-  using RowSink = std::function<Result<void>(RowId row, const RowView& view, bool complete)>;
-
   // Makes the database when there is none; otherwise proves that what is there is whole (write-ahead log, pages, rows,
   // their order, the mark) and gives every row to `sink`. Nothing is written before that.
   // Errors: Unavailable (another process), Corrupt (says what is damaged and what to do), NoSpace, Io, Invalid (made
   // by a newer version).
   static Result<std::unique_ptr<Database>> open(const DatabaseOptions& options, const RowSink& sink);
-  ~Database();  // leaves the files as a crash would, unless close() went before
+  ~Database() override;  // leaves the files as a crash would, unless close() went before
   // Moves everything into the one database file. Errors: NoSpace, Io.
   Result<void> close();
 
-  // Appends `entries`, which continue the log, and sweeps one slice when asked to; all of it or nothing, on disk when
-  // this returns. Either may be empty.
-  Result<void> write(std::span<const EntryRef> entries, const SweepLimits* sweep, SweepResult* swept);
-  // Shows the row to `visit` (the view ends with the call); false when there is no such row. Errors: Corrupt, Io.
-  Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit);
-  // Rows from `first` on, in order, until `visit` returns false. Errors: Corrupt, Io.
-  Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit);
-  // The first row above the swept ones whose revision is not below `revision`; one past the newest when there is none.
-  Result<RowId> first_row_of(Revision revision);
+  // What the open found.
+  const LogFound& found() const { return found_; }
+
+  // Does `writes` in order and sweeps one slice when asked to; all of it or nothing, on disk when this returns. Either
+  // may be empty.
+  Result<void> write(std::span<const LogWrite> writes, const SweepLimits* sweep, SweepResult* swept);
+  Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit) override;
+  Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit) override;
+  Result<RowId> first_row_of(Revision revision) override;
 
   // Moves the write-ahead log into the database. NoSpace is an answer like another: it goes on growing.
   Result<void> checkpoint();
   std::uint64_t wal_frames() const { return wal_frames_; }
   std::uint64_t database_bytes() const;  // both files
-  LogIndex durable() const { return durable_; }
+  LogIndex durable() const { return tail_.last; }
   RowId swept_row() const { return progress_.swept_row; }
-  bool sweep_pending(Revision floor);
+  const raft::HardState& hard_state() const { return found_.hard; }  // as the open found it
+  const std::string& store_id() const { return found_.store_id; }
+  // The state with which a database that was built from a snapshot begins; index 0: it began empty.
+  struct Base {
+    LogIndex index = 0;
+    Term term = 0;
+    Revision revision = 0;
+  };
+  Base base() const { return Base{progress_.base_index, found_.base_term, progress_.base_revision}; }
   const DiskCounters& counters() const { return vfs_->counters(); }
 
  private:
-  struct Closer {
-    void operator()(sqlite3* connection) const;
-  };
-  struct Finalizer {
-    void operator()(sqlite3_stmt* statement) const;
-  };
-  using Statement = std::unique_ptr<sqlite3_stmt, Finalizer>;
-
   Database(const DatabaseOptions& options, LockFile lock) : options_(options), lock_(std::move(lock)) {}
   Result<void> create() const;
+  std::vector<std::pair<RowId, std::string>> first_rows() const;
+  int insert_first_rows(sqlite3* connection) const;
   Result<void> connect();
   Result<void> prepare();
   Result<void> check_file_header() const;
   Result<WalReport> walk_wal() const;
+  Result<void> find_commit(const RowSink& sink);
   Result<void> check_rows(const RowSink& sink);
+  Result<bool> check_meta_row(RowId row, std::string_view bytes, bool* identified);
+  void note_row(RowId row, const RowView& view);
   Result<void> check_row_order(RowId row, const RowView& view, bool last_before) const;
   Result<void> check_nothing_lost(const WalReport& wal) const;
   Result<void> cut_wal_tail(const WalReport& wal) const;
   Result<void> check_free_list();
   Result<void> put_meta(MetaRow row, std::string_view bytes);
-  Result<void> append(std::span<const EntryRef> entries);
-  Result<void> sweep(const SweepLimits& limits, Progress* progress, SweepResult* swept);
+  // Where the log ends, and what a row says of those before it. A transaction works on a copy.
+  struct Tail {
+    LogIndex last = 0;
+    Revision revision = 0;  // of the last entry
+    RowId last_row = 0;
+    std::vector<RowId> membership_rows;  // of all memberships in the log
+    LogIndex claim = 0;                  // for RowContext::durable
+  };
+  Result<void> forget_before_truncation(std::span<const LogWrite> writes);
+  Result<void> apply(const LogWrite& write, Tail* tail, Progress* progress);
+  Result<void> truncate(LogIndex first, Tail* tail);
+  Result<void> append(const LogWrite& write, Tail* tail);
+  Result<void> sweep(const SweepLimits& limits, LogIndex claim, Progress* progress, SweepResult* swept);
   Result<void> step(const Statement& statement, std::string_view doing);
   Result<bool> step_row(const Statement& statement, std::string_view doing);
   void rollback();
@@ -110,15 +160,24 @@ class Database {
   DatabaseOptions options_;
   LockFile lock_;
   std::unique_ptr<PageVfs> vfs_;
-  std::unique_ptr<sqlite3, Closer> connection_;
-  Statement begin_, commit_, rollback_, insert_, replace_, remove_, select_, scan_;
+  Connection connection_;
+  Statement begin_, commit_, rollback_, insert_, replace_, remove_, cut_, select_, scan_, last_;
   std::string buffer_;  // of the row being written
   std::uint64_t wal_frames_ = 0;
-  LogIndex durable_ = 0;   // the last entry on disk
-  Revision revision_ = 0;  // its revision
-  RowId last_row_ = 0;
+  Tail tail_;
   Progress progress_;
+  LogFound found_;
 };
+
+// A new database file at `path`, with nothing but its table and identity, open with a rollback journal; null and
+// SQLite's code in `*rc` when it cannot be made. What is there under the name and its companions' goes first.
+Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc);
+// What SQLite's `rc` means for the file at `path`. `connection` may be null.
+Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string& path, int rc, std::string_view doing);
+void remove_database_files(const std::string& path);
+// Where a database is built that will take the place of the one at `path` (database_builder.h).
+std::string incoming_path(const std::string& path);
+Result<void> sync_folder_of(const std::string& path);
 
 // What a person should do about a damaged store, appended to every Corrupt error of the open.
 Error damaged(const std::string& file, std::uint64_t offset, std::string_view what);

@@ -143,52 +143,78 @@ void put_previous(RowId row, RowId previous, std::string* out) {
 }  // namespace
 
 std::size_t Entry::bytes() const {
+  // What has no key counts for its row, or compaction would think that grants cost nothing.
+  constexpr std::size_t kBareRow = 32;
   std::size_t sum = 0;
-  for (const Effect& effect : effects) sum += effect.key.size() + (effect.value ? effect.value->size() : 0);
+  for (const Effect& effect : effects) {
+    sum += effect.key.empty() ? kBareRow : effect.key.size() + (effect.value ? effect.value->size() : 0);
+  }
   return sum;
 }
 
-void encode_row(const Entry& entry, std::size_t ordinal, const RowContext& context, std::string* out) {
-  ASSERT(ordinal < entry.effects.size() && context.durable < entry.index && context.commit < entry.index);
+RowView view_of(const Entry& entry, std::size_t ordinal) {
   const Effect& effect = entry.effects[ordinal];
-  const RowId row = row_id(entry.index, ordinal);
+  RowView view;
+  view.type = effect.type;
+  view.last = ordinal + 1 == entry.effects.size();
+  view.term = entry.term;
+  view.revision = entry.revision;
+  view.key = effect.key;
+  if (effect.value) view.value = *effect.value;
+  view.create_revision = effect.create_revision;
+  view.version = effect.version;
+  view.lease = effect.lease;
+  view.previous_row = effect.previous_row;
+  view.floor = effect.floor;
+  view.ttl = effect.ttl;
+  view.membership = effect.membership;
+  return view;
+}
+
+void encode_row(const Entry& entry, std::size_t ordinal, const RowContext& context, std::string* out) {
+  ASSERT(ordinal < entry.effects.size());
+  encode_view(row_id(entry.index, ordinal), view_of(entry, ordinal), context, out);
+}
+
+void encode_view(RowId row, const RowView& view, const RowContext& context, std::string* out) {
+  const LogIndex index = row_index(row);
+  ASSERT(context.durable < index && context.commit < index);
   out->assign(kChecksumBytes, '\0');
-  const bool last = ordinal + 1 == entry.effects.size();
-  out->push_back(static_cast<char>(static_cast<std::uint8_t>(effect.type) | (last ? kLastBit : 0)));
-  put_varint(out, entry.term);
-  put_varint(out, static_cast<std::uint64_t>(entry.revision));
-  put_varint(out, entry.index - context.durable);
-  put_varint(out, entry.index - context.commit);
-  switch (effect.type) {
+  out->push_back(static_cast<char>(static_cast<std::uint8_t>(view.type) | (view.last ? kLastBit : 0)));
+  put_varint(out, view.term);
+  put_varint(out, static_cast<std::uint64_t>(view.revision));
+  put_varint(out, index - context.durable);
+  put_varint(out, index - context.commit);
+  switch (view.type) {
     case EffectType::kPut:
-      put_varint(out, effect.key.size());
-      out->append(effect.key);
-      put_previous(row, effect.previous_row, out);
-      put_varint(out, static_cast<std::uint64_t>(entry.revision - effect.create_revision));
-      put_varint(out, static_cast<std::uint64_t>(effect.version));
-      put_varint(out, zigzag(effect.lease));
-      if (effect.value) out->append(*effect.value);
+      put_varint(out, view.key.size());
+      out->append(view.key);
+      put_previous(row, view.previous_row, out);
+      put_varint(out, static_cast<std::uint64_t>(view.revision - view.create_revision));
+      put_varint(out, static_cast<std::uint64_t>(view.version));
+      put_varint(out, zigzag(view.lease));
+      out->append(view.value);
       break;
     case EffectType::kDelete:
-      put_varint(out, effect.key.size());
-      out->append(effect.key);
-      put_previous(row, effect.previous_row, out);
+      put_varint(out, view.key.size());
+      out->append(view.key);
+      put_previous(row, view.previous_row, out);
       break;
     case EffectType::kCompact:
-      put_varint(out, static_cast<std::uint64_t>(effect.floor));
-      put_previous(row, effect.previous_row, out);
+      put_varint(out, static_cast<std::uint64_t>(view.floor));
+      put_previous(row, view.previous_row, out);
       break;
     case EffectType::kMembership:
-      put_members(effect.membership->voters, out);
-      put_members(effect.membership->learners, out);
-      put_varint(out, effect.membership->witness);
-      put_previous(row, effect.previous_row, out);
+      put_members(view.membership->voters, out);
+      put_members(view.membership->learners, out);
+      put_varint(out, view.membership->witness);
+      put_previous(row, view.previous_row, out);
       break;
     case EffectType::kLeaseGrant:
     case EffectType::kLeaseRevoke:
-      put_varint(out, zigzag(effect.lease));
-      if (effect.type == EffectType::kLeaseGrant) put_varint(out, static_cast<std::uint64_t>(effect.ttl));
-      put_previous(row, effect.previous_row, out);
+      put_varint(out, zigzag(view.lease));
+      if (view.type == EffectType::kLeaseGrant) put_varint(out, static_cast<std::uint64_t>(view.ttl));
+      put_previous(row, view.previous_row, out);
       break;
     case EffectType::kNoop:
       break;
@@ -281,6 +307,8 @@ std::string encode_progress(const Progress& progress) {
   put_varint(&out, progress.kept_rows);
   put_varint(&out, progress.durable);
   put_varint(&out, progress.swept_term);
+  put_varint(&out, progress.base_index);
+  put_varint(&out, static_cast<std::uint64_t>(progress.base_revision));
   seal(static_cast<RowId>(MetaRow::kProgress), &out);
   return out;
 }
@@ -296,6 +324,8 @@ Result<Progress> decode_progress(std::string_view bytes) {
   progress.kept_rows = in.varint();
   progress.durable = in.varint();
   progress.swept_term = in.varint();
+  progress.base_index = in.varint();
+  progress.base_revision = in.number(0, kMaxRevision);
   if (!in.good || !in.left.empty()) return Error(Code::kCorrupt, "the progress row does not decode");
   return progress;
 }

@@ -19,6 +19,7 @@ using LogIndex = raft::LogIndex;
 using Term = raft::Term;
 using RowId = std::int64_t;  // the row's key: log index << 20 | place of the effect in its entry
 
+constexpr Revision kFirstRevision = 1;  // of an empty store, as etcd's
 constexpr int kOrdinalBits = 20;
 constexpr std::size_t kMaxEffects = std::size_t{1} << kOrdinalBits;
 constexpr LogIndex kMaxLogIndex = LogIndex{1} << (62 - kOrdinalBits);
@@ -38,7 +39,7 @@ enum class EffectType : std::uint8_t {
   kCompact = 3,      // history below `floor` may go
   kNoop = 4,         // holds only its place in the log
   kMembership = 5,   // who is in the group from here on (raft/types.h)
-  kLeaseGrant = 6,   // or its renewal under another TTL
+  kLeaseGrant = 6,   // of one that is not there
   kLeaseRevoke = 7,  // its keys are deleted by effects of the same entry
 };
 
@@ -55,13 +56,16 @@ struct Effect {
   raft::MembershipRef membership;  // kMembership
 };
 
-struct Entry {
+// It is also what Raft's entries carry: see log_payload.h.
+struct Entry final : raft::Payload {
   LogIndex index = 0;
   Term term = 0;
+  // 0 in what Raft itself appended: the database fills it in.
   Revision revision = 0;        // of the transaction; without kPut and kDelete the store's at that place of the log
   std::vector<Effect> effects;  // at least one
-  std::size_t bytes() const;    // of keys and values, for budgets
+  std::size_t bytes() const override;  // of keys and values, for budgets
 };
+using EntryRef = std::shared_ptr<const Entry>;
 
 // One row as read; the views point into the bytes that were read.
 struct RowView {
@@ -85,8 +89,12 @@ struct RowView {
 struct RowContext {
   LogIndex durable = 0, commit = 0;  // as in RowView
 };
+// A view of one effect of an entry, as it would be read back.
+RowView view_of(const Entry& entry, std::size_t ordinal);
 // Replaces `out` by the row of `entry.effects[ordinal]`.
 void encode_row(const Entry& entry, std::size_t ordinal, const RowContext& context, std::string* out);
+// The same of a row that was read elsewhere, under another context.
+void encode_view(RowId row, const RowView& view, const RowContext& context, std::string* out);
 // Errors: Corrupt, with what is wrong (the caller knows the file).
 Result<RowView> decode_row(RowId row, std::string_view bytes);
 // The same without the checksum, of a row of which only the beginning is there: RowView::durable alone is set.
@@ -109,6 +117,10 @@ struct Progress {
   std::uint64_t kept_rows = 0;  // so many
   LogIndex durable = 0;         // as in RowView
   Term swept_term = 0;          // of the entry of swept_row
+  // A database that was built from a snapshot begins with the state after this entry, at this revision, whether or not
+  // a row of the entry is left; 0: with the first entry.
+  LogIndex base_index = 0;
+  Revision base_revision = 0;
 };
 std::string encode_identity(const Identity& identity);
 Result<Identity> decode_identity(std::string_view bytes);

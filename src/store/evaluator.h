@@ -4,34 +4,28 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "store/key_range.h"
+#include "store/pending.h"
 #include "store/state.h"
 
 namespace kayak::store {
 
-// A version that is not applied yet.
-struct PendingVersion {
-  KeyMeta meta;
-  Bytes value;  // null for a tombstone
-};
-using PendingKeys = std::map<std::string, PendingVersion, std::less<>>;
-
 // Errors: Invalid (empty key, a key written twice, an operation that makes no sense), TooLarge.
 Result<void> check_txn(const TxnRequest& request);
+bool may_write(const TxnRequest& request);
 Result<void> check_range(const RangeRequest& request);
 constexpr std::size_t kMaxTxnOps = 128;
 constexpr std::size_t kMaxValueBytes = 1536 * 1024;
 constexpr std::size_t kMaxKeyBytes = 8 * 1024;
 constexpr std::size_t kMaxEntryBytes = 16 * 1024 * 1024;
 
-// Keys as they are after the layers above the state: in-flight entries, then the transaction's own writes.
+// Keys and leases as they are after the layers above the state: in-flight entries, then the transaction's own writes.
 class KeyView {
  public:
-  KeyView(const KvState& state, const PendingKeys& pending) : state_(state), pending_(pending) {}
+  KeyView(const KvState& state, const Pending& pending) : state_(state), pending_(pending) {}
   struct Found {
     const KeyMeta* meta = nullptr;  // null: never seen; a tombstone counts as found
     Bytes value;                    // null: on disk, or a tombstone
@@ -41,27 +35,37 @@ class KeyView {
   void visit(KeyRange range,
              const std::function<bool(std::string_view key, const KeyMeta&, const Bytes&)>& visit) const;
   void write(std::string_view key, PendingVersion version);
+  bool granted(LeaseId lease) const;
 
  private:
   const KvState& state_;
-  const PendingKeys& pending_;
+  const Pending& pending_;
   PendingKeys written_;
 };
 
+// Moves, but is not copied: some of it points into `response`.
 struct Evaluation {
+  Evaluation() = default;
+  Evaluation(Evaluation&&) = default;
+  Evaluation& operator=(Evaluation&&) = default;
   std::vector<Effect> effects;  // none: nothing to write
   TxnResponse response;         // lacks the values below
   // A value of the response that stands in a row.
   struct Missing {
     RowId row;
     Revision mod_revision;
-    std::size_t op;
+    OpResponse* response;
     bool previous;  // in OpResponse::previous, else in range.kvs
     std::size_t place;
   };
   std::vector<Missing> missing;
-  std::vector<std::size_t> past_ranges;  // operations that read an older revision: to be answered by the caller
-  // Not empty: the compares need these values first; nothing else is set.
+  // Operations that read an older revision: to be answered by the caller.
+  struct PastRange {
+    const RangeRequest* request;  // of the request that was evaluated
+    OpResponse* response;
+  };
+  std::vector<PastRange> past_ranges;
+  // Not empty: compares and puts need these values first; nothing else is set.
   struct Wanted {
     RowId row;
     Revision mod_revision;
@@ -70,8 +74,14 @@ struct Evaluation {
 };
 
 // `index` and `revision` are those that the entry gets when it writes; `values` gives the value of a row that the
-// caller knows, or null. Errors: Invalid (a range at a future revision), Expired (at a compacted one), TooLarge.
+// caller knows, or null. Errors: Invalid (a range at a future revision, no pair to keep something of), Expired (a range
+// at a compacted revision), NotFound (a put with a lease that is not granted), TooLarge.
 Result<Evaluation> evaluate(const TxnRequest& request, KeyView view, const KvState& state, LogIndex index,
                             Revision revision, const std::function<Bytes(RowId, Revision)>& values);
+
+// The entries that revoke `lease`, which view.granted(): with its keys in one when they fit, else with the last keys.
+// Their index is not set. `revision` is the first one's when that has keys.
+std::vector<Entry> evaluate_revoke(LeaseId lease, const KvState& state, const Pending& pending, Revision revision,
+                                   std::size_t max_bytes = kMaxEntryBytes, std::size_t max_effects = kMaxEffects);
 
 }  // namespace kayak::store

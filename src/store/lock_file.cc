@@ -47,13 +47,29 @@ std::optional<LockFile::Mark> LockFile::mark() const {
   return Mark{bytes.index, bytes.revision};
 }
 
-void LockFile::set_mark(Mark mark) const {
+namespace {
+MarkBytes bytes_of(LockFile::Mark mark) {
   MarkBytes bytes{};
   std::memcpy(bytes.magic, kMagic, sizeof kMagic);
   bytes.index = mark.index;
   bytes.revision = mark.revision;
   bytes.crc = crc_of(bytes);
+  return bytes;
+}
+}  // namespace
+
+void LockFile::set_mark(Mark mark) const {
+  const MarkBytes bytes = bytes_of(mark);
   [[maybe_unused]] const ssize_t written = ::pwrite(fd_.get(), &bytes, sizeof bytes, 0);
+}
+
+Result<void> LockFile::lower_mark(Mark mark) const {
+  const MarkBytes bytes = bytes_of(mark);
+  if (::pwrite(fd_.get(), &bytes, sizeof bytes, 0) != static_cast<ssize_t>(sizeof bytes)) {
+    return error_from_errno(errno, "writing the lock file");
+  }
+  if (::fdatasync(fd_.get()) != 0) return error_from_errno(errno, "syncing the lock file");
+  return Result<void>();
 }
 
 }  // namespace kayak::store

@@ -23,6 +23,8 @@ class LockFile {
   std::optional<Mark> mark() const;
   // A failure is ignored: the mark then lags.
   void set_mark(Mark mark) const;
+  // On disk when it returns. Errors: NoSpace, Io.
+  Result<void> lower_mark(Mark mark) const;
 
  private:
   explicit LockFile(Fd fd) : fd_(std::move(fd)) {}

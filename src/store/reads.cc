@@ -31,7 +31,7 @@ KeyMeta meta_of(RowId row, const RowView& view) {
 Bytes bytes_of(std::string_view value) { return std::make_shared<const std::string>(value); }
 
 // Follows one key back; `*reads` counts down.
-Result<void> follow(Database& database, Revision at, bool values, std::size_t* reads, PastVersion* version) {
+Result<void> follow(RowReader& log, Revision at, bool values, std::size_t* reads, PastVersion* version) {
   while (*reads > 0) {
     --*reads;
     RowId next = 0;
@@ -48,7 +48,7 @@ Result<void> follow(Database& database, Revision at, bool values, std::size_t* r
       version->meta = meta_of(version->row, view);
       if (version->found && values) version->value = bytes_of(view.value);
     };
-    Result<bool> there = database.read(version->row, look);
+    Result<bool> there = log.read(version->row, look);
     if (!there) return there.error();
     if (!*there) {
       if (!version->meta.deleted) return missing_row(version->row);
@@ -65,12 +65,12 @@ Result<void> follow(Database& database, Revision at, bool values, std::size_t* r
   return Result<void>();
 }
 
-Result<void> add_previous(Database& database, RowId row, const std::string& key, WatchEvent* event) {
+Result<void> add_previous(RowReader& log, RowId row, const std::string& key, WatchEvent* event) {
   auto look = [&](const RowView& view) {
     event->previous =
         KeyValue{key, bytes_of(view.value), view.create_revision, view.revision, view.version, view.lease};
   };
-  Result<bool> there = database.read(row, look);
+  Result<bool> there = log.read(row, look);
   if (!there) return there.error();
   if (!*there) return missing_row(row);
   return Result<void>();
@@ -78,31 +78,31 @@ Result<void> add_previous(Database& database, RowId row, const std::string& key,
 
 }  // namespace
 
-Result<std::vector<Bytes>> read_values(Database& database, const std::vector<RowId>& rows) {
+Result<std::vector<Bytes>> read_values(RowReader& log, const std::vector<RowId>& rows) {
   std::vector<Bytes> values;
   values.reserve(rows.size());
   for (RowId row : rows) {
-    Result<bool> there = database.read(row, [&](const RowView& view) { values.push_back(bytes_of(view.value)); });
+    Result<bool> there = log.read(row, [&](const RowView& view) { values.push_back(bytes_of(view.value)); });
     if (!there) return there.error();
     if (!*there) return missing_row(row);
   }
   return values;
 }
 
-Result<void> read_past(Database& database, Revision at, bool values, std::size_t budget,
+Result<void> read_past(RowReader& log, Revision at, bool values, std::size_t budget,
                        std::vector<PastVersion>* versions) {
   for (PastVersion& version : *versions) {
     if (version.settled) continue;
     if (budget == 0) break;
-    if (auto done = follow(database, at, values, &budget, &version); !done) return done;
+    if (auto done = follow(log, at, values, &budget, &version); !done) return done;
   }
   return Result<void>();
 }
 
-Result<WatchSource::Slice> read_events(Database& database, KeyRange range, Revision from, Revision to, bool previous) {
-  Result<RowId> first = database.first_row_of(from);
+Result<WatchSlice> read_events(RowReader& log, KeyRange range, Revision from, Revision to, bool previous) {
+  Result<RowId> first = log.first_row_of(from);
   if (!first) return first.error();
-  WatchSource::Slice slice;
+  WatchSlice slice;
   slice.next = to + 1;
   std::size_t rows = 0, bytes = 0;
   Revision current = 0;
@@ -135,13 +135,33 @@ Result<WatchSource::Slice> read_events(Database& database, KeyRange range, Revis
       event.type = WatchEvent::Type::kDelete;
     }
     if (previous && view.previous_row != 0 && !(put && view.version == 1)) {
-      failed = add_previous(database, view.previous_row, event.kv.key, &event);
+      failed = add_previous(log, view.previous_row, event.kv.key, &event);
     }
     return failed.ok();
   };
-  if (auto done = database.scan(*first, look); !done) return done.error();
+  if (auto done = log.scan(*first, look); !done) return done.error();
   if (!failed) return failed.error();
   return slice;
+}
+
+Result<std::vector<EntryRef>> read_entries(RowReader& log, RowId swept, LogIndex first, std::size_t max_bytes) {
+  std::vector<EntryRef> entries;
+  if (row_id(first, 0) <= swept) return entries;
+  EntryAssembler assembler;
+  std::size_t bytes = 0;
+  LogIndex next = first;
+  auto take = [&](RowId row, const RowView& view) {
+    if (row_index(row) != next) return false;
+    EntryRef entry = assembler.add(row, view);
+    if (!entry) return true;
+    bytes += entry->bytes();
+    if (!entries.empty() && bytes > max_bytes) return false;
+    entries.push_back(std::move(entry));
+    ++next;
+    return bytes < max_bytes;
+  };
+  if (auto done = log.scan(row_id(first, 0), take); !done) return done.error();
+  return entries;
 }
 
 }  // namespace kayak::store

@@ -2,7 +2,6 @@
 // The order matters: everything is read and judged first; only a store found whole is written to (its torn tail is cut
 // and its write-ahead log moved into the database).
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 
 #include "base/strings.h"
 #include "store/database.h"
+#include "store/sqlite_rows.h"
 
 namespace kayak::store {
 
@@ -29,14 +29,6 @@ Result<bool> exists(const std::string& path) {
   return error_from_errno(errno, cat("looking at ", path));
 }
 
-Result<void> sync_folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
-  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return error_from_errno(errno, cat("syncing the folder ", folder));
-  return Result<void>();
-}
-
 std::uint32_t big32(const char* at) {
   std::uint32_t value = 0;
   for (int i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(at[i]);
@@ -45,6 +37,20 @@ std::uint32_t big32(const char* at) {
 
 }  // namespace
 
+Result<void> sync_folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return error_from_errno(errno, cat("syncing the folder ", folder));
+  return Result<void>();
+}
+
+void remove_database_files(const std::string& path) {
+  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
+}
+
+std::string incoming_path(const std::string& path) { return path + ".incoming"; }
+
 Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options, const RowSink& sink) {
   Result<LockFile> lock = LockFile::acquire(options.path + "-lock");
   if (!lock) return lock.error();
@@ -52,6 +58,8 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   Result<std::unique_ptr<PageVfs>> vfs = PageVfs::create(options.vfs);
   if (!vfs) return vfs.error();
   database->vfs_ = std::move(*vfs);
+  // What was being built when a process ended was not asked for again yet.
+  remove_database_files(incoming_path(options.path));
   Result<bool> there = exists(options.path);
   if (!there) return there.error();
   if (!*there) {
@@ -65,6 +73,7 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   Result<WalReport> wal = database->walk_wal();
   if (!wal) return wal.error();
   if (auto done = database->connect(); !done) return done.error();
+  if (auto done = database->find_commit(sink); !done) return done.error();
   if (auto done = database->check_rows(sink); !done) return done.error();
   if (auto done = database->check_nothing_lost(*wal); !done) return done.error();
   // From here on the store is known to be whole.
@@ -78,38 +87,44 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
     Error error = database->failure(rc, "moving the write-ahead log into the database");
     if (error.code() != Code::kNoSpace) return error;
   }
-  database->lock_.set_mark(LockFile::Mark{database->durable_, database->revision_});
+  database->lock_.set_mark(LockFile::Mark{database->tail_.last, database->tail_.revision});
   return database;
+}
+
+Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc) {
+  remove_database_files(path);
+  sqlite3* raw = nullptr;
+  *rc =
+      sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, vfs.name());
+  Connection connection(raw);
+  int reserved = static_cast<int>(kPageReserved);
+  const std::string page_size = cat("PRAGMA page_size=", kPageBytes);
+  if (*rc == SQLITE_OK) *rc = sqlite3_file_control(raw, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+  for (const char* sql :
+       {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", page_size.c_str(), "BEGIN", kSchema}) {
+    if (*rc == SQLITE_OK) *rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
+  }
+  if (*rc == SQLITE_OK) {
+    sqlite3_stmt* insert = nullptr;
+    const std::string identity = encode_identity(Identity{kFormat, store_id});
+    *rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(0, ?1)", -1, &insert, nullptr);
+    Statement owner(insert);
+    if (*rc == SQLITE_OK) {
+      sqlite3_bind_blob64(insert, 1, identity.data(), identity.size(), SQLITE_STATIC);
+      if (sqlite3_step(insert) != SQLITE_DONE) *rc = sqlite3_errcode(raw);
+    }
+  }
+  if (*rc == SQLITE_OK) *rc = sqlite3_exec(raw, "COMMIT", nullptr, nullptr, nullptr);
+  return connection;
 }
 
 // Under another name first: a database is there whole or not at all.
 Result<void> Database::create() const {
   const std::string path = options_.path + ".new";
-  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
-  sqlite3* raw = nullptr;
-  int rc = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                           vfs_->name());
-  std::unique_ptr<sqlite3, Closer> connection(raw);
-  int reserved = static_cast<int>(kPageReserved);
-  const std::string page_size = cat("PRAGMA page_size=", kPageBytes);
-  if (rc == SQLITE_OK) rc = sqlite3_file_control(raw, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
-  for (const char* sql :
-       {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", page_size.c_str(), "BEGIN", kSchema}) {
-    if (rc == SQLITE_OK) rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
-  }
-  if (rc == SQLITE_OK) {
-    sqlite3_stmt* insert = nullptr;
-    const std::string identity = encode_identity(Identity{kFormat, options_.store_id});
-    rc = sqlite3_prepare_v2(raw, "INSERT INTO log(id, entry) VALUES(0, ?1)", -1, &insert, nullptr);
-    Statement owner(insert);
-    if (rc == SQLITE_OK) {
-      sqlite3_bind_blob64(insert, 1, identity.data(), identity.size(), SQLITE_STATIC);
-      if (sqlite3_step(insert) != SQLITE_DONE) rc = sqlite3_errcode(raw);
-    }
-  }
-  for (const char* sql : {"COMMIT", "PRAGMA journal_mode=WAL"}) {
-    if (rc == SQLITE_OK) rc = sqlite3_exec(raw, sql, nullptr, nullptr, nullptr);
-  }
+  int rc = SQLITE_OK;
+  Connection connection = make_database_file(path, *vfs_, options_.store_id, &rc);
+  if (rc == SQLITE_OK) rc = insert_first_rows(connection.get());
+  if (rc == SQLITE_OK) rc = sqlite3_exec(connection.get(), "PRAGMA journal_mode=WAL", nullptr, nullptr, nullptr);
   Result<void> done;
   if (rc != SQLITE_OK) done = failure(rc, "making the database");
   connection.reset();
@@ -117,8 +132,46 @@ Result<void> Database::create() const {
     done = error_from_errno(errno, cat("renaming ", path));
   }
   if (done) return sync_folder_of(options_.path);
-  for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
+  remove_database_files(path);
   return done;
+}
+
+// A store that begins a group begins with an entry that says so, as if its first leader had written it.
+std::vector<std::pair<RowId, std::string>> Database::first_rows() const {
+  std::vector<std::pair<RowId, std::string>> rows;
+  if (options_.first_member == raft::kNobody) return rows;
+  constexpr Term kFirstTerm = 1;
+  rows.emplace_back(static_cast<RowId>(MetaRow::kHardState),
+                    encode_hard_state(raft::HardState{kFirstTerm, options_.first_member, 1}));
+  raft::Membership alone;
+  alone.voters = {options_.first_member};
+  Entry first;
+  first.index = 1;
+  first.term = kFirstTerm;
+  first.revision = kFirstRevision;
+  Effect& effect = first.effects.emplace_back();
+  effect.type = EffectType::kMembership;
+  effect.membership = std::make_shared<const raft::Membership>(std::move(alone));
+  std::string row;
+  encode_row(first, 0, RowContext(), &row);
+  rows.emplace_back(row_id(1, 0), std::move(row));
+  return rows;
+}
+
+// SQLite's code.
+int Database::insert_first_rows(sqlite3* connection) const {
+  int rc = sqlite3_exec(connection, "BEGIN", nullptr, nullptr, nullptr);
+  for (const auto& [row, bytes] : first_rows()) {
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_stmt* insert = nullptr;
+    rc = sqlite3_prepare_v2(connection, "INSERT INTO log(id, entry) VALUES(?1, ?2)", -1, &insert, nullptr);
+    const Statement owner(insert);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_bind_int64(insert, 1, row);
+    sqlite3_bind_blob64(insert, 2, bytes.data(), bytes.size(), SQLITE_STATIC);
+    if (sqlite3_step(insert) != SQLITE_DONE) return sqlite3_errcode(connection);
+  }
+  return rc == SQLITE_OK ? sqlite3_exec(connection, "COMMIT", nullptr, nullptr, nullptr) : rc;
 }
 
 // What SQLite would otherwise read without a checksum.
@@ -166,6 +219,63 @@ Result<WalReport> Database::walk_wal() const {
   return walker.report();
 }
 
+// The newest row says most, as it was written last.
+Result<void> Database::find_commit(const RowSink& sink) {
+  Resetter resetter{last_.get()};
+  Result<bool> any = step_row(last_, "reading the end of the log");
+  if (!any) return any.error();
+  if (*any) {
+    const RowId row = sqlite3_column_int64(last_.get(), 0);
+    // What cannot be read here is told of when its turn comes.
+    const Result<RowView> view = decode_row(row, blob_of(last_.get(), 1));
+    if (view) found_.hard.commit = view->commit;
+  }
+  const auto take_hard = [this](std::string_view bytes) -> Result<void> {
+    Result<raft::HardState> hard = decode_hard_state(bytes);
+    if (!hard) return damaged(options_.path, 0, hard.error().message());
+    hard->commit = std::max(hard->commit, found_.hard.commit);
+    found_.hard = *hard;
+    return Result<void>();
+  };
+  Resetter other{select_.get()};
+  sqlite3_bind_int64(select_.get(), 1, static_cast<RowId>(MetaRow::kHardState));
+  Result<bool> there = step_row(select_, "reading the hard state");
+  if (!there) return there.error();
+  if (*there) {
+    if (auto done = take_hard(blob_of(select_.get(), 0)); !done) return done;
+  }
+  if (sink.begin) sink.begin(found_.hard.commit);
+  return Result<void>();
+}
+
+Result<bool> Database::check_meta_row(RowId row, std::string_view bytes, bool* identified) {
+  if (row >= kFirstLogRow) return false;
+  if (row == static_cast<RowId>(MetaRow::kIdentity)) {
+    Result<Identity> identity = decode_identity(bytes);
+    if (!identity) return damaged(options_.path, 0, identity.error().message());
+    if (identity->format != kFormat) {
+      return Error(Code::kInvalid, cat(options_.path, " has format ", identity->format,
+                                       ", which another version of Kayak made; this one reads format ", kFormat));
+    }
+    found_.store_id = identity->store_id;
+    *identified = true;
+    return true;
+  }
+  if (row == static_cast<RowId>(MetaRow::kProgress)) {
+    Result<Progress> progress = decode_progress(bytes);
+    if (!progress) return damaged(options_.path, 0, progress.error().message());
+    progress_ = *progress;
+    // Of the entry that the snapshot was taken at there may be no row, but it was on disk.
+    tail_.last = progress_.base_index;
+    tail_.revision = progress_.base_revision;
+    if (progress_.base_index != 0) found_.base_term = progress_.swept_term;
+    return true;
+  }
+  // It was read before.
+  if (row == static_cast<RowId>(MetaRow::kHardState)) return true;
+  return damaged(options_.path, 0, cat("there is a row ", row, ", which nothing writes"));
+}
+
 Result<void> Database::check_rows(const RowSink& sink) {
   Statement all;
   sqlite3_stmt* made = nullptr;
@@ -176,25 +286,10 @@ Result<void> Database::check_rows(const RowSink& sink) {
   std::uint64_t kept = 0;
   while ((rc = sqlite3_step(all.get())) == SQLITE_ROW) {
     const RowId row = sqlite3_column_int64(all.get(), 0);
-    const void* blob = sqlite3_column_blob(all.get(), 1);
-    const std::string_view bytes(static_cast<const char*>(blob),
-                                 blob == nullptr ? 0 : sqlite3_column_bytes(all.get(), 1));
-    if (row == static_cast<RowId>(MetaRow::kIdentity)) {
-      Result<Identity> identity = decode_identity(bytes);
-      if (!identity) return damaged(options_.path, 0, identity.error().message());
-      if (identity->format != kFormat) {
-        return Error(Code::kInvalid, cat(options_.path, " has format ", identity->format,
-                                         ", which another version of Kayak made; this one reads format ", kFormat));
-      }
-      identified = true;
-      continue;
-    }
-    if (row == static_cast<RowId>(MetaRow::kProgress)) {
-      Result<Progress> progress = decode_progress(bytes);
-      if (!progress) return damaged(options_.path, 0, progress.error().message());
-      progress_ = *progress;
-      continue;
-    }
+    const std::string_view bytes = blob_of(all.get(), 1);
+    Result<bool> meta = check_meta_row(row, bytes, &identified);
+    if (!meta) return meta.error();
+    if (*meta) continue;
     Result<RowView> view = decode_row(row, bytes);
     if (!view) return damaged(options_.path, 0, cat("log entry ", row_index(row), ": ", view.error().message()));
     const bool complete = row > progress_.swept_row;
@@ -203,28 +298,46 @@ Result<void> Database::check_rows(const RowSink& sink) {
     } else {
       ++kept;
     }
-    if (auto done = sink(row, *view, complete); !done) return damaged(options_.path, 0, done.error().message());
+    if (sink.row) {
+      if (auto done = sink.row(row, *view, complete); !done) return damaged(options_.path, 0, done.error().message());
+    }
     last_before = view->last;
-    last_row_ = row;
-    durable_ = row_index(row);
-    revision_ = view->revision;
+    note_row(row, *view);
   }
   if (rc != SQLITE_DONE) return failure(rc, "reading the log");
   if (!identified) return damaged(options_.path, 0, "the identity row is missing");
   if (kept != progress_.kept_rows) {
     return damaged(options_.path, 0, cat(kept, " rows are left of the compacted log instead of ", progress_.kept_rows));
   }
-  if (!last_before && last_row_ > progress_.swept_row) {
-    return damaged(options_.path, 0, cat("log entry ", row_index(last_row_), " ends in its middle"));
+  if (!last_before && tail_.last_row > progress_.swept_row) {
+    return damaged(options_.path, 0, cat("log entry ", row_index(tail_.last_row), " ends in its middle"));
+  }
+  found_.compacted = progress_.swept_row == 0 ? 0 : row_index(progress_.swept_row);
+  found_.compacted_term = progress_.swept_term;
+  found_.last = tail_.last;
+  tail_.claim = tail_.last;
+  if (found_.hard.commit > tail_.last) {
+    return damaged(options_.path, 0,
+                   cat("log entry ", found_.hard.commit, " was committed, but the log ends with ", tail_.last));
   }
   return Result<void>();
+}
+
+void Database::note_row(RowId row, const RowView& view) {
+  tail_.last_row = row;
+  tail_.last = std::max(tail_.last, row_index(row));
+  tail_.revision = std::max(tail_.revision, view.revision);
+  if (view.type == EffectType::kMembership) tail_.membership_rows.push_back(row);
+  if (row_index(row) <= row_index(progress_.swept_row)) return;
+  const bool new_run = found_.terms.empty() || found_.terms.back().term != view.term;
+  if (new_run) found_.terms.push_back(raft::TermRun{row_index(row), view.term});
 }
 
 // Above the swept part every row follows the one before it without a gap.
 Result<void> Database::check_row_order(RowId row, const RowView&, bool last_before) const {
   // Rows that compaction left before the swept mark say nothing about the order behind it.
-  const bool behind_mark = last_row_ <= progress_.swept_row;
-  const RowId before = behind_mark ? progress_.swept_row : last_row_;
+  const bool behind_mark = tail_.last_row <= progress_.swept_row;
+  const RowId before = behind_mark ? progress_.swept_row : tail_.last_row;
   const RowId next_effect = before + 1;
   const RowId next_entry = row_id(row_index(before) + 1, 0);
   const bool follows = behind_mark && before != 0 ? row == next_effect || row == next_entry
@@ -238,15 +351,15 @@ Result<void> Database::check_nothing_lost(const WalReport& wal) const {
   if (wal.commits_after_bad >= 2) {
     return damaged(wal_path(), wal.bad_offset, "good transactions follow a bad frame");
   }
-  if (wal.durable_claim > durable_ || progress_.durable > durable_) {
+  if (wal.durable_claim > tail_.last || progress_.durable > tail_.last) {
     return damaged(wal_path(), wal.bad_offset,
                    cat("log entry ", std::max(wal.durable_claim, progress_.durable),
-                       " was on disk, but the log now ends with ", durable_));
+                       " was on disk, but the log now ends with ", tail_.last));
   }
   const auto mark = lock_.mark();
-  if (mark && (mark->index > durable_ || mark->revision > revision_)) {
+  if (mark && (mark->index > tail_.last || mark->revision > tail_.revision)) {
     return damaged(wal_path(), wal.bad_offset,
-                   cat("log entry ", mark->index, " was acknowledged, but the log now ends with ", durable_));
+                   cat("log entry ", mark->index, " was acknowledged, but the log now ends with ", tail_.last));
   }
   return Result<void>();
 }

@@ -1,9 +1,11 @@
-// sqlite_store.cc: opening, the write path and closing. Reads stand in store_reads.cc, compaction in compaction.cc.
+// sqlite_store.cc: opening, the write path and closing. Reads stand in store_reads.cc, compaction in compaction.cc,
+// who leads in leadership.cc.
 #include "store/sqlite_store.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/strings.h"
 #include "store/store_guards.h"
@@ -13,6 +15,8 @@ namespace kayak::store {
 namespace {
 // Beyond this much on its way to the disk, writers wait before they are evaluated.
 constexpr std::size_t kMaxInFlightBytes = 32 * 1024 * 1024;
+constexpr Duration kFullDiskPause = std::chrono::milliseconds(250);
+
 const std::vector<double> kSeconds = {0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1};
 const std::vector<double> kEntries = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
 }  // namespace
@@ -31,9 +35,64 @@ SqliteStore::SqliteStore(Context context, SqliteStoreOptions options)
 }
 
 SqliteStore::~SqliteStore() {
+  while (!sources_.empty()) (*sources_.begin())->drop();
   hub_.close();
+  replica_.reset();
   storage_.reset();
 }
+
+// Takes the rows of the log at a start: the state from those that are committed, the others as entries.
+class SqliteStore::Loader {
+ public:
+  explicit Loader(KvState& state) : state_(state) {}
+  // Both run on the storage thread, but only until the open has ended: nobody else looks at the state before.
+  void begin(LogIndex commit) { commit_ = commit; }
+  Result<void> take(RowId row, const RowView& view, bool complete) {
+    if (row_index(row) <= commit_) return state_.apply(row, view, complete);
+    if (EntryRef entry = assembler_.add(row, view)) tail_.push_back(std::move(entry));
+    return Result<void>();
+  }
+
+  // The newest membership, committed or not.
+  raft::MembershipRef membership() const {
+    for (auto entry = tail_.rbegin(); entry != tail_.rend(); ++entry) {
+      if (const auto& membership = (*entry)->effects.front().membership) return membership;
+    }
+    return state_.membership();
+  }
+  // What a group of one has on its disk is committed.
+  Result<void> commit_all() {
+    for (const EntryRef& entry : tail_) {
+      for (std::size_t i = 0; i < entry->effects.size(); ++i) {
+        const Result<void> done = state_.apply(row_id(entry->index, i), KvState::view_of(*entry, i), true);
+        if (!done) return done.error();
+      }
+    }
+    tail_.clear();
+    return Result<void>();
+  }
+  raft::Restored restored(const LogFound& found) const {
+    raft::Restored restored;
+    restored.hard = found.hard;
+    restored.compacted = found.compacted;
+    restored.compacted_term = found.compacted_term;
+    restored.applied = tail_.empty() ? found.last : tail_.front()->index - 1;
+    restored.hard.commit = restored.applied;
+    for (const raft::TermRun& run : found.terms) {
+      if (run.first <= restored.applied) restored.terms.push_back(run);
+    }
+    if (state_.membership()) restored.membership = *state_.membership();
+    restored.membership_index = state_.membership_index();
+    for (const EntryRef& entry : tail_) restored.tail.push_back(to_raft(entry));
+    return restored;
+  }
+
+ private:
+  KvState& state_;
+  LogIndex commit_ = 0;
+  EntryAssembler assembler_;
+  std::vector<EntryRef> tail_;
+};
 
 Task<Result<std::unique_ptr<Store>>> SqliteStore::open(Context context, SqliteStoreOptions options) {
   std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(context), std::move(options)));
@@ -41,26 +100,66 @@ Task<Result<std::unique_ptr<Store>>> SqliteStore::open(Context context, SqliteSt
   Storage::Options storage_options;
   storage_options.database.path = self->options_.path;
   storage_options.database.vfs = self->options_.vfs;
-  storage_options.database.store_id.resize(16);
-  self->context_.random.fill(std::as_writable_bytes(std::span<char>(storage_options.database.store_id)));
+  std::string& store_id = storage_options.database.store_id;
+  store_id.resize(16);
+  self->context_.random.fill(std::as_writable_bytes(std::span<char>(store_id)));
+  if (!self->options_.joins) storage_options.database.first_member = self->member_id(store_id);
   storage_options.wal_bytes = self->options_.wal_bytes;
   Storage::Events events;
   events.appended = [self](Appended appended) { self->on_appended(std::move(appended)); };
   events.append_failed = [self](Error error) { self->on_append_failed(error); };
   events.fatal = [self](Error error) { self->on_fatal(error); };
-  // Runs on the storage thread, but only until the open has ended: nobody else looks at the state before.
-  auto sink = [self](RowId row, const RowView& view, bool complete) { return self->state_.apply(row, view, complete); };
+  Loader loader(self->state_);
+  Loader* takes = &loader;
+  RowSink sink;
+  sink.begin = [takes](LogIndex commit) { takes->begin(commit); };
+  sink.row = [takes](RowId row, const RowView& view, bool complete) { return takes->take(row, view, complete); };
   auto storage =
       co_await Storage::open(self->context_.loop, std::move(storage_options), std::move(sink), std::move(events));
   if (!storage) co_return storage.error().while_doing("opening the store");
   self->storage_ = std::move(*storage);
-  self->history_.start_at(self->state_.revision() + 1);
-  self->pending_floor_ = self->state_.floor();
-  self->pending_compact_row_ = self->state_.compact_row();
-  if (self->state_.floor() > 0) self->sweep_wanted_.set();
-  self->scope_.spawn(self->sweep_forever());
-  if (self->options_.compact_interval > Duration(0)) self->scope_.spawn(self->compact_forever());
+  Result<void> started = self->start(loader);
+  if (!started) co_return started.error().while_doing("opening the store");
+  // A group of one leads as soon as it has written so; on a full disk it can still be read.
+  while (self->replica_->alone() && !self->leadership_.leads && !self->full_ && !self->failed_) {
+    const bool changed = co_await self->leadership_changed(self->leadership_, StopToken());
+    if (!changed) break;
+  }
   co_return std::unique_ptr<Store>(std::move(store));
+}
+
+std::uint64_t SqliteStore::member_id(std::string_view store_id) const {
+  if (options_.member_id != 0) return options_.member_id;
+  std::uint64_t id = 0;
+  std::memcpy(&id, store_id.data(), sizeof id);
+  return std::max<std::uint64_t>(id, 1);
+}
+
+Result<void> SqliteStore::start(Loader& loader) {
+  raft::Options raft_options;
+  raft_options.id = member_id(storage_->found().store_id);
+  raft_options.election_timeout = options_.election_timeout;
+  raft_options.heartbeat_interval = options_.election_timeout / 5;
+  raft_options.max_uncommitted_bytes = 2 * kMaxInFlightBytes;  // writers wait before that
+  const Database::Base base = storage_->base();
+  state_.begin_at(base.index, base.term, base.revision);
+  const raft::MembershipRef group = loader.membership();
+  const bool alone = group && group->electors() == std::vector<raft::NodeId>{raft_options.id};
+  if (alone) {
+    if (auto done = loader.commit_all(); !done) return damaged(options_.path, 0, done.error().message());
+  }
+  history_.start_at(state_.revision() + 1);
+  if (state_.floor() > 0) sweep_wanted_.set();
+  leadership_.self = raft_options.id;
+  Replica::Host host;
+  host.apply = [this](const EntryRef& entry) { apply(entry); };
+  host.rows_to_fetch = [this](const Entry& entry) { return rows_to_fetch(entry); };
+  host.changed = [this] { on_replica_changed(); };
+  replica_ = std::make_unique<Replica>(context_, *storage_, options_.link, raft_options, std::move(host));
+  replica_->start(loader.restored(storage_->found()));
+  scope_.spawn(sweep_forever());
+  if (options_.compact_interval > Duration(0)) scope_.spawn(compact_forever());
+  return Result<void>();
 }
 
 Result<void> SqliteStore::usable() const {
@@ -72,16 +171,22 @@ Result<void> SqliteStore::usable() const {
 Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
   if (auto good = check_txn(request); !good) co_return good.error();
   Active active(*this);
+  const bool reads_only = !may_write(request);
+  if (reads_only) {
+    auto confirmed = co_await replica_->confirm(stop);
+    if (!confirmed) co_return confirmed.error();
+  }
   std::map<RowId, Bytes> fetched;
   for (;;) {
-    while (!room_.is_set()) {
-      const bool room = co_await room_.wait(stop);
-      if (!room) co_return Error(Code::kCancelled, "stopped while waiting for earlier writes");
+    while (!reads_only && !may_propose()) {
+      auto may = co_await wait_to_propose(request.term, stop);
+      if (!may) co_return may.error();
     }
     if (auto good = usable(); !good) co_return good.error();
+    if (request.term != 0 && request.term != leadership_.term) co_return stale_term(request.term);
     // Until the answer is complete, what the evaluation sees stays readable.
     Pin pin(*this);
-    Result<Evaluation> evaluation = evaluate_now(request, fetched);
+    Result<Evaluation> evaluation = evaluate_now(request, reads_only, fetched);
     if (!evaluation) co_return evaluation.error();
     if (!evaluation->wanted.empty()) {
       auto read = co_await fetch_wanted(evaluation->wanted, &fetched);
@@ -89,9 +194,8 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
       continue;
     }
     // Nothing may suspend between the evaluation and this: the entry has the next index and revision.
-    const bool writes = !evaluation->effects.empty();
     WaiterRef waiter;
-    if (writes) {
+    if (!evaluation->effects.empty()) {
       waiter = propose(entry_of(&*evaluation));
     } else if (evaluation->response.revision > state_.revision()) {
       // It saw what is not committed yet, so its answer waits for that.
@@ -99,31 +203,30 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
       in_flight_.back().waiters.push_back(waiter);
     }
     if (waiter) {
+      const bool writes = !evaluation->effects.empty();
       auto committed = co_await wait_for(waiter, stop);
-      const bool again = !committed && !writes && committed.error().code() == Code::kNoSpace;
-      if (again) continue;
+      const bool saw_what_never_was = !writes && !committed && committed.error().code() == Code::kNoSpace;
+      if (waiter->superseded || saw_what_never_was) continue;
       if (!committed) co_return committed.error();
     }
     auto filled = co_await fill_missing(&*evaluation);
     if (!filled) co_return filled.error();
-    auto ranged = co_await fill_past_ranges(&request, &*evaluation, stop);
+    auto ranged = co_await fill_past_ranges(&*evaluation, stop);
     if (!ranged) co_return ranged.error();
     co_return std::move(evaluation->response);
   }
 }
 
-Result<Evaluation> SqliteStore::evaluate_now(const TxnRequest& request, const std::map<RowId, Bytes>& fetched) const {
-  auto only_reads = [](const Op& op) { return op.type == Op::Type::kRange; };
-  const bool read_only = std::all_of(request.success.begin(), request.success.end(), only_reads) &&
-                         std::all_of(request.failure.begin(), request.failure.end(), only_reads);
-  static const PendingKeys kNothing;
+Result<Evaluation> SqliteStore::evaluate_now(const TxnRequest& request, bool reads_only,
+                                             const std::map<RowId, Bytes>& fetched) const {
+  static const Pending kNothing;
   // A transaction that cannot write reads what is committed and waits for nobody.
-  const Revision revision = (read_only ? state_.revision() : pending_revision()) + 1;
+  const Revision revision = (reads_only ? state_.revision() : pending_revision()) + 1;
   auto values = [&](RowId row, Revision mod_revision) {
     auto it = fetched.find(row);
     return it != fetched.end() ? it->second : history_.value(mod_revision, row);
   };
-  KeyView view(state_, read_only ? kNothing : pending_);
+  KeyView view(state_, reads_only ? kNothing : pending_);
   return evaluate(request, std::move(view), state_, next_index(), revision, values);
 }
 
@@ -137,9 +240,7 @@ Task<Result<void>> SqliteStore::fetch_wanted(std::vector<Evaluation::Wanted> wan
   co_return Result<void>();
 }
 
-LogIndex SqliteStore::next_index() const {
-  return (in_flight_.empty() ? state_.applied() : in_flight_.back().entry->index) + 1;
-}
+LogIndex SqliteStore::next_index() const { return replica_->core().log().last_index() + 1; }
 
 Entry SqliteStore::entry_of(Evaluation* evaluation) {
   Entry entry;
@@ -149,28 +250,23 @@ Entry SqliteStore::entry_of(Evaluation* evaluation) {
 }
 
 SqliteStore::WaiterRef SqliteStore::propose(Entry entry) {
+  ASSERT(leadership_.leads);
   entry.index = next_index();
-  entry.term = 1;
-  for (std::size_t i = 0; i < entry.effects.size(); ++i) {
-    const Effect& effect = entry.effects[i];
-    if (effect.key.empty()) continue;
-    PendingVersion& version = pending_[effect.key];
-    version.value = effect.value;
-    version.meta.create_revision = effect.create_revision;
-    version.meta.mod_revision = entry.revision;
-    version.meta.version = effect.version;
-    version.meta.lease = effect.lease;
-    version.meta.row = row_id(entry.index, i);
-    version.meta.value_bytes = effect.value ? static_cast<std::uint32_t>(effect.value->size()) & 0x7fffffffU : 0;
-    version.meta.deleted = effect.type == EffectType::kDelete ? 1 : 0;
-  }
+  entry.term = replica_->core().term();
+  pending_.add(entry);
   in_flight_bytes_ += entry.bytes();
   if (in_flight_bytes_ >= kMaxInFlightBytes) room_.reset();
-  std::vector<RowId> fetch = rows_to_fetch(entry);
   auto shared = std::make_shared<const Entry>(std::move(entry));
   auto waiter = std::make_shared<Waiter>();
   in_flight_.push_back(InFlight{shared, {waiter}});
-  storage_->append(std::move(shared), std::move(fetch));
+  const Result<void> proposed = replica_->propose(std::move(shared));
+  if (!proposed) {
+    // It led when this began, so its time as a leader has just ended: nothing of the entry is anywhere.
+    waiter->superseded = true;
+    waiter->done.set();
+    std::erase_if(in_flight_, [&](const InFlight& one) { return one.waiters.front() == waiter; });
+    for (auto& [index, unresolved] : unresolved_) std::erase(unresolved.waiters, waiter);
+  }
   return waiter;
 }
 
@@ -194,23 +290,45 @@ void SqliteStore::on_appended(Appended appended) {
   if (failed_) return;
   commit_seconds_.observe(std::chrono::duration<double>(appended.commit_time).count());
   group_entries_.observe(static_cast<double>(appended.entries));
-  std::sort(appended.fetched.begin(), appended.fetched.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
-  commit_to(appended.index, appended);
+  for (auto& [row, value] : appended.fetched) fetched_.emplace(row, std::move(value));
+  full_.reset();
+  replica_->appended(appended.number, appended.commit_time);
+  const bool all_applied = state_.applied() == replica_->core().log().last_index();
+  if (all_applied) fetched_.clear();
 }
 
-void SqliteStore::commit_to(LogIndex index, const Appended& appended) {
-  while (!in_flight_.empty() && in_flight_.front().entry->index <= index) {
+void SqliteStore::apply(const EntryRef& entry) {
+  apply_effects(entry);
+  settle_waiters(entry);
+}
+
+void SqliteStore::settle_waiters(const EntryRef& entry) {
+  if (!in_flight_.empty() && in_flight_.front().entry == entry) {
     InFlight in_flight = std::move(in_flight_.front());
     in_flight_.pop_front();
     in_flight_bytes_ -= in_flight.entry->bytes();
-    apply(in_flight.entry, appended);
+    if (in_flight_bytes_ < kMaxInFlightBytes) room_.set();
     for (const WaiterRef& waiter : in_flight.waiters) waiter->done.set();
   }
-  if (in_flight_bytes_ < kMaxInFlightBytes) room_.set();
+  while (!unresolved_.empty() && unresolved_.begin()->first <= entry->index) {
+    const auto& [index, unresolved] = *unresolved_.begin();
+    ASSERT(index == entry->index);
+    for (const WaiterRef& waiter : unresolved.waiters) {
+      waiter->superseded = unresolved.term != entry->term;
+      waiter->done.set();
+    }
+    unresolved_.erase(unresolved_.begin());
+  }
 }
 
-void SqliteStore::apply(const EntryRef& entry, const Appended& appended) {
+Bytes SqliteStore::value_before(const KeyRecord& before) {
+  if (Bytes value = history_.value(before.mod_revision, before.row)) return value;
+  const auto fetched = fetched_.find(before.row);
+  return fetched == fetched_.end() ? nullptr : fetched->second;
+}
+
+void SqliteStore::apply_effects(const EntryRef& entry) {
+  for (SnapshotSource* source : sources_) source->applied(*entry);
   Applied applied;
   applied.entry = entry;
   applied.previous.resize(entry->effects.size());
@@ -222,14 +340,8 @@ void SqliteStore::apply(const EntryRef& entry, const Appended& appended) {
     events = events || keyed;
     const KeyRecord* before = keyed ? state_.keys().find(effect.key) : nullptr;
     if (before != nullptr) {
-      Applied::Previous& previous = applied.previous[i];
-      previous.meta = *before;
-      previous.value = history_.value(before->mod_revision, before->row);
-      if (!previous.value) {
-        auto fetched = std::lower_bound(appended.fetched.begin(), appended.fetched.end(), before->row,
-                                        [](const auto& pair, RowId wanted) { return pair.first < wanted; });
-        if (fetched != appended.fetched.end() && fetched->first == before->row) previous.value = fetched->second;
-      }
+      applied.previous[i].meta = *before;
+      applied.previous[i].value = value_before(*before);
     }
     const Result<void> done = state_.apply(row, KvState::view_of(*entry, i), true);
     ASSERT(done.ok());  // evaluated against exactly this state
@@ -237,21 +349,36 @@ void SqliteStore::apply(const EntryRef& entry, const Appended& appended) {
       bytes_since_compact_ = 0;
       sweep_wanted_.set();
     }
-    if (!keyed) continue;
-    auto pending = pending_.find(effect.key);
-    if (pending != pending_.end() && pending->second.meta.row == row) pending_.erase(pending);
+    if (effect.lease != 0 && !keyed) lease_applied(effect);
   }
+  pending_.applied(*entry);
   bytes_since_compact_ += entry->bytes();
   if (!events) return;
   history_.push(applied);
   hub_.publish(applied);
 }
 
+// Nobody else has seen what a group of one could not write: it is as if it had never been proposed. In a larger group
+// it waits, the others see a disk that hangs, and another one leads.
 void SqliteStore::on_append_failed(const Error& error) {
   if (failed_) return;
-  context_.log.warn("a write found no space", {{"error", error.message()}});
-  fail_in_flight(error);
-  storage_->restart();
+  if (!full_) context_.log.warn("a write found no space", {{"error", error.message()}});
+  full_ = error;
+  ++refusals_;
+  signal_leadership();
+  if (replica_->alone()) {
+    storage_->drop();
+    fail_in_flight(error);
+    replica_->start_over(state_.applied(), kFullDiskPause);
+    return;
+  }
+  for (const InFlight& in_flight : in_flight_) {
+    for (const WaiterRef& waiter : in_flight.waiters) {
+      waiter->error = Error(error.code(), cat(error.message(), "; the write may still happen"));
+      waiter->done.set();
+    }
+  }
+  retry_ = context_.loop.after(kFullDiskPause, [this] { storage_->retry(); });
 }
 
 void SqliteStore::on_fatal(const Error& error) {
@@ -262,8 +389,11 @@ void SqliteStore::on_fatal(const Error& error) {
     std::abort();
   }
   failed_ = error;
+  if (replica_) replica_->stop();
+  signal_leadership();
   fail_in_flight(Error(Code::kUnavailable, cat("the store has stopped, the outcome is unknown: ", error.message())));
   hub_.close();
+  leases_stop();
   options_.on_fatal(error);
 }
 
@@ -275,11 +405,16 @@ void SqliteStore::fail_in_flight(const Error& error) {
       waiter->done.set();
     }
   }
+  for (const auto& [index, unresolved] : unresolved_) {
+    for (const WaiterRef& waiter : unresolved.waiters) {
+      waiter->error = error;
+      waiter->done.set();
+    }
+  }
+  unresolved_.clear();
   in_flight_.clear();
   in_flight_bytes_ = 0;
   pending_.clear();
-  pending_floor_ = state_.floor();
-  pending_compact_row_ = state_.compact_row();
   room_.set();
 }
 
@@ -295,6 +430,7 @@ Stats SqliteStore::stats() const {
   stats.keys = state_.keys().live();
   stats.revision = revision();
   stats.compacted = compacted();
+  stats.applied = state_.applied();
   stats.sweeping = sweeping_ || sweep_wanted_.is_set();
   stats.index_bytes = state_.keys().memory_bytes();
   stats.history_bytes = history_.bytes();
@@ -314,8 +450,11 @@ Task<void> SqliteStore::close() {
   if (closing_) co_return;
   closing_ = true;
   hub_.close();
+  for (auto it = sources_.begin(); it != sources_.end();) (*it++)->detach();
+  leases_stop();
   scope_.stop();
   sweep_wanted_.set();
+  signal_leadership();
   // Accepted writes are finished, also those whose callers no longer wait; reads under way too.
   while (active_ > 0 || !in_flight_.empty()) {
     if (!in_flight_.empty()) {
@@ -331,6 +470,8 @@ Task<void> SqliteStore::close() {
   auto joined = co_await scope_.join();
   ASSERT(joined.ok());
   ASSERT(in_flight_.empty());
+  replica_->stop();
+  co_await replica_->join();
   auto closed = co_await storage_->close();
   if (!closed) context_.log.warn("closing the store", {{"error", closed.error().message()}});
   storage_.reset();

@@ -1,7 +1,6 @@
 // sqlite_store.h: the embedded engine of one node, private to src/store.
-// The shell around the pure parts: it evaluates on the loop, gives entries to the log, applies what is committed and
-// answers. A group of one commits what is on its disk; with more servers Raft decides that between
-// on_appended and commit_to.
+// The shell around the pure parts: the leader evaluates on the loop and proposes entries to its replica of the log
+// (replica.h), every server applies what is committed, and whoever asked is answered then.
 #pragma once
 
 #include <deque>
@@ -12,7 +11,10 @@
 #include <vector>
 
 #include "store/evaluator.h"
+#include "store/lease_clock.h"
 #include "store/reads.h"
+#include "store/replica.h"
+#include "store/snapshot_source.h"
 #include "store/storage.h"
 #include "store/watch_hub.h"
 
@@ -27,8 +29,17 @@ class SqliteStore final : public Store, private WatchSource {
   Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop) override;
   Result<std::unique_ptr<Watch>> watch(WatchRequest request) override;
   Task<Result<void>> compact(Revision revision, StopToken stop) override;
+  Result<std::unique_ptr<StateStream>> snapshot() override;
+  Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) override;
+  Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop) override;
+  Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop) override;
+  Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop) override;
+  Task<Result<std::vector<std::int64_t>>> leases(StopToken stop) override;
   Revision revision() const override { return state_.revision(); }
   Revision compacted() const override { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
+  Task<Result<Revision>> current_revision(StopToken stop) override;
+  Leadership leadership() const override { return leadership_; }
+  Task<bool> leadership_changed(Leadership known, StopToken stop) override;
   Stats stats() const override;
   Task<void> close() override;
 
@@ -37,6 +48,7 @@ class SqliteStore final : public Store, private WatchSource {
   struct Waiter {
     io::Event done;
     std::optional<Error> error;
+    bool superseded = false;  // another entry took its place: it has not happened and never will
   };
   using WaiterRef = std::shared_ptr<Waiter>;
   struct InFlight {
@@ -48,20 +60,37 @@ class SqliteStore final : public Store, private WatchSource {
   // Counts the calls that use the storage; close() waits for the last.
   class Active;
   struct RangeRun;
+  class Loader;
 
   SqliteStore(Context context, SqliteStoreOptions options);
   Result<void> usable() const;
+  std::uint64_t member_id(std::string_view store_id) const;
+  Result<void> start(Loader& loader);
+  Error stale_term(std::uint64_t term) const;
 
   // The write path, in its order.
-  Result<Evaluation> evaluate_now(const TxnRequest& request, const std::map<RowId, Bytes>& fetched) const;
+  bool may_propose() const { return leadership_.leads && room_.is_set() && !failed_ && !closing_; }
+  // Until this server may propose; it may not any more when others ran in between. Errors: Unavailable (another one
+  // leads, or nobody does), NoSpace, Conflict (it does not lead in `term`), Cancelled.
+  Task<Result<void>> wait_to_propose(std::uint64_t term, StopToken stop);
+  Task<Result<void>> wait_to_lead(std::uint64_t term, StopToken stop);
+  Result<Evaluation> evaluate_now(const TxnRequest& request, bool reads_only,
+                                  const std::map<RowId, Bytes>& fetched) const;
   Task<Result<void>> fetch_wanted(std::vector<Evaluation::Wanted> wanted, std::map<RowId, Bytes>* fetched);
   LogIndex next_index() const;
   static Entry entry_of(Evaluation* evaluation);
+  // Of the group's leader alone, with nothing between the evaluation and this.
   WaiterRef propose(Entry entry);
   void on_appended(Appended appended);
-  void commit_to(LogIndex index, const Appended& appended);
-  void apply(const EntryRef& entry, const Appended& appended);
+  void apply(const EntryRef& entry);
+  void apply_effects(const EntryRef& entry);
+  void settle_waiters(const EntryRef& entry);
+  Bytes value_before(const KeyRecord& before);
   void on_append_failed(const Error& error);
+  void on_replica_changed();
+  void signal_leadership();
+  void begin_to_lead();
+  void cease_to_lead();
   void on_fatal(const Error& error);
   void fail_in_flight(const Error& error);
   Task<Result<void>> wait_for(WaiterRef waiter, StopToken stop);
@@ -72,7 +101,7 @@ class SqliteStore final : public Store, private WatchSource {
 
   // The read path.
   Task<Result<void>> fill_missing(Evaluation* evaluation);
-  Task<Result<void>> fill_past_ranges(const TxnRequest* request, Evaluation* evaluation, StopToken stop);
+  Task<Result<void>> fill_past_ranges(Evaluation* evaluation, StopToken stop);
   Task<Result<RangeResponse>> range_at(RangeRequest request, Revision at, StopToken stop);
   Task<Result<void>> range_slice(RangeRun* run);
   Task<Result<void>> settle_past(Revision at, bool values, std::vector<PastVersion>* versions);
@@ -80,6 +109,16 @@ class SqliteStore final : public Store, private WatchSource {
   Task<Result<Slice>> read_events(std::string key, std::string range_end, Revision from, Revision to,
                                   bool previous) override;
   Task<Result<std::vector<Bytes>>> read_values(std::vector<RowId> rows) override;
+
+  // Leases (leases.cc). Their time runs where this server leads: from leases_start(), when all that is committed is
+  // applied, to leases_stop().
+  void leases_start();
+  void leases_stop();
+  void lease_applied(const Effect& effect);
+  LeaseId free_lease_id();
+  void arm_lease_timer();
+  void on_lease_timer();
+  Task<void> expire(LeaseId id);
 
   // Compaction.
   Revision sweep_floor() const;
@@ -90,14 +129,28 @@ class SqliteStore final : public Store, private WatchSource {
   const SqliteStoreOptions options_;
   KvState state_;
   History history_;
-  PendingKeys pending_;
+  // A leader's: what it proposed and has not applied yet.
+  Pending pending_;
   std::deque<InFlight> in_flight_;
+  // Of entries proposed when this server led; whether they are committed is known when their index is applied.
+  struct Unresolved {
+    Term term = 0;
+    std::vector<WaiterRef> waiters;
+  };
+  std::map<LogIndex, Unresolved> unresolved_;
+  Leadership leadership_;
+  std::shared_ptr<io::Event> leadership_event_ = std::make_shared<io::Event>();  // of the next change
+  std::map<RowId, Bytes> fetched_;  // read beside the appends that are not applied yet
+  std::optional<Error> full_;       // the disk: writes are refused until the log can be written again
+  std::uint64_t refusals_ = 0;      // of the full disk
+  Loop::Timer retry_;
   std::size_t in_flight_bytes_ = 0;
   Revision pending_floor_ = 0;
   RowId pending_compact_row_ = 0;
   std::uint64_t bytes_since_compact_ = 0;
   WatchHub hub_;
   std::multiset<Revision> pins_;
+  std::set<SnapshotSource*> sources_;  // of state that is being read
   std::size_t active_ = 0;
   bool closing_ = false;
   bool sweeping_ = false;
@@ -105,10 +158,15 @@ class SqliteStore final : public Store, private WatchSource {
   io::Event idle_;  // active_ is 0
   io::Event room_;  // set when in-flight entries have gone
   io::Event sweep_wanted_;
+  bool leases_run_ = false;
+  LeaseClock lease_clock_;
+  Instant lease_timer_at_;
+  io::Loop::Timer lease_timer_;
   io::TaskScope scope_;
   Histogram& commit_seconds_;
   Histogram& group_entries_;
   std::unique_ptr<Storage> storage_;
+  std::unique_ptr<Replica> replica_;
 };
 
 }  // namespace kayak::store

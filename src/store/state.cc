@@ -1,6 +1,8 @@
 // state.cc: applying rows.
 #include "store/state.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 
 namespace kayak::store {
@@ -11,35 +13,37 @@ Error contradiction(RowId row, std::string_view what) {
 }
 }  // namespace
 
-RowView KvState::view_of(const Entry& entry, std::size_t ordinal) {
-  const Effect& effect = entry.effects[ordinal];
-  RowView view;
-  view.type = effect.type;
-  view.last = ordinal + 1 == entry.effects.size();
-  view.term = entry.term;
-  view.revision = entry.revision;
-  view.key = effect.key;
-  if (effect.value) view.value = *effect.value;
-  view.create_revision = effect.create_revision;
-  view.version = effect.version;
-  view.lease = effect.lease;
-  view.previous_row = effect.previous_row;
-  view.floor = effect.floor;
-  view.ttl = effect.ttl;
-  view.membership = effect.membership;
-  return view;
+RowView KvState::view_of(const Entry& entry, std::size_t ordinal) { return store::view_of(entry, ordinal); }
+
+RowId KvState::lease_row(std::int64_t lease) const {
+  const LeaseTable::Granted* granted = leases_.find(lease);
+  return granted == nullptr ? 0 : granted->row;
+}
+
+void KvState::begin_at(LogIndex index, Term term, Revision revision) {
+  if (index == 0) return;
+  base_revision_ = revision;
+  applied_ = std::max(applied_, index);
+  term_ = std::max(term_, term);
+  revision_ = std::max(revision_, revision);
+  floor_ = std::max(floor_, revision);
 }
 
 Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
   if (row_index(row) < applied_) return contradiction(row, "comes after a later one");
-  if (view.revision < revision_) return contradiction(row, "takes the revision back");
+  const Revision revision = view.revision == 0 ? revision_ : view.revision;  // 0: Raft's own, not read from disk
+  if (revision < revision_) return contradiction(row, "takes the revision back");
   if (view.term < term_) return contradiction(row, "takes the term back");
   switch (view.type) {
     case EffectType::kPut:
     case EffectType::kDelete: {
       const bool put = view.type == EffectType::kPut;
       const KeyRecord* known = keys_.find(view.key);
-      if (known != nullptr && known->row != view.previous_row) {
+      // Servers drop rows at their own pace: whoever wrote this one may have forgotten a deletion that is still known
+      // here.
+      const bool forgotten =
+          known != nullptr && known->deleted && known->mod_revision < floor_ && put && view.previous_row == 0;
+      if (known != nullptr && known->row != view.previous_row && !forgotten) {
         return contradiction(row, "does not follow the version before it");
       }
       const bool lived = known != nullptr && !known->deleted;
@@ -56,22 +60,35 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
         meta.lease = view.lease;
         meta.value_bytes = static_cast<std::uint32_t>(view.value.size()) & 0x7fffffffU;
       }
+      const LeaseId lease_before = lived ? known->lease : 0;
+      if (const std::string_view wrong = leases_.move(view.key, lease_before, meta.lease); !wrong.empty()) {
+        return contradiction(row, wrong);
+      }
       keys_.put(view.key, meta);
       break;
     }
     case EffectType::kCompact:
-      if (view.floor < floor_ || view.floor > view.revision) return contradiction(row, "compacts out of order");
-      floor_ = view.floor;
+      if (view.floor < compacted_to_ || view.floor > view.revision) return contradiction(row, "compacts out of order");
+      compacted_to_ = view.floor;
+      // A server that began with a snapshot may know less of the past than the log goes on to keep.
+      floor_ = std::max(floor_, view.floor);
       compact_row_ = row;
       break;
-    case EffectType::kMembership:
     case EffectType::kLeaseGrant:
+      if (const std::string_view wrong = leases_.grant(row, view); !wrong.empty()) return contradiction(row, wrong);
+      break;
     case EffectType::kLeaseRevoke:
+      if (const std::string_view wrong = leases_.revoke(view); !wrong.empty()) return contradiction(row, wrong);
+      break;
+    case EffectType::kMembership:
+      membership_ = view.membership;
+      membership_row_ = row;
+      break;
     case EffectType::kNoop:
       break;
   }
   applied_ = row_index(row);
-  revision_ = view.revision;
+  revision_ = revision;
   term_ = view.term;
   return Result<void>();
 }

@@ -33,8 +33,7 @@ Storage::Storage(Loop& loop, Options options, Events events)
       events_(std::move(events)),
       wal_limit_frames_(std::max<std::uint64_t>(options_.wal_bytes / kPageBytes, kMinWalFrames)) {}
 
-Task<Result<std::unique_ptr<Storage>>> Storage::open(Loop& loop, Options options, Database::RowSink sink,
-                                                     Events events) {
+Task<Result<std::unique_ptr<Storage>>> Storage::open(Loop& loop, Options options, RowSink sink, Events events) {
   struct Opened {
     io::Event done;
     Result<void> result;
@@ -64,10 +63,10 @@ Storage::~Storage() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Storage::main(Database::RowSink sink, std::function<void(Result<void>)> opened) {
+void Storage::main(RowSink sink, std::function<void(Result<void>)> opened) {
   pthread_setname_np(pthread_self(), "kayak-storage");
   Result<std::unique_ptr<Database>> database = Database::open(options_.database, sink);
-  sink = nullptr;
+  sink = RowSink();
   if (!database) {
     opened(database.error());
     return;
@@ -92,7 +91,7 @@ void Storage::main(Database::RowSink sink, std::function<void(Result<void>)> ope
 Storage::Work Storage::take() {
   Work work;
   std::unique_lock lock(mutex_);
-  auto ready = [this] { return stop_ || !jobs_.empty() || !appends_.empty() || !sweeps_.empty(); };
+  auto ready = [this] { return stop_ || !jobs_.empty() || may_append() || !sweeps_.empty(); };
   const bool worth_moving = database_->wal_frames() >= std::max(wal_limit_frames_ / 2, checkpoint_after_) && !broken_;
   if (worth_moving) {
     work.idle = !wake_.wait_for(lock, kIdleBeforeCheckpoint, ready);
@@ -100,8 +99,8 @@ Storage::Work Storage::take() {
     wake_.wait(lock, ready);
   }
   work.jobs.swap(jobs_);
-  for (std::size_t bytes = 0; !appends_.empty() && bytes < kMaxGroupBytes; appends_.pop_front()) {
-    bytes += appends_.front().entry->bytes();
+  for (std::size_t bytes = 0; may_append() && bytes < kMaxGroupBytes; appends_.pop_front()) {
+    for (const EntryRef& entry : appends_.front().write.entries) bytes += entry->bytes();
     work.appends.push_back(std::move(appends_.front()));
   }
   if (!sweeps_.empty()) {
@@ -109,50 +108,60 @@ Storage::Work Storage::take() {
     sweeps_.pop_front();
   }
   // What is queued when the thread is told to stop is still done.
-  work.stop = stop_ && appends_.empty() && sweeps_.empty();
+  work.stop = stop_ && !may_append() && sweeps_.empty();
   return work;
 }
 
 void Storage::write_group(Work& work) {
-  std::erase_if(work.appends, [this](const PendingAppend& append) { return append.epoch == failed_epoch_; });
   SweepJob* sweep = work.sweep ? &*work.sweep : nullptr;
   Result<SweepResult> swept = SweepResult();
   Result<void> done;
   if (broken_) {
     swept = *broken_;
-  } else if (!work.appends.empty() || sweep != nullptr) {
+  } else {
     done = commit(work.appends, sweep, &swept);
-    if (!done && done.error().code() == Code::kNoSpace) {
-      if (!work.appends.empty()) {
-        failed_epoch_ = work.appends.back().epoch;
-        post([this, error = done.error()] { events_.append_failed(error); });
-        work.appends.clear();
-        // What a sweep frees may be what is missing: it is tried alone.
-        if (sweep != nullptr) done = commit(work.appends, sweep, &swept);
-      }
+    if (!done && done.error().code() == Code::kNoSpace && !work.appends.empty()) {
+      hold_up(work, done.error());
+      // What a sweep frees may be what is missing: it is tried alone.
+      if (sweep != nullptr) done = commit(work.appends, sweep, &swept);
     }
     if (!done && done.error().code() != Code::kNoSpace) break_down(done.error());
   }
   if (sweep != nullptr) sweep->done(done ? swept : Result<SweepResult>(done.error()));
 }
 
+void Storage::hold_up(Work& work, const Error& error) {
+  {
+    std::lock_guard lock(mutex_);
+    held_up_ = true;
+    appends_.insert(appends_.begin(), std::make_move_iterator(work.appends.begin()),
+                    std::make_move_iterator(work.appends.end()));
+  }
+  work.appends.clear();
+  post([this, error] { events_.append_failed(error); });
+}
+
 Result<void> Storage::commit(std::vector<PendingAppend>& appends, const SweepJob* sweep, Result<SweepResult>* swept) {
   const auto start = DiskClock::now();
   Appended appended;
   fetch_values(appends, &appended);
-  std::vector<EntryRef> entries;
-  entries.reserve(appends.size());
-  for (PendingAppend& append : appends) entries.push_back(append.entry);
-  Result<void> done = database_->write(entries, sweep == nullptr ? nullptr : &sweep->limits, &**swept);
+  std::vector<LogWrite> writes;
+  writes.reserve(appends.size());
+  for (PendingAppend& append : appends) {
+    appended.entries += append.write.entries.size();
+    writes.push_back(std::move(append.write));
+  }
+  Result<void> done = database_->write(writes, sweep == nullptr ? nullptr : &sweep->limits, &**swept);
   const std::int64_t took = microseconds_since(start);
   note_stall(took);
   (*swept)->took = std::chrono::microseconds(took);
-  if (!done || entries.empty()) return done;
+  if (!done || appends.empty()) {
+    for (std::size_t i = 0; i < appends.size(); ++i) appends[i].write = std::move(writes[i]);
+    return done;
+  }
   counters_.commits.fetch_add(1, std::memory_order_relaxed);
-  counters_.entries.fetch_add(entries.size(), std::memory_order_relaxed);
-  appended.index = entries.back()->index;
-  appended.term = entries.back()->term;
-  appended.entries = entries.size();
+  counters_.entries.fetch_add(appended.entries, std::memory_order_relaxed);
+  appended.number = appends.back().number;
   appended.commit_time = std::chrono::microseconds(took);
   post([this, appended = std::move(appended)]() mutable { events_.appended(std::move(appended)); });
   return done;
@@ -219,15 +228,27 @@ void Storage::push_job(Job job) {
   wake_.notify_one();
 }
 
-void Storage::append(EntryRef entry, std::vector<RowId> fetch) {
+void Storage::append(std::uint64_t number, LogWrite write, std::vector<RowId> fetch) {
   {
     std::lock_guard lock(mutex_);
-    appends_.push_back(PendingAppend{std::move(entry), std::move(fetch), epoch_});
+    appends_.push_back(PendingAppend{number, std::move(write), std::move(fetch)});
   }
   wake_.notify_one();
 }
 
-void Storage::restart() { ++epoch_; }
+void Storage::retry() {
+  {
+    std::lock_guard lock(mutex_);
+    held_up_ = false;
+  }
+  wake_.notify_one();
+}
+
+void Storage::drop() {
+  std::lock_guard lock(mutex_);
+  appends_.clear();
+  held_up_ = false;
+}
 
 Task<Result<SweepResult>> Storage::sweep(SweepLimits limits) {
   struct Shared {

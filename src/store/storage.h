@@ -1,7 +1,6 @@
 // storage.h: the storage thread: appends in groups, reads between commits, sweeps and checkpoints when they are due.
-// What is asked for while a commit is on its way to the disk shares the next one. The core above only sees messages:
-// append() and later Appended, on the loop, in order. Raft stands between the two; so far a group of one commits what
-// is appended.
+// What is asked for while a commit is on its way to the disk shares the next one. The Raft core only sees messages:
+// append() with a number, and later Appended with the highest number that is on disk, on the loop, in order.
 #pragma once
 
 #include <atomic>
@@ -20,10 +19,9 @@
 
 namespace kayak::store {
 
-// Everything up to here is on disk.
+// The Appends up to this number are on disk.
 struct Appended {
-  LogIndex index = 0;
-  Term term = 0;
+  std::uint64_t number = 0;
   // The rows asked for with the appends, those that there were.
   std::vector<std::pair<RowId, Bytes>> fetched;
   std::size_t entries = 0;
@@ -40,7 +38,7 @@ class Storage {
   // All run on the loop.
   struct Events {
     std::function<void(Appended)> appended;
-    // No space: this append and all after it were dropped; nothing of them is on disk. restart() goes on.
+    // No space: nothing of the appends that are waiting is on disk, and none is tried before retry() or drop().
     std::function<void(Error)> append_failed;
     std::function<void(Error)> fatal;  // an I/O error or damage: nothing is written any more
   };
@@ -50,14 +48,16 @@ class Storage {
   };
 
   // Opens the database on the new thread; `sink` runs there, too. Errors: as Database::open.
-  static Task<Result<std::unique_ptr<Storage>>> open(Loop& loop, Options options, Database::RowSink sink,
-                                                     Events events);
+  static Task<Result<std::unique_ptr<Storage>>> open(Loop& loop, Options options, RowSink sink, Events events);
   ~Storage();  // ends the thread; without close() before it, as a crash would
 
-  // `entry` continues what was appended before. `fetch`: rows to read beside it, for their values.
-  void append(EntryRef entry, std::vector<RowId> fetch = {});
-  // After append_failed: the log goes on after the last Appended.
-  void restart();
+  // What the database found when it was opened.
+  const LogFound& found() const { return database_->found(); }
+  // Numbers ascend. `fetch`: rows to read beside it, for their values.
+  void append(std::uint64_t number, LogWrite write, std::vector<RowId> fetch = {});
+  // After append_failed: the waiting appends are tried again, or forgotten.
+  void retry();
+  void drop();
   // Runs `work`, a Result<...>(Database&), on the thread, between commits. It must not take long. Not cancellable.
   template <typename F>
   Task<std::invoke_result_t<F, Database&>> call(F work);
@@ -68,13 +68,15 @@ class Storage {
 
   const StorageCounters& counters() const { return counters_; }
   const DiskCounters* disk_counters() const { return database_ ? &database_->counters() : nullptr; }
+  // As the open found it.
+  Database::Base base() const { return database_->base(); }
   std::uint64_t database_bytes() const { return database_ ? database_->database_bytes() : 0; }
 
  private:
   struct PendingAppend {
-    EntryRef entry;
+    std::uint64_t number;
+    LogWrite write;
     std::vector<RowId> fetch;
-    std::uint64_t epoch;
   };
   // Its failure, for the thread to judge.
   using Job = std::function<std::optional<Error>(Database& database, const std::optional<Error>& broken)>;
@@ -90,10 +92,12 @@ class Storage {
   };
 
   Storage(Loop& loop, Options options, Events events);
-  void main(Database::RowSink sink, std::function<void(Result<void>)> opened);
+  void main(RowSink sink, std::function<void(Result<void>)> opened);
   Work take();
   void push_job(Job job);
+  bool may_append() const { return !appends_.empty() && !held_up_; }
   void write_group(Work& work);
+  void hold_up(Work& work, const Error& error);
   Result<void> commit(std::vector<PendingAppend>& appends, const SweepJob* sweep, Result<SweepResult>* swept);
   void fetch_values(const std::vector<PendingAppend>& appends, Appended* appended);
   void maintain(bool idle);
@@ -107,19 +111,18 @@ class Storage {
   // Posted actions find out here whether this still lives.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   StorageCounters counters_;
-  std::uint64_t epoch_ = 0;  // of the loop's appends
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Job> jobs_;
   std::deque<PendingAppend> appends_;
+  bool held_up_ = false;  // there was no space for them
   std::deque<SweepJob> sweeps_;
   bool stop_ = false;
 
   // The thread's own.
   std::unique_ptr<Database> database_;
   std::optional<Error> broken_;
-  std::uint64_t failed_epoch_ = UINT64_MAX;
   std::uint64_t wal_limit_frames_;      // so many are moved within kCheckpointTarget
   std::uint64_t checkpoint_after_ = 0;  // a full disk refused it: not before the log has so many
   std::thread thread_;

@@ -26,4 +26,8 @@ Task<bool> Store::leadership_changed(Leadership, StopToken stop) {
   co_return co_await never.wait(std::move(stop));
 }
 
+Result<std::unique_ptr<StateStream>> Store::snapshot() {
+  return Error(Code::kMethodNotAllowed, "this store is saved by its own means: etcdctl snapshot save");
+}
+
 }  // namespace kayak::store

@@ -32,11 +32,12 @@ struct KeyValue {
 struct Compare {
   enum class Target : std::uint8_t { kVersion, kCreateRevision, kModRevision, kValue, kLease };
   enum class Result : std::uint8_t { kEqual, kGreater, kLess, kNotEqual };
-  std::string key;
+  // With range_end: of all keys in the range, as in RangeRequest. Without one key there it is as of an absent key.
+  std::string key, range_end;
   Target target = Target::kModRevision;
   Result result = Result::kEqual;
   std::int64_t number = 0;  // an absent key has version, revisions and lease 0
-  std::string value;        // for kValue
+  std::string value;        // for kValue, which never holds of an absent key
 };
 
 // Keys in [key, range_end); range_end empty: `key` alone; range_end "\0": all keys >= key.
@@ -56,24 +57,31 @@ struct RangeResponse {
   Revision revision = 0;      // the store's revision at the read
 };
 
+struct TxnRequest;
+struct TxnResponse;
+
 struct Op {
-  enum class Type : std::uint8_t { kPut, kDelete, kRange };
+  enum class Type : std::uint8_t { kPut, kDelete, kRange, kTxn };
   Type type = Type::kPut;
-  std::string key, range_end;  // range_end for kDelete and kRange
-  Bytes value;                 // kPut
-  std::int64_t lease = 0;      // kPut
-  bool previous = false;       // answer with the previous pairs
-  RangeRequest range;          // kRange
+  std::string key, range_end;                     // range_end for kDelete
+  Bytes value;                                    // kPut
+  std::int64_t lease = 0;                         // kPut: one that is granted; 0: none
+  bool keep_value = false, keep_lease = false;    // kPut: as the key has it, which must be there
+  bool previous = false;                          // answer with the previous pairs
+  RangeRequest range;                             // kRange
+  std::shared_ptr<const TxnRequest> transaction;  // kTxn; its compares see the store as it was before all operations
 };
 struct OpResponse {
   std::vector<KeyValue> previous;
   std::int64_t deleted = 0;
   RangeResponse range;
+  std::shared_ptr<TxnResponse> transaction;  // kTxn
 };
 struct TxnRequest {
   std::vector<Compare> compares;  // all must hold
   std::vector<Op> success, failure;
-  // Not 0: only while this server leads in this term (see Leadership), else Conflict. An external etcd ignores it.
+  // Not 0 (the outermost alone): only while this server leads in this term (see Leadership), else Conflict. An external
+  // etcd ignores it.
   std::uint64_t term = 0;
 };
 struct TxnResponse {
@@ -136,12 +144,24 @@ struct Stats {
   std::uint64_t commits = 0;  // groups that reached the disk
   std::uint64_t written_entries = 0;
   Revision revision = 0, compacted = 0;
+  std::uint64_t applied = 0;        // entries of the log; the index of the newest
   bool sweeping = false;            // compaction has rows left to drop
   std::uint64_t index_bytes = 0;    // memory of the key index
   std::uint64_t history_bytes = 0;  // memory of the recent events
   std::uint64_t written_bytes = 0;  // given to the file system since the open, and so many times synced
   std::uint64_t syncs = 0;
   std::uint64_t longest_stall_us = 0;  // the longest that the disk kept anyone waiting, in microseconds
+};
+
+// The whole state at one revision, as bytes of a format of the engine's own (snapshot_stream.h), while writes go on.
+// May outlive the store; it then gives Unavailable.
+class StateStream {
+ public:
+  virtual ~StateStream() = default;  // no next() may be waiting
+  virtual Revision revision() const = 0;
+  virtual std::uint64_t keys() const = 0;
+  // The next slice, of at most 4 MiB; nothing after the last. Errors: Corrupt, Io, Unavailable, Cancelled.
+  virtual Task<Result<std::optional<std::string>>> next(StopToken stop = StopToken()) = 0;
 };
 
 // What has a body here is as it is without leases and for a store that is alone and always leads.
@@ -151,7 +171,8 @@ class Store {
   // Errors: Expired (revision compacted), Invalid (revision from the future), Cancelled, Corrupt, Unavailable.
   virtual Task<Result<RangeResponse>> range(RangeRequest request, StopToken stop = StopToken()) = 0;
   // Durable when it returns with a write. Errors: NoSpace, TooLarge (value over 1.5 MiB, over 128 ops or 16 MiB in
-  // all), Invalid (a key written twice), Unavailable, Cancelled (then the outcome is unknown).
+  // all), Invalid (a key written twice, nothing to keep), NotFound (no such lease), Unavailable, Cancelled (then the
+  // outcome is unknown).
   virtual Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop = StopToken()) = 0;
   // Errors: Expired (start_revision is compacted), Invalid, Unavailable.
   virtual Result<std::unique_ptr<Watch>> watch(WatchRequest request) = 0;
@@ -159,9 +180,10 @@ class Store {
   virtual Task<Result<void>> compact(Revision revision, StopToken stop = StopToken()) = 0;
 
   // `id` 0: the store chooses. TTLs are raised to the shortest that an election allows for. Durable when it returns.
-  // Errors: AlreadyExists, Invalid (TTL not in 1..9,000,000,000), those of txn().
+  // Errors: AlreadyExists, Invalid (a TTL over 9,000,000,000), those of txn().
   virtual Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop = StopToken());
-  // With all its keys, in one revision. Errors: NotFound, those of txn().
+  // With all its keys, in one revision; keys of over 16 MiB together, or a million of them, go in several, and the
+  // lease with the last. Errors: NotFound, those of txn().
   virtual Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop = StopToken());
   // Starts its time anew; costs no write. A lease that is not there (any more) has `remaining` -1 and `ttl` 0.
   virtual Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop = StopToken());
@@ -175,12 +197,18 @@ class Store {
   // Ends when leadership() is no longer `known`; false when `stop` fired first or the store stopped.
   virtual Task<bool> leadership_changed(Leadership known, StopToken stop = StopToken());
 
+  // As of now. As long as it lives, compaction drops no row that it needs. Errors: MethodNotAllowed (this engine's
+  // state is saved in another way), Unavailable.
+  virtual Result<std::unique_ptr<StateStream>> snapshot();
+
   virtual Revision revision() const = 0;   // the newest that is durable and applied; never goes back
   virtual Revision compacted() const = 0;  // revisions up to this one cannot be read or watched from
   virtual Stats stats() const = 0;
   // Finishes what was accepted, closes the files.
   virtual Task<void> close() = 0;
 };
+
+class PeerLink;
 
 struct SqliteStoreOptions {
   std::string path;                                     // of the database file; its folder must exist
@@ -191,6 +219,12 @@ struct SqliteStoreOptions {
   std::function<void(const Error&)> on_fatal;
   std::size_t wal_bytes = 4 * 1024 * 1024;  // bound of the write-ahead log; slow disks get less by themselves
   std::string vfs;                          // the SQLite VFS to stand on (tests); empty: the system's
+  std::uint64_t member_id = 0;              // of this server in its group; 0: one that the store makes up and keeps
+  // A database that is made waits for a group to take it in, instead of beginning one.
+  bool joins = false;
+  PeerLink* link = nullptr;  // to the other members; must outlive the store
+  // The shortest time without a leader after which another one is elected; the same at all members.
+  Duration election_timeout = std::chrono::milliseconds(1000);
 };
 // Opens or makes the embedded engine. Checks the WAL frame by frame first. Errors: Corrupt (says what is damaged and
 // names `kayak snapshot restore`), NoSpace, Io, Invalid (a newer version made it), Unavailable (another

@@ -27,6 +27,10 @@ Task<Result<RangeResponse>> SqliteStore::range(RangeRequest request, StopToken s
   if (auto good = check_range(request); !good) co_return good.error();
   if (auto good = usable(); !good) co_return good.error();
   Active active(*this);
+  if (!request.serializable && !replica_->alone()) {
+    auto confirmed = co_await replica_->confirm(stop);
+    if (!confirmed) co_return confirmed.error();
+  }
   const Revision newest = state_.revision();
   const Revision at = request.revision == 0 ? newest : request.revision;
   if (at > newest) co_return Error(Code::kInvalid, "required revision is a future revision");
@@ -146,25 +150,39 @@ Task<Result<void>> SqliteStore::fill_missing(Evaluation* evaluation) {
   if (!read) co_return read.error();
   for (std::size_t i = 0; i < read->size(); ++i) {
     const Evaluation::Missing& missing = evaluation->missing[i];
-    OpResponse& response = evaluation->response.responses[missing.op];
+    OpResponse& response = *missing.response;
     (missing.previous ? response.previous : response.range.kvs)[missing.place].value = (*read)[i];
   }
   co_return Result<void>();
 }
 
-Task<Result<void>> SqliteStore::fill_past_ranges(const TxnRequest* request, Evaluation* evaluation, StopToken stop) {
-  const std::vector<Op>& ops = evaluation->response.succeeded ? request->success : request->failure;
-  for (std::size_t op : evaluation->past_ranges) {
-    auto answer = co_await range_at(ops[op].range, ops[op].range.revision, stop);
+Task<Result<void>> SqliteStore::fill_past_ranges(Evaluation* evaluation, StopToken stop) {
+  for (const Evaluation::PastRange& past : evaluation->past_ranges) {
+    RangeRequest request = *past.request;
+    const Revision at = request.revision;
+    auto answer = co_await range_at(std::move(request), at, stop);
     if (!answer) co_return answer.error();
     answer->revision = evaluation->response.revision;
-    evaluation->response.responses[op].range = std::move(*answer);
+    past.response->range = std::move(*answer);
   }
   co_return Result<void>();
 }
 
+Result<std::unique_ptr<StateStream>> SqliteStore::snapshot() {
+  if (auto good = usable(); !good) return good.error();
+  auto busy = [this](bool begins) {
+    active_ = begins ? active_ + 1 : active_ - 1;
+    if (active_ == 0) idle_.set();
+  };
+  SnapshotSource::Host host{state_, *storage_, pins_, sources_, std::move(busy)};
+  return std::unique_ptr<StateStream>(std::make_unique<SnapshotSource>(std::move(host)));
+}
+
 Result<std::unique_ptr<Watch>> SqliteStore::watch(WatchRequest request) {
   if (auto good = usable(); !good) return good.error();
+  if (request.start_revision != 0 && request.start_revision <= state_.base_revision()) {
+    return Error(Code::kExpired, cat("required revision ", request.start_revision, " has been compacted"));
+  }
   return hub_.add(std::move(request));
 }
 

@@ -1,33 +1,20 @@
-// watch_hub.h: the watches of one store: who is woken by what, and where each one reads.
-// A watch is a cursor (the next revision it wants) and owns no queue: it reads from the shared history, or from the log
-// on disk when it has fallen behind. Watches of the same range share a group, which remembers the revisions that
-// matched, so that an event costs one comparison per group and a quiet watch nothing.
+// watch_hub.h: the watches of one store, with the loop they wait on. Whom an event concerns and where each watch reads
+// is decided in watch_cursor.h.
 #pragma once
 
-#include <deque>
-#include <map>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "io/loop.h"
-#include "store/history.h"
-#include "store/key_range.h"
+#include "store/watch_cursor.h"
 
 namespace kayak::store {
 
 // What the hub needs of its store.
-class WatchSource {
+class WatchSource : public WatchView {
  public:
-  virtual ~WatchSource() = default;
-  virtual Revision revision() const = 0;
-  virtual Revision compacted() const = 0;
-  virtual History& history() = 0;
-  struct Slice {
-    std::vector<WatchBatch> batches;
-    Revision next = 0;  // everything below was looked at
-  };
+  using Slice = WatchSlice;
   // Events of [from, to] in the range, from the log on disk; at least one revision further, but perhaps not to the end.
   // Errors: Expired, Unavailable, Corrupt, Io.
   virtual Task<Result<Slice>> read_events(std::string key, std::string range_end, Revision from, Revision to,
@@ -43,6 +30,8 @@ class WatchHub {
   Result<std::unique_ptr<Watch>> add(WatchRequest request);
   // After `applied` is readable and in the history.
   void publish(const Applied& applied);
+  // After the store's state was replaced by a newer one, and the history begins behind it.
+  void restart();
   // Every wait ends with Unavailable.
   void close();
   // Whether anyone wants the previous pair of events.

@@ -17,15 +17,25 @@ check "a bad port" refused 'https-listen-port' server --https-listen-port 70000
 check "a bad node name" refused '--node-name "UPPER"' server --node-name UPPER
 check "overlapping ranges" refused 'overlap' server --cluster-cidr 10.43.0.0/16
 check "a DNS address outside the services" refused 'cluster-dns' server --cluster-dns 1.2.3.4
+for address in nonsense 127.0.0.1 127.0.0.1:0 127.0.0.1:70000 host:2379 ::1:2379 "[127.0.0.1]:2379" :2379; do
+  check "an etcd address of $address" refused '--etcd-listen ".*" must be address:port' server --etcd-listen "$address"
+done
 check "an unknown flag" refused 'nonsense' server --nonsense
 check "an unknown log level" refused 'log-level' server --log-level loud
+check "--server beside --cluster-init" refused 'give one of them' server --cluster-init --server https://a:6443
+check "a server to join that is no URL" refused 'must be like https://first:6443' server --server a:6443
+check "a witness of nobody" refused 'needs --server' server --witness
+check "a reset of who joins" refused 'cluster-reset' server --cluster-reset --server https://a:6443
+check "a short token" refused 'fewer than 16 characters' server --token short
+check "two tokens" refused 'not both' server --token 0123456789abcdef --token-file /x
+check "a bad peer address" refused '--peer-address "boat"' server --peer-address boat
 printf 'nodename: x\n' >"$work/bad.yaml"
 check "an unknown key of the config file" refused 'nodename' server --config "$work/bad.yaml"
 printf '[1,2\n' >"$work/bad.yaml"
 check "a config file that is no YAML" refused 'config file' server --config "$work/bad.yaml"
 check "a config file that is not there" refused 'config file' server --config "$work/none.yaml"
 check_output "version" '^kayak version v1\.36\.0\+kayak1$' "$kayak" version
-for verb in "" server image "image pull" version; do
+for verb in "" server image "image pull" member "member remove" version; do
   # shellcheck disable=SC2086
   check_output "help of kayak $verb" "^Usage: kayak${verb:+ $verb} " "$kayak" $verb --help
 done

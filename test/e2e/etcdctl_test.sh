@@ -2,7 +2,8 @@
 # etcdctl_test.sh: Debian's etcdctl on the server's etcd endpoint, and what a person's hand in the store does to the API.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 command -v etcdctl >/dev/null || skip "etcdctl is not installed (etcd-client)"
-start_server --disable-agent
+etcd_port="$(free_port)"
+start_server --disable-agent --etcd-listen "127.0.0.1:$etcd_port"
 wait_ready 30
 export ETCDCTL_API=3
 endpoint="unix://$work/data/server/etcd.sock"
@@ -43,7 +44,83 @@ check_output "compaction twice" 'required revision has been compacted' etcd comp
 check_output "get before the compaction" 'required revision has been compacted' etcd get --rev="$before" a
 check_output "watch before the compaction" 'compacted' timeout 10 etcdctl --endpoints="$endpoint" watch --rev="$before" a
 check_output "get of the future" 'required revision is a future revision' etcd get --rev=999999999 a
-check_output "no leases yet" 'unknown service etcdserverpb.Lease' etcd lease grant 60
+
+# Leases.
+granted="$(etcd lease grant 600)"
+lease="$(sed -nE 's/^lease ([0-9a-f]+) granted with TTL\(600s\)$/\1/p' <<<"$granted")"
+check_output "lease grant" '^[0-9a-f]{2,16}$' echo "$lease"
+check_output "lease list" "^$lease$" etcd lease list
+check_output "put with a lease" '^OK$' etcd put --lease="$lease" /leased/a 1
+etcd put --lease="$lease" /leased/b 1 >/dev/null
+check_output "put with a lease that is not there" 'requested lease not found' etcd put --lease=123 /leased/c 1
+check_output "lease timetolive" "^lease $lease granted with TTL\(600s\), remaining\((59[0-9]|600)s\), attached keys\(\[/leased/a /leased/b\]\)$" etcd lease timetolive --keys "$lease"
+check_output "lease timetolive of none" 'already expired|not found' etcd lease timetolive 123
+check_output "lease keep-alive" "^lease $lease keepalived with TTL\(600\)$" etcd lease keep-alive --once "$lease"
+check_output "a put may keep the lease" '^OK$' etcd put --ignore-lease /leased/b 2
+check_output "it is still there" "/leased/b\]" etcd lease timetolive --keys "$lease"
+etcd put /leased/b 3 >/dev/null
+check_output "a put without a lease takes the key from it" 'attached keys\(\[/leased/a\]\)' etcd lease timetolive --keys "$lease"
+check_output "lease revoke" "^lease $lease revoked$" etcd lease revoke "$lease"
+check_output "its keys go with it" '^/leased/b$' bash -c "ETCDCTL_API=3 etcdctl --endpoints='$endpoint' get --prefix --keys-only /leased/ | grep ."
+check_output "lease revoke of none" 'requested lease not found' etcd lease revoke "$lease"
+short="$(etcd lease grant 2 | cut -d' ' -f2)"
+etcd put --lease="$short" /leased/short 1 >/dev/null
+check_output "a key lives with its lease" '^1$' etcd get --print-value-only /leased/short
+eventually 15 "and vanishes with it" '^$' etcd get --print-value-only /leased/short
+check_output "the lease is gone, too" 'already expired' etcd lease timetolive "$short"
+kept="$(etcd lease grant 2 | cut -d' ' -f2)"
+etcd put --lease="$kept" /leased/kept 1 >/dev/null
+etcdctl --endpoints="$endpoint" lease keep-alive "$kept" >"$work/keep.txt" 2>&1 &
+keep_pid=$!
+sleep 5
+check_output "a lease that is kept alive stays" '^1$' etcd get --print-value-only /leased/kept
+kill "$keep_pid"
+eventually 15 "until nobody does so" '^$' etcd get --print-value-only /leased/kept
+long="$(etcd lease grant 9000 | cut -d' ' -f2)"
+etcd put --lease="$long" /leased/long 1 >/dev/null
+
+# Transactions over ranges, and in one another: etcdctl has no words for these.
+txn() { python3 "$(dirname "${BASH_SOURCE[0]}")/etcd_txn.py" "$1" | curl -sS --http2-prior-knowledge --unix-socket "$work/data/server/etcd.sock" \
+  -H 'content-type: application/grpc' -H 'te: trailers' --data-binary @- -o - -D - http://etcd/etcdserverpb.KV/Txn | tr -d '\0' | strings; }
+etcd put /range/a 1 >/dev/null
+etcd put /range/b 1 >/dev/null
+check_output "a compare over a range holds" 'grpc-status: 0' txn all-equal
+check_output "and took its branch, in a transaction inside" '^all were one$' etcd get --print-value-only /range-answer
+etcd put /range/b 2 >/dev/null
+check_output "a compare over a range does not hold" 'grpc-status: 0' txn all-equal
+check_output "and took the other" '^not all were one$' etcd get --print-value-only /range-answer
+check_output "a key written twice, at different depths" 'duplicate key given in txn request' txn twice
+
+# The same over TLS, for who has a certificate of the etcd client CA.
+tls="$work/data/server/tls"
+remote() { etcdctl --endpoints="https://127.0.0.1:$etcd_port" --command-timeout=5s --dial-timeout=2s "$@"; }
+known() { remote --cacert="$tls/etcd-client-ca.crt" --cert="$tls/etcd-client.crt" --key="$tls/etcd-client.key" "$@"; }
+check_output "over TLS: get" '^3$' known get --print-value-only /leased/b
+check_output "over TLS: put" '^OK$' known put over-tls 1
+check_output "over TLS: lease" "^$long$" known lease list
+check_output "over TLS: status" '3\.5\.[0-9]+.*true' known endpoint status --write-out=table
+check_output "over TLS: txn" '^SUCCESS$' known txn <<<$'value("over-tls") = "1"\n\nput over-tls 2\n\n\n'
+timeout 20 etcdctl --endpoints="https://127.0.0.1:$etcd_port" --cacert="$tls/etcd-client-ca.crt" --cert="$tls/etcd-client.crt" --key="$tls/etcd-client.key" \
+  watch over-tls >"$work/watch-tls.txt" 2>&1 &
+watch_pid=$!
+for i in $(seq 20); do
+  etcd put over-tls "live-$i" >/dev/null
+  grep -q live "$work/watch-tls.txt" && break
+  sleep 0.2
+done
+check_output "over TLS: watch" '^live-' cat "$work/watch-tls.txt"
+kill "$watch_pid"
+check_output "both addresses are told" "unix://.*etcd.sock,https://127.0.0.1:$etcd_port" etcd member list
+refused_word='authentication handshake|bad certificate|handshake failure|deadline exceeded|remote error|unknown authority'
+check_output "over TLS without a certificate" "$refused_word" remote --cacert="$tls/etcd-client-ca.crt" get a
+check_output "with the API's admin certificate" "$refused_word" remote --cacert="$tls/etcd-client-ca.crt" --cert="$tls/client-admin.crt" --key="$tls/client-admin.key" get a
+check_output "with the recovery certificate" "$refused_word" remote --cacert="$tls/etcd-client-ca.crt" --cert="$tls/client-recovery.crt" --key="$tls/client-recovery.key" get a
+check_output "with the server's own certificate" "$refused_word" remote --cacert="$tls/etcd-client-ca.crt" --cert="$tls/etcd-server.crt" --key="$tls/etcd-server.key" get a
+check_output "without TLS" 'deadline exceeded|closed|transport' etcdctl --endpoints="http://127.0.0.1:$etcd_port" --command-timeout=3s --dial-timeout=2s get a
+check_output "curl without a certificate gets no HTTP" 'alert|error|SSL' curl -sSk "https://127.0.0.1:$etcd_port/"
+check_output "the etcd client certificate does not open the API" 'alert|error|SSL|401' curl -sSk --cert "$tls/etcd-client.crt" --key "$tls/etcd-client.key" "https://127.0.0.1:$port/api/v1/pods"
+check_output "the endpoint's certificate names where it is" 'IP Address:127.0.0.1' openssl x509 -in "$tls/etcd-server.crt" -noout -ext subjectAltName
+check_output "and is not the API's" '^1$' bash -c "openssl verify -CAfile '$tls/server-ca.crt' '$tls/etcd-server.crt' 2>&1 | grep -c failed"
 
 # Foreign bytes where objects belong: left out, logged, and no harm to anything else.
 kubectl create configmap mine --from-literal=k=v >/dev/null
@@ -100,4 +177,6 @@ wait_ready 30
 check_output "after a restart objects are as before" '^v$' kubectl get configmap mine -o 'jsonpath={.data.k}'
 check "after a restart the API writes" kubectl create configmap later --from-literal=k=v
 check_output "after a restart the endpoint answers" '^live$' etcd get --print-value-only a
+check_output "after a restart leases and their keys are there" 'granted with TTL\(9000s\), remaining\(89[0-9]{2}s\), attached keys\(\[/leased/long\]\)' etcd lease timetolive --keys "$long"
+check "without --etcd-listen nothing listens there" bash -c "! curl -sSk --max-time 2 https://127.0.0.1:$etcd_port/ 2>&1 | grep -v 'Failed to connect'"
 finish

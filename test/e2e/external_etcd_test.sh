@@ -47,6 +47,8 @@ trial() { timeout 60 "$kayak" server --data-dir "$work/trial" --write-kubeconfig
 
 check_output "a database is no datastore" '^kayak: --datastore-endpoint "postgres://db" names a database' trial --datastore-endpoint postgres://db
 check_output "a certificate needs its key" 'go together' trial "${datastore[@]}" --datastore-certfile /x
+check_output "a group of our own goes with our own store" 'see etcdctl member' \
+  trial "${datastore[@]}" --server https://127.0.0.1:1 --token 0123456789abcdef
 start_etcd
 eventually 20 "etcd is up" 'is healthy' ctl endpoint health
 check_output "another CA is refused at once" '^kayak: opening the store: the datastore.s TLS identity is not accepted: https://127.0.0.1:.*check --datastore-cafile' \
@@ -63,6 +65,7 @@ eventually 10 "a watch shows what is there" 'configmap/one' cat "$work/watch.txt
 kubectl create configmap two --from-literal=k=v >/dev/null
 eventually 10 "a watch shows what comes" 'configmap/two' cat "$work/watch.txt"
 check "delete" kubectl delete configmap two
+check_output "snapshots are etcd's" 'saved by its own means: etcdctl snapshot save' "$kayak" snapshot save --data-dir "$work/data"
 kill "$watch_pid"
 check "a deployment" kubectl create deployment web --image=web --replicas=2
 eventually 20 "controllers work" '^2$' bash -c 'kubectl get pods -o name | wc -l'

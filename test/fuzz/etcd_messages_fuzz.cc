@@ -2,6 +2,7 @@
 // etcd_messages_fuzz.cc: bytes from a client of the etcd endpoint. What is read must survive being written and read
 // again.
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 
 #include "store/etcd/messages.h"
@@ -25,24 +26,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace kayak::store::etcd;
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 6) {
-    case 0:
-      check<TxnRequest>(bytes);
-      break;
-    case 1:
-      check<WatchRequest>(bytes);
-      break;
-    case 2:
-      check<RangeRequest>(bytes);
-      break;
-    case 3:
-      check<TxnResponse>(bytes);
-      break;
-    case 4:
-      check<WatchResponse>(bytes);
-      break;
-    default:
-      check<PutRequest>(bytes);
-  }
+  constexpr void (*kChecks[])(std::string_view) = {
+      check<TxnRequest>,          check<WatchRequest>,           check<RangeRequest>,
+      check<TxnResponse>,         check<WatchResponse>,          check<PutRequest>,
+      check<LeaseGrantRequest>,   check<LeaseGrantResponse>,     check<LeaseTimeToLiveRequest>,
+      check<LeaseLeasesResponse>, check<LeaseKeepAliveResponse>, check<LeaseTimeToLiveResponse>,
+      check<StatusResponse>,      check<MemberListResponse>,
+  };
+  kChecks[data[0] % std::size(kChecks)](bytes);
   return 0;
 }

@@ -405,6 +405,21 @@ TEST_CASE("http1: limits on connections shed the idlest") {
   CHECK(body_of(read_response(second)) == "hello");
 }
 
+TEST_CASE("http1: clients that say nothing make room for those who do, the oldest first") {
+  HttpLimits limits;
+  limits.max_connections = 2;
+  TestServer server(limits);
+  std::vector<std::unique_ptr<RawClient>> silent;
+  constexpr int kAtOnce = 64;
+  for (int i = 0; i < kAtOnce; ++i) silent.push_back(std::make_unique<RawClient>(server.port()));
+  RawClient late(server.port());
+  late.send(get("/hello"));
+  CHECK(body_of(read_response(late)) == "hello");
+  CHECK(silent.front()->closed());
+  silent.back()->send(get("/hello"));
+  CHECK(body_of(read_response(*silent.back())) == "hello");
+}
+
 TEST_CASE("http1: the server stops in order") {
   TestServer server(HttpLimits(), 5s);
   RawClient idle(server.port()), busy(server.port()), watch(server.port());

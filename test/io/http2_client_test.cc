@@ -388,6 +388,43 @@ TEST_CASE("http2 client: what single frames do") {
   }
 }
 
+namespace {
+
+// A call that has nothing to say for long, on a connection whose server never answers a ping.
+Task<Result<void>> silent_call(Context context) {
+  auto pair = stream_pair(context);
+  if (!pair) co_return pair.error();
+  StreamPtr server = std::move(pair->second);
+  Http2ClientOptions options;
+  options.ping_after = options.ping_timeout = 30ms;
+  auto client = Http2Client::create(context, std::move(pair->first), options);
+  TaskScope scope;
+  scope.spawn(client->run(StopToken()));
+  Slices greeting(1, Slice::of(settings())), word(1, Slice::of("x"));
+  (void)co_await server->write(std::move(greeting));
+  Http2Request request;
+  request.method = "POST";
+  request.authority = "t";
+  request.streams_body = request.may_be_silent = true;
+  auto call = co_await client->open(std::move(request));
+  if (!call) co_return call.error();
+  (void)co_await context.loop.sleep(300ms);
+  CHECK(client->usable());
+  (void)co_await (*call)->write(std::move(word));
+  auto status = co_await (*call)->status();
+  CHECK(says(status) == "Timeout: the server does not answer a ping");
+  call->reset();
+  (void)co_await scope.join();
+  co_return Result<void>();
+}
+
+}  // namespace
+
+TEST_CASE("http2 client: a call that may be silent is pinged for when it has said something") {
+  TestContext test;
+  CHECK(says(test.loop.run(silent_call(test.context()))) == "ok");
+}
+
 TEST_CASE("http2 client: a server that falls silent is noticed by pings") {
   Http2ClientOptions options;
   options.ping_after = 50ms;

@@ -43,6 +43,8 @@ TlsClientOptions client_options(TlsServerIdentity server, const Identity& own = 
 struct Outcome {
   std::string server, client;  // "ok" or the error
   std::string user, alpn;      // what the server saw
+  std::string realm, key;      // likewise: TlsPeer::realm, the public key of the client's certificate
+  std::string server_key;      // what the client saw
   std::string echoed;          // what the client got back
 };
 
@@ -53,7 +55,9 @@ Task<Result<void>> serve_one(TlsServer& server, StreamPtr plain, Outcome* outcom
   const TlsPeer& peer = (*stream)->tls_peer();
   if (peer.certificate)
     outcome->user = peer.certificate->common_name + "/" + join(peer.certificate->organizations, ",");
+  if (peer.certificate) outcome->key = peer.certificate->public_key_sha256;
   outcome->alpn = peer.alpn;
+  outcome->realm = peer.realm;
   std::string buffer(20'000, '\0');
   for (;;) {
     auto n = co_await (*stream)->read(buffer);
@@ -89,6 +93,8 @@ Task<Result<void>> connect_once(Context context, TlsServer& server, TlsClientOpt
   auto stream = co_await tls_connect(context, std::move(pair->second), std::move(options));
   outcome->client = test::says(stream);
   if (stream) {
+    const TlsPeer& peer = (*stream)->tls_peer();
+    if (peer.certificate) outcome->server_key = peer.certificate->public_key_sha256;
     TaskScope sending;
     sending.spawn(send_and_shut(**stream, std::move(data)));
     auto back = co_await read_to_end(**stream);
@@ -99,10 +105,12 @@ Task<Result<void>> connect_once(Context context, TlsServer& server, TlsClientOpt
   co_return co_await scope.join();
 }
 
-Outcome connect(TestContext& t, TlsServerOptions server, TlsClientOptions client, Slices data = slices("hello")) {
+Outcome connect(TestContext& t, TlsServerOptions server, TlsClientOptions client, Slices data = slices("hello"),
+                std::optional<TlsRealm> realm = std::nullopt) {
   Outcome outcome;
   auto made = TlsServer::create(t.context(), std::move(server));
   REQUIRE(test::says(made) == "ok");
+  if (realm) REQUIRE(test::says((*made)->set_realm(*realm)) == "ok");
   const auto ran = t.loop.run(connect_once(t.context(), **made, std::move(client), std::move(data), &outcome));
   CHECK(test::says(ran) == "ok");
   return outcome;
@@ -247,6 +255,34 @@ TEST_CASE("tls: which clients a server accepts") {
       client_options(TlsServerIdentity::name("kayak.test", serving.ca().certificate_pem), clients.client("me", {})));
   CHECK(seen.server == "ok");
   CHECK(seen.user == "");
+}
+
+TEST_CASE("tls: a server that requires certificates knows no anonymous clients") {
+  TestContext t;
+  const Pki serving("serving-ca"), clients("client-ca"), other("client-ca");
+  const Identity server = serving.server({"kayak.test"}, {});
+  struct Row {
+    Identity own;
+    std::string user;  // empty: refused
+  };
+  for (const Row& row : {Row{clients.client("me", {}), "me/"}, Row{Identity(), ""}, Row{other.client("me", {}), ""},
+                         Row{serving.client("me", {}), ""}, Row{clients.server({"kayak.test"}, {}), ""}}) {
+    CAPTURE(row.own.certificate_pem);
+    TlsServerOptions options = server_options(server, clients.ca().certificate_pem);
+    options.client_required = true;
+    const Outcome seen =
+        connect(t, std::move(options),
+                client_options(TlsServerIdentity::name("kayak.test", serving.ca().certificate_pem), row.own));
+    CAPTURE(seen.server, seen.client);
+    CHECK(seen.user == row.user);
+    CHECK((seen.server == "ok") == !row.user.empty());
+    CHECK((seen.echoed == "hello") == !row.user.empty());
+    if (row.user.empty()) CHECK(seen.server.starts_with("Unauthorized: "));
+  }
+  TlsServerOptions nobody = server_options(server);
+  nobody.client_required = true;
+  CHECK(test::says(TlsServer::create(t.context(), nobody)) ==
+        "Invalid: client certificates are required, but no CA of theirs is given");
 }
 
 TEST_CASE("tls: ALPN") {
@@ -665,6 +701,177 @@ TEST_CASE("tls: a slow reader holds the writer back, the other direction goes on
   auto server = TlsServer::create(t.context(), server_options(identity));
   const std::string pin = parse_certificate_pem(identity.certificate_pem)->public_key_sha256;
   CHECK(test::says(t.loop.run(back_pressure(t.context(), **server, pin))) == "ok");
+}
+
+// ---- realms
+
+namespace {
+
+constexpr const char* kRealm = "peer.kayak.internal";
+
+Identity member_of(const Pki& pki, WallTime from, WallTime until) {
+  CertificateRequest request;
+  request.common_name = "kayak-peer";
+  request.server_auth = request.client_auth = true;
+  request.not_before = from;
+  request.not_after = until;
+  return pki.issue(request);
+}
+std::string key_of(const Identity& identity) {
+  return parse_certificate_pem(identity.certificate_pem)->public_key_sha256;
+}
+
+}  // namespace
+
+TEST_CASE("tls: a realm and the server behind which it lives have nothing in common") {
+  TestContext t;
+  const Pki serving("serving-ca"), clients("client-ca"), peers("peer-ca"), strange("peer-ca");
+  const WallTime now = t.clock.wall();
+  const Identity server = serving.server({"kayak.test"}, {}), here = member_of(peers, now + -1h, now + 1h),
+                 there = member_of(peers, now + -1h, now + 1h), user = clients.client("me", {"crew"}),
+                 foreign = member_of(strange, now + -1h, now + 1h), past = member_of(peers, now + -48h, now + -24h),
+                 nobody;
+  CertificateRequest server_only;
+  server_only.server_auth = true;
+  const Identity no_client = peers.issue(server_only);
+  const TlsRealm realm{kRealm, here.certificate_pem, here.key_pem, peers.ca().certificate_pem, {"kayak-peer"}};
+  const TlsServerIdentity member = TlsServerIdentity::realm_keys(kRealm, peers.ca().certificate_pem, {key_of(here)}),
+                          any = TlsServerIdentity::realm_any_key(kRealm, peers.ca().certificate_pem),
+                          other_key =
+                              TlsServerIdentity::realm_keys(kRealm, peers.ca().certificate_pem, {std::string(64, '0')}),
+                          other_ca = TlsServerIdentity::realm_any_key(kRealm, strange.ca().certificate_pem),
+                          api = TlsServerIdentity::name("kayak.test", serving.ca().certificate_pem);
+  const std::string unknown = "x509: certificate signed by unknown authority";
+  const std::string no_protocol = "Io: remote error: tls: no application protocol";
+  struct Row {
+    std::string what;
+    TlsServerIdentity wanted;
+    Identity own;
+    std::vector<std::string> alpn;
+    std::string realm, client, server;  // the errors; "" for none
+  };
+  for (const Row& row : {
+           Row{"a member", member, there, {"kayak-peer"}, kRealm, "", ""},
+           Row{"a member beside other protocols", any, there, {"spdy/1", "kayak-peer"}, kRealm, "", ""},
+           Row{"a member whose clock stood still", member, past, {"kayak-peer"}, kRealm, "", ""},
+           Row{"an API client", api, user, {"h2"}, "", "", ""},
+           Row{"an API client without protocol", api, user, {}, "", "", ""},
+           Row{"another key than the pinned", other_key, there, {"kayak-peer"}, "", kRefused, "remote error: tls: "},
+           Row{"another CA at the server", other_ca, there, {"kayak-peer"}, "", kRefused + unknown, "remote error: "},
+           Row{"no client certificate",
+               member,
+               nobody,
+               {"kayak-peer"},
+               "",
+               "remote error: tls: bad certificate",
+               "Unauthorized: tls: client didn't provide a certificate"},
+           Row{"a certificate of API clients", member, user, {"kayak-peer"}, "", "remote error: ", kRefused + unknown},
+           Row{"a CA of the same name", member, foreign, {"kayak-peer"}, "", "remote error: ", kRefused + unknown},
+           Row{"a certificate for servers alone",
+               member,
+               no_client,
+               {"kayak-peer"},
+               "",
+               "remote error: ",
+               kRefused + "x509: certificate specifies an incompatible key usage"},
+           Row{"a member's certificate at the API", api, there, {"h2"}, "", "remote error: ", kRefused + unknown},
+           Row{"the API's protocol in the realm",
+               member,
+               there,
+               {"h2"},
+               "",
+               no_protocol,
+               "Unauthorized: tls: peer.kayak.internal does not speak \"h2\""},
+           Row{"both protocols in the realm",
+               member,
+               there,
+               {"kayak-peer", "h2"},
+               "",
+               no_protocol,
+               "Unauthorized: tls: peer.kayak.internal does not speak \"h2\""},
+           Row{"no protocol in the realm",
+               member,
+               there,
+               {},
+               "",
+               no_protocol,
+               "Unauthorized: tls: peer.kayak.internal does not speak \"\""},
+           Row{"the realm's protocol at the API",
+               api,
+               there,
+               {"kayak-peer"},
+               "",
+               no_protocol,
+               "Unauthorized: tls: the protocol kayak-peer was asked for without peer.kayak.internal"},
+           Row{"the realm's protocol at the API, by a user",
+               api,
+               user,
+               {"kayak-peer"},
+               "",
+               no_protocol,
+               "Unauthorized: tls: the protocol kayak-peer was asked for without peer.kayak.internal"},
+       }) {
+    CAPTURE(row.what);
+    const Outcome seen = connect(t, server_options(server, clients.ca().certificate_pem),
+                                 client_options(row.wanted, row.own, row.alpn), slices("hello"), realm);
+    CAPTURE(seen.client, seen.server);
+    if (row.client.empty()) {
+      CHECK(seen.client == "ok");
+      CHECK(seen.server == "ok");
+      CHECK(seen.echoed == "hello");
+      CHECK(seen.realm == row.realm);
+      CHECK(seen.key == key_of(row.own));
+      CHECK(seen.server_key == (row.realm.empty() ? "" : key_of(here)));
+      if (!row.realm.empty()) CHECK(seen.alpn == "kayak-peer");
+    } else {
+      CHECK(seen.client.find(row.client) != std::string::npos);
+      CHECK(seen.server.find(row.server) != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("tls: a realm is opened and renewed while the server serves") {
+  TestContext t;
+  const Pki serving("serving-ca"), peers("peer-ca");
+  const WallTime now = t.clock.wall();
+  const Identity server = serving.server({"kayak.test"}, {}), first = member_of(peers, now + -1h, now + 1h),
+                 second = member_of(peers, now + -1h, now + 1h);
+  const std::string& ca = peers.ca().certificate_pem;
+  auto made = TlsServer::create(t.context(), server_options(server));
+  REQUIRE(made);
+  const auto key_shown = [&] {
+    Outcome seen;
+    TlsClientOptions options = client_options(TlsServerIdentity::realm_any_key(kRealm, ca), first, {"kayak-peer"});
+    const auto ran = t.loop.run(connect_once(t.context(), **made, std::move(options), slices("x"), &seen));
+    CHECK(test::says(ran) == "ok");
+    return seen.client == "ok" ? seen.server_key : seen.client;
+  };
+  CHECK(key_shown() == "Io: remote error: tls: no application protocol");
+  CHECK(test::says((*made)->set_realm({kRealm, first.certificate_pem, first.key_pem, ca, {"kayak-peer"}})) == "ok");
+  CHECK(key_shown() == key_of(first));
+  CHECK(test::says((*made)->set_realm({kRealm, second.certificate_pem, second.key_pem, ca, {"kayak-peer"}})) == "ok");
+  CHECK(key_shown() == key_of(second));
+  CHECK(test::says((*made)->replace(server_options(serving.server({"kayak.test"}, {})))) == "ok");
+  CHECK(key_shown() == key_of(second));
+  struct Row {
+    TlsRealm realm;
+    std::string error;
+  };
+  for (const Row& row : {
+           Row{{kRealm, first.certificate_pem, second.key_pem, ca, {"kayak-peer"}},
+               "the private key is not that of the certificate"},
+           Row{{kRealm, first.certificate_pem, first.key_pem, "", {"kayak-peer"}}, "the client CA: "},
+           Row{{kRealm, first.certificate_pem, first.key_pem, ca, {"h2"}}, "the protocol h2 is the server's own"},
+           Row{{kRealm, first.certificate_pem, first.key_pem, ca, {}}, "a TLS realm needs a name and a protocol"},
+           Row{{"", first.certificate_pem, first.key_pem, ca, {"kayak-peer"}},
+               "a TLS realm needs a name and a protocol"},
+       }) {
+    CAPTURE(row.error);
+    const auto refused = (*made)->set_realm(row.realm);
+    CHECK(test::says(refused).starts_with("Invalid: the realm "));
+    CHECK(test::says(refused).find(row.error) != std::string::npos);
+  }
+  CHECK(key_shown() == key_of(second));
 }
 
 // ---- other people's clients and servers

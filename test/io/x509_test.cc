@@ -290,3 +290,44 @@ TEST_CASE("SHA-256 in one piece and in many") {
   Sha256 moved(std::move(hash));
   CHECK(moved.finish() == sha256("abc"));
 }
+
+TEST_CASE("a certificate for the key of a request") {
+  const test::Pki pki("test-ca");
+  SystemRandom random;
+  const auto key = generate_key_pem(random);
+  REQUIRE(key.ok());
+  const auto request = make_certificate_request(random, "kayak-peer", *key);
+  REQUIRE(test::says(request) == "ok");
+  CHECK(test::says(verify_certificate_request(*request)) == "ok");
+  const auto public_key = requested_public_key(*request);
+  REQUIRE(test::says(public_key) == "ok");
+  CHECK(*public_key == *public_key_of(random, *key));
+
+  CertificateRequest wanted;
+  wanted.common_name = "kayak-peer";
+  wanted.server_auth = wanted.client_auth = true;
+  wanted.not_before = at("2026-01-02T03:04:05Z");
+  wanted.not_after = at("2030-01-02T03:04:05Z");
+  const auto made =
+      issue_certificate_for_key_pem(random, wanted, *public_key, pki.ca().certificate_pem, pki.ca().key_pem);
+  REQUIRE(test::says(made) == "ok");
+  const auto info = parse_certificate_pem(*made);
+  REQUIRE(info.ok());
+  CHECK(info->public_key_sha256 == hex_encode(sha256(*public_key)));
+  CHECK(info->server_auth);
+  CHECK(info->client_auth);
+
+  const std::string pem =
+      cat("-----BEGIN CERTIFICATE REQUEST-----\n", base64_encode(*request), "\n-----END CERTIFICATE REQUEST-----\n");
+  const auto text = openssl({"req", "-noout", "-verify", "-subject"}, pem);
+  if (text) {
+    CHECK(text->find("verify OK") != std::string::npos);
+    CHECK(text->find("kayak-peer") != std::string::npos);
+  }
+  // One bit of what is signed.
+  std::string changed = *request;
+  changed[20] = static_cast<char>(changed[20] ^ 1);
+  CHECK_FALSE(requested_public_key(changed).ok());
+  CHECK_FALSE(requested_public_key(request->substr(1)).ok());
+  CHECK_FALSE(requested_public_key("").ok());
+}

@@ -5,19 +5,14 @@
 #include <functional>
 #include <map>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "sim/sim_disk.h"
+#include "sim/violation.h"
 #include "store/raft/raft.h"
 
 namespace kayak::sim {
-
-class Violation : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 class Checker {
  public:

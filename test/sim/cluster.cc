@@ -12,15 +12,30 @@ namespace kayak::sim {
 using namespace std::chrono_literals;
 
 namespace {
+
 constexpr Duration kSettleTime = 60s;  // of a group without trouble, however bad its past
+
+MakeStateMachine machine_of(const Scenario& scenario) {
+  if (scenario.kind == WorldKind::kRegisters) return [] { return std::make_unique<ToyStore>(); };
+  return [mutant = scenario.node.mutant, bytes = scenario.history_bytes] {
+    return std::make_unique<KvMachine>(mutant, bytes);
+  };
 }
+
+}  // namespace
 
 Cluster::Cluster(Scenario scenario)
     : scenario_(std::move(scenario)),
       dice_(scenario_.seed ^ 0x5DEECE66DULL),
+      make_(machine_of(scenario_)),
       checker_([this](raft::NodeId id) -> const DiskContents& { return nodes_[id - 1]->disk().contents(); }, payloads_),
-      delay_(scenario_.delay),
-      workload_(*this, scenario_.workload) {
+      delay_(scenario_.delay) {
+  if (scenario_.kind == WorldKind::kRegisters) {
+    clients_ = std::make_unique<Workload>(static_cast<Clients::Service&>(*this), scenario_.workload);
+  } else {
+    ledger_ = std::make_unique<KvLedger>();
+    clients_ = std::make_unique<KvWorkload>(static_cast<Clients::Service&>(*this), scenario_.workload, *ledger_);
+  }
   nodes_.reserve(kMaxNodes);
   raft::Membership group;
   for (raft::NodeId id = 1; id <= scenario_.servers; ++id) group.voters.push_back(id);
@@ -83,7 +98,8 @@ void Cluster::dispatch(Event event) {
   using Kind = Event::Kind;
   Node* node = find(event.node);
   // A paused process gets everything later, in the same order.
-  const bool to_node = event.kind == Kind::kMessage || event.kind == Kind::kNode || event.kind == Kind::kRequest;
+  const bool to_node = event.kind == Kind::kMessage || event.kind == Kind::kNode || event.kind == Kind::kRequest ||
+                       event.kind == Kind::kWatch || event.kind == Kind::kUnwatch;
   if (to_node && node->up() && node->paused_until > now_) {
     event.at = node->paused_until;
     return push(std::move(event));
@@ -108,10 +124,25 @@ void Cluster::dispatch(Event event) {
     case Kind::kReply: {
       const Reply reply = slots_[event.client].reply;
       free_slots_.push_back(event.client);
-      return workload_.answered(event.request, reply);
+      return clients_->answered(event.request, reply);
+    }
+    case Kind::kWatch: {
+      const store::WatchRequest request = slots_[event.client].watch;
+      free_slots_.push_back(event.client);
+      if (!node->up()) return say(event.request, {});
+      streams_[event.request].life = node->life();
+      return node->watch(event.request, request);
+    }
+    case Kind::kUnwatch:
+      if (node->up()) node->unwatch(event.request);
+      return;
+    case Kind::kNews: {
+      const StreamNews news = std::move(slots_[event.client].news);
+      free_slots_.push_back(event.client);
+      return clients_->told(event.request, news);
     }
     case Kind::kClient:
-      return workload_.called(event.client, event.request);
+      return clients_->called(event.client, event.request);
     case Kind::kTrouble:
       return trouble();
     case Kind::kHeal:
@@ -165,7 +196,7 @@ void Cluster::submit(RequestId request, const Command& command, bool any_node) {
   // Some do not know yet who leads, or know one that does no more.
   Node* node = dice_.chance(0.1) ? nullptr : leader();
   if (dice_.chance(0.3)) node = any_leader();
-  if (any_node || !node) node = nodes_[dice_.below(nodes_.size())].get();
+  if (any_node || !node) node = ledger_ ? random_server() : nodes_[dice_.below(nodes_.size())].get();
   const std::size_t slot = take_slot();
   slots_[slot].command = command;
   push({.at = now_ + dice_.around(500us),
@@ -183,6 +214,36 @@ void Cluster::answer(RequestId request, Reply reply) {
 
 void Cluster::call_later(std::size_t client, RequestId request, Duration after) {
   push({.at = now_ + after, .kind = Event::Kind::kClient, .client = client, .request = request});
+}
+
+void Cluster::open_stream(StreamId id, const store::WatchRequest& request) {
+  Node* node = random_server();
+  streams_[id] = {.node = node->id(), .life = node->life(), .last = now_};
+  const std::size_t slot = take_slot();
+  slots_[slot].watch = request;
+  push({.at = now_ + dice_.around(500us),
+        .kind = Event::Kind::kWatch,
+        .node = node->id(),
+        .client = slot,
+        .request = id});
+}
+
+void Cluster::close_stream(StreamId id) {
+  const auto found = streams_.find(id);
+  if (found == streams_.end()) return;
+  push({.at = now_ + dice_.around(2ms), .kind = Event::Kind::kUnwatch, .node = found->second.node, .request = id});
+  streams_.erase(found);
+}
+
+// Like a connection: in order, until it ends.
+void Cluster::say(StreamId id, StreamNews news) {
+  const auto found = streams_.find(id);
+  if (found == streams_.end()) return;  // the client has left
+  Stream& stream = found->second;
+  stream.last = std::max(stream.last, now_ + dice_.around(500us));
+  const std::size_t slot = take_slot();
+  slots_[slot].news = std::move(news);
+  push({.at = stream.last, .kind = Event::Kind::kNews, .client = slot, .request = id});
 }
 
 // Nodes.
@@ -212,10 +273,23 @@ Node* Cluster::random_up() {
   return up.empty() ? nullptr : up[dice_.below(up.size())];
 }
 
+// Some server that clients know of: in the end those that are in the group, before that any.
+Node* Cluster::random_server() {
+  for (;;) {
+    Node* node = nodes_[dice_.below(nodes_.size())].get();
+    if (node->options().raft.witness) continue;
+    Node* leads = peace_ ? leader() : nullptr;
+    if (!leads || leads->core().membership().is_voter(node->id())) return node;
+  }
+}
+
 void Cluster::crash(Node& node, Duration down_for) {
   if (!node.up()) return;
   log("node " + std::to_string(node.id()) + " crashes");
   node.crash();
+  for (const auto& [id, stream] : streams_) {
+    if (stream.node == node.id()) say(id, {});
+  }
   node.paused_until = now_;
   push({.at = now_ + down_for, .kind = Event::Kind::kStart, .node = node.id()});
 }
@@ -421,7 +495,7 @@ std::string Cluster::describe() {
 
 void Cluster::check_all_agree() {
   run_until(now_ + 3s);  // what was acknowledged in the time of trouble is read once more
-  workload_.stop();
+  clients_->stop();
   run_until(now_ + scenario_.workload.patience + 1s);
   if (!run_until(now_ + kSettleTime, [&] { return converged(); })) {
     throw Violation("no leader, or not all have caught up, a minute after the last trouble:" + describe());
@@ -429,6 +503,17 @@ void Cluster::check_all_agree() {
   const Node& leads = *leader();
   for (const raft::NodeId id : leads.core().membership().voters) {
     if (find(id)->digest() != leads.digest()) throw Violation("equal logs, different states");
+  }
+  if (ledger_) check_states();
+}
+
+void Cluster::check_states() {
+  auto everything = std::make_shared<KvRequest>();
+  everything->type = KvRequest::Type::kRange;
+  everything->range.key = everything->range.range_end = std::string(1, '\0');
+  for (const raft::NodeId id : leader()->core().membership().voters) {
+    const Answer answer = find(id)->machine()->read({.kv = everything});
+    ledger_->check_state(id, answer.kv->range);
   }
 }
 
@@ -463,16 +548,18 @@ void Cluster::check_lonely_leader() {
 }
 
 RunStats Cluster::run() {
-  workload_.begin();
+  clients_->begin();
   push({.at = now_ + dice_.around(3s), .kind = Event::Kind::kTrouble});
   run_until(now_ + scenario_.chaos);
   make_peace();
   check_all_agree();
-  const std::string verdict = workload_.verdict();
+  if (ledger_) run_until(now_ + 3s);  // watchers that had just moved
+  const std::string verdict = clients_->verdict();
   if (!verdict.empty()) throw Violation(verdict);
   check_no_disruption();
   check_lonely_leader();
-  stats_.operations = workload_.done();
+  stats_.operations = clients_->done();
+  stats_.watched = clients_->watched();
   stats_.entries = checker_.commit();
   stats_.snapshots = checker_.snapshots();
   for (const auto& node : nodes_) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sim/checker.h"
+#include "sim/kv_workload.h"
 #include "sim/node.h"
 #include "sim/scenario.h"
 #include "sim/toy_store.h"
@@ -24,9 +25,10 @@ struct RunStats {
   raft::Term terms = 0;
   std::size_t snapshots = 0;
   std::size_t changes = 0;  // memberships committed
+  std::size_t watched = 0;  // returns of watches
 };
 
-class Cluster final : private World, private Workload::Service {
+class Cluster final : private World, private Clients::Service {
  public:
   explicit Cluster(Scenario scenario);
   // Trouble, then peace, then the questions that only peace can answer. Throws Violation.
@@ -46,7 +48,10 @@ class Cluster final : private World, private Workload::Service {
       kHunt,
       kIsolate,
       kHeal,
-      kStart
+      kStart,
+      kWatch,
+      kUnwatch,
+      kNews
     };
     Instant at;
     std::uint64_t order = 0;
@@ -62,12 +67,21 @@ class Cluster final : private World, private Workload::Service {
     std::string message;  // as it travels
     Command command;
     Reply reply;
+    store::WatchRequest watch;
+    StreamNews news;
+  };
+  struct Stream {
+    raft::NodeId node = 0;
+    std::uint64_t life = 0;
+    Instant last;  // what is told later arrives later
   };
 
   // World and Workload::Service.
   Instant now() const override { return now_; }
   Dice& dice() override { return dice_; }
   Checker& checker() override { return checker_; }
+  KvLedger* ledger() override { return ledger_.get(); }
+  void say(StreamId stream, StreamNews news) override;
   void transmit(raft::Message message) override;
   void wake(const Node& node, Instant at, NodeEvent event) override;
   void answer(RequestId request, Reply reply) override;
@@ -75,6 +89,8 @@ class Cluster final : private World, private Workload::Service {
   Node* reach(raft::NodeId from, raft::NodeId to) override;
   void submit(RequestId request, const Command& command, bool any_node) override;
   void call_later(std::size_t client, RequestId request, Duration after) override;
+  void open_stream(StreamId stream, const store::WatchRequest& request) override;
+  void close_stream(StreamId stream) override;
 
   // The queue.
   void push(Event event);
@@ -89,6 +105,7 @@ class Cluster final : private World, private Workload::Service {
   Node* leader();  // one that thinks so, of the highest term
   Node* any_leader();
   Node* random_up();
+  Node* random_server();
   void crash(Node& node, Duration down_for);
   bool converged();
   std::string describe();
@@ -108,6 +125,7 @@ class Cluster final : private World, private Workload::Service {
 
   // Peace.
   void check_all_agree();
+  void check_states();
   void check_no_disruption();
   void check_lonely_leader();
   void log(const std::string& line);
@@ -118,7 +136,7 @@ class Cluster final : private World, private Workload::Service {
   bool trace_ = false;
   std::string last_logged_[kMaxNodes + 1];
   Dice dice_;
-  const MakeStateMachine make_ = [] { return std::make_unique<ToyStore>(); };
+  const MakeStateMachine make_;
   const raft::PayloadCodec& payloads_ = make_()->payloads();
   Checker checker_;
   Instant now_{1};
@@ -133,7 +151,9 @@ class Cluster final : private World, private Workload::Service {
   Duration delay_;
   bool peace_ = false;
   raft::Term leads_[kMaxNodes + 1] = {};  // the last term in which each was seen to lead
-  Workload workload_;
+  std::unique_ptr<KvLedger> ledger_;      // of a world of key-values
+  std::map<StreamId, Stream> streams_;
+  std::unique_ptr<Clients> clients_;
   RunStats stats_;
 };
 

@@ -11,7 +11,7 @@
 namespace {
 
 volatile std::sig_atomic_t g_failed = 0;
-char g_repeat[128];
+char g_repeat[256];
 
 // An assertion of the core failed: say which seed it was.
 void on_abort(int) {
@@ -28,18 +28,27 @@ bool number(const char* text, std::uint64_t* out) {
   return *text != '\0' && *end == '\0';
 }
 
+std::string describe(std::uint64_t seed) {
+  const kayak::sim::Scenario scenario = kayak::sim::Scenario::from_seed(seed);
+  return std::string(text(scenario.kind)) + ", " + std::to_string(scenario.servers) +
+         (scenario.witness        ? " servers and a witness"
+          : scenario.servers == 1 ? " server"
+                                  : " servers");
+}
+
 int usage() {
   std::fprintf(stderr,
-               "usage: kayak_sim [--seeds N] [--start S] [--trace] [--mutant M]\n"
-               "  --trace   every change of a role, and the trouble behind it\n"
-               "  --mutant  break the core by the rule of this number in src/store/raft/mutant.h\n");
+               "usage: kayak_sim [--seeds N] [--start S] [--trace] [--mutant M] [--shell-mutant M]\n"
+               "  --trace         every change of a role, and the trouble behind it\n"
+               "  --mutant        break the core by the rule of this number in src/store/raft/mutant.h\n"
+               "  --shell-mutant  break what is around it by the rule of this number in test/sim/state_machine.h\n");
   return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::uint64_t seeds = 1000, start = 1, mutant = 0;
+  std::uint64_t seeds = 1000, start = 1, mutant = 0, shell = 0;
   bool trace = false;
   for (int i = 1; i < argc; ++i) {
     const bool more = i + 1 < argc;
@@ -51,16 +60,20 @@ int main(int argc, char** argv) {
       ++i;
     } else if (std::strcmp(argv[i], "--mutant") == 0 && more && number(argv[i + 1], &mutant)) {
       ++i;
+    } else if (std::strcmp(argv[i], "--shell-mutant") == 0 && more && number(argv[i + 1], &shell)) {
+      ++i;
     } else {
       return usage();
     }
   }
   std::signal(SIGABRT, on_abort);
-  const kayak::sim::Broken broken{.core = static_cast<kayak::store::raft::Mutant>(mutant)};
+  const kayak::sim::Broken broken{.core = static_cast<kayak::store::raft::Mutant>(mutant),
+                                  .shell = static_cast<kayak::sim::ShellMutant>(shell)};
   kayak::sim::RunStats total;
   for (std::uint64_t seed = start; seed < start + seeds; ++seed) {
-    std::snprintf(g_repeat, sizeof g_repeat, "sim: seed %llu fails; repeat with ./dev sim --seeds 1 --start %llu\n",
-                  static_cast<unsigned long long>(seed), static_cast<unsigned long long>(seed));
+    std::snprintf(g_repeat, sizeof g_repeat,
+                  "sim: seed %llu (%s) fails; repeat with ./dev sim --seeds 1 --start %llu\n",
+                  static_cast<unsigned long long>(seed), describe(seed).c_str(), static_cast<unsigned long long>(seed));
     const kayak::sim::Outcome outcome = kayak::sim::simulate(seed, broken, trace);
     if (!outcome.violation.empty()) {
       std::fprintf(stderr, "%s\n%s", outcome.violation.c_str(), g_repeat);
@@ -72,12 +85,15 @@ int main(int argc, char** argv) {
     total.terms += outcome.stats.terms;
     total.changes += outcome.stats.changes;
     total.snapshots += outcome.stats.snapshots;
+    total.watched += outcome.stats.watched;
   }
   std::printf(
       "sim: %llu seeds from %llu fine: %zu events, %zu operations, %llu entries, %llu terms, %zu changes of members, "
-      "%zu snapshots\n",
+      "%zu snapshots, %zu returns of watches\n",
       static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(start), total.events, total.operations,
       static_cast<unsigned long long>(total.entries), static_cast<unsigned long long>(total.terms), total.changes,
-      total.snapshots);
+      total.snapshots, total.watched);
+  if (seeds == 1)
+    std::printf("sim: seed %llu is a world of %s\n", static_cast<unsigned long long>(start), describe(start).c_str());
   return 0;
 }

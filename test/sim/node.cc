@@ -45,11 +45,15 @@ void Node::start() {
   raft::Restored restored = restore();
   world_.checker().started(id(), restored);
   state_ = make_();
+  make_streams();
   state_->restore(disk.base.image);
   applied_ = disk.base.index;
   if (disk.base.index > 0) world_.checker().installed(id(), disk.base.index, state_->digest());
   for (const raft::Entry& entry : disk.entries) {
     if (entry.index <= restored.applied) apply(entry);
+  }
+  if (options_.mutant == ShellMutant::kTruncatedRowsInIndex && state_->kv()) {
+    for (const raft::Entry& entry : restored.tail) state_->apply(entry);
   }
   random_ = std::make_unique<SeededRandom>(world_.dice().next());
   core_ = std::make_unique<raft::RaftCore>(options_.raft, std::move(restored), *random_, local(world_.now()));
@@ -61,17 +65,18 @@ void Node::crash() {
   ++life_;
   disk_.crash(world_.dice());
   for (const auto& [index, waiter] : waiters_) world_.answer(waiter.request, {Reply::Kind::kUnknown, {}});
-  for (const auto& [read, request] : reads_) world_.answer(request.first, {Reply::Kind::kRefused, {}});
+  for (const auto& [read, request] : reads_) world_.answer(request.request, {Reply::Kind::kRefused, {}});
   for (const WaitingRead& read : waiting_reads_) world_.answer(read.request, {Reply::Kind::kRefused, {}});
-  core_.reset();
-  state_.reset();
-  led_ = false;
-  timer_at_.reset();
-  stall_ = {};
-  fail_sync_ = false;
   waiters_.clear();
   reads_.clear();
   waiting_reads_.clear();
+  core_.reset();
+  streams_.reset();
+  state_.reset();
+  led_ = 0;
+  timer_at_.reset();
+  stall_ = {};
+  fail_sync_ = false;
   pins_.clear();
   fetch_.reset();
   staged_.clear();
@@ -140,6 +145,12 @@ void Node::handle(const NodeEvent& event) {
       advance();
       core_->peer_unreachable(event.peer);
       return settle();
+    case Kind::kStreamRead:
+      streams_->read(event.first);
+      break;
+    case Kind::kProgress:
+      streams_->send_progress();
+      break;
   }
   advance();
   settle();
@@ -153,9 +164,15 @@ void Node::receive(raft::Message message) {
 
 void Node::request(RequestId request, const Command& command) {
   advance();
-  if (command.type == Command::Type::kRead) {
-    reads_.emplace(++next_read_, std::pair(request, command));
-    core_->read(next_read_);
+  const bool reads = command.kv ? command.kv->type == KvRequest::Type::kRange : command.type == Command::Type::kRead;
+  if (reads) {
+    WaitingRead read{.index = 0, .request = request, .command = command};
+    const bool alone = options_.mutant == ShellMutant::kReadsAlone || (command.kv && command.kv->range.serializable);
+    if (alone && command.kv) {
+      serve(read);
+    } else {
+      begin_read(std::move(read));
+    }
     return settle();
   }
   const bool early = options_.mutant == ShellMutant::kEvaluatesTooEarly && core_->role() == raft::Role::kLeader;
@@ -163,13 +180,58 @@ void Node::request(RequestId request, const Command& command) {
     world_.answer(request, {Reply::Kind::kRefused, {}});
     return settle();
   }
-  if (options_.mutant == ShellMutant::kForgetsInFlight) state_->forget_proposals();
-  StateMachine::Proposal proposal = state_->evaluate(command);
+  if (options_.mutant == ShellMutant::kForgetsInFlight && !command.kv) state_->forget_proposals();
+  const raft::LogIndex next = core_->log().last_index() + 1;
+  StateMachine::Proposal proposal = state_->evaluate(command, next, core_->term());
+  if (!proposal.payload) {
+    WaitingRead read{.request = request, .command = command, .answer = std::move(proposal.answer)};
+    read.term = core_->term();
+    if (next - 1 > applied_) {
+      read.after = next - 1;
+      read.after_term = core_->log().term_of(read.after);
+    }
+    begin_read(std::move(read));
+    return settle();
+  }
   const Result<raft::LogIndex> index = core_->propose(std::move(proposal.payload));
-  ASSERT(index);
+  ASSERT(index && *index == next);
+  if (world_.ledger()) world_.ledger()->proposed(next, core_->term(), request, command.kv);
   waiters_.emplace(*index, Waiter{core_->term(), request, proposal.answer});
   settle();
 }
+
+void Node::begin_read(WaitingRead read) {
+  if (read.answer && options_.mutant == ShellMutant::kTxnReadsAlone) {
+    waiting_reads_.push_back(std::move(read));
+    return;
+  }
+  reads_.emplace(++next_read_, std::move(read));
+  core_->read(next_read_);
+}
+
+void Node::make_streams() {
+  KvMachine* machine = state_->kv();
+  if (!machine) return;
+  KvStreams::Outside outside;
+  outside.say = [this](StreamId id, StreamNews news) { world_.say(id, std::move(news)); };
+  outside.read_later = [this](StreamId id) {
+    const Instant at = world_.now() + world_.dice().around(options_.sync_time / 2);
+    world_.wake(*this, at, {Kind::kStreamRead, raft::kNobody, id, 0});
+  };
+  outside.progress_later = [this] {
+    const Instant at = world_.now() + store::WatchGroups::kProgressDelay;
+    world_.wake(*this, at, {Kind::kProgress, raft::kNobody, 0, 0});
+  };
+  streams_ = std::make_unique<KvStreams>(*machine, options_.mutant, std::move(outside));
+}
+
+void Node::watch(StreamId id, const store::WatchRequest& request) {
+  streams_->open(id, request);
+  advance();
+  settle();
+}
+
+void Node::unwatch(StreamId id) { streams_->close(id); }
 
 Result<void> Node::transfer(raft::NodeId to) {
   advance();
@@ -188,11 +250,12 @@ Result<void> Node::change(const raft::MembershipChange& change) {
 
 void Node::settle() {
   raft::Output output = core_->take_output();
-  const bool leads = core_->role() == raft::Role::kLeader;
-  if (led_ && !leads) state_->forget_proposals();
+  const raft::Term leads = core_->role() == raft::Role::kLeader ? core_->term() : 0;
+  if (led_ != leads) state_->forget_proposals();
   led_ = leads;
   world_.checker().stepped(*core_);
   perform(output);
+  if (streams_) streams_->pump();
   set_timer();
 }
 
@@ -215,10 +278,13 @@ void Node::perform(raft::Output& output) {
   for (const raft::ReadDone& done : output.reads) {
     const auto read = reads_.find(done.id);
     ASSERT(read != reads_.end());
-    if (done.confirmed) {
-      waiting_reads_.push_back({done.index, read->second.first, read->second.second});
+    // An answer that was evaluated here is worth nothing when another leader has confirmed the round.
+    const bool deposed = read->second.answer && (led_ == 0 || read->second.term != led_);
+    if (done.confirmed && !deposed) {
+      waiting_reads_.push_back(std::move(read->second));
+      waiting_reads_.back().index = done.index;
     } else {
-      world_.answer(read->second.first, {Reply::Kind::kRefused, {}});
+      world_.answer(read->second.request, {Reply::Kind::kRefused, {}});
     }
     reads_.erase(read);
   }
@@ -232,6 +298,8 @@ void Node::perform(raft::Output& output) {
     world_.wake(*this, at, {Kind::kSnapshotMade, to, 0, 0});
   }
   for (const raft::SnapshotId snapshot : output.snapshots_released) pins_.erase(snapshot);
+  KvMachine* machine = state_->kv();
+  if (machine && machine->sweep_pending() && pins_.empty() && world_.dice().chance(0.2)) machine->sweep(8);
   if (output.snapshot_fetch) {
     fetch_ = output.snapshot_fetch;
     const Instant at = world_.now() + world_.dice().around(std::chrono::milliseconds(10));
@@ -279,24 +347,41 @@ void Node::synced() {
 
 void Node::apply(const raft::Entry& entry) {
   ASSERT(entry.index == applied_ + 1);
+  if (world_.ledger()) {
+    world_.ledger()->applied(entry.index, entry.term, static_cast<const store::Entry*>(entry.payload.get()));
+  }
   state_->apply(entry);
   applied_ = entry.index;
   world_.checker().applied(id(), entry, state_->digest());
   const auto [first, last] = waiters_.equal_range(entry.index);
   for (auto waiter = first; waiter != last; ++waiter) {
     const bool committed = waiter->second.term == entry.term;
-    const auto kind = committed ? Reply::Kind::kDone : Reply::Kind::kRefused;
-    world_.answer(waiter->second.request, {kind, waiter->second.answer});
+    if (committed) state_->complete(&waiter->second.answer);
+    world_.answer(waiter->second.request,
+                  committed ? Reply{Reply::Kind::kDone, waiter->second.answer} : Reply{Reply::Kind::kRefused, {}});
   }
   waiters_.erase(first, last);
 }
 
 void Node::serve_reads() {
-  std::erase_if(waiting_reads_, [&](const WaitingRead& read) {
+  std::erase_if(waiting_reads_, [&](WaitingRead& read) {
     if (read.index > applied_ && options_.mutant != ShellMutant::kAppliedBeforeRead) return false;
-    world_.answer(read.request, {Reply::Kind::kDone, state_->read(read.command)});
-    return true;
+    return serve(read);
   });
+}
+
+bool Node::serve(WaitingRead& read) {
+  if (!read.answer) {
+    Answer answer = state_->read(read.command);
+    if (world_.ledger()) world_.ledger()->served(id(), life_, *read.command.kv, *answer.kv);
+    world_.answer(read.request, {Reply::Kind::kDone, std::move(answer)});
+    return true;
+  }
+  if (read.after > applied_) return false;
+  const bool stands = read.after == 0 || core_->log().term_of(read.after) == read.after_term;
+  if (stands) state_->complete(&*read.answer);
+  world_.answer(read.request, stands ? Reply{Reply::Kind::kDone, *read.answer} : Reply{Reply::Kind::kRefused, {}});
+  return true;
 }
 
 void Node::set_timer() {

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "sim/checker.h"
+#include "sim/kv_ledger.h"
+#include "sim/kv_streams.h"
 #include "sim/sim_disk.h"
 #include "sim/sim_random.h"
 #include "sim/state_machine.h"
@@ -26,7 +28,9 @@ struct NodeEvent {
     kFetched,
     kSnapshotMade,
     kSnapshotSlice,
-    kUnreachable
+    kUnreachable,
+    kStreamRead,
+    kProgress
   };
   Kind kind = Kind::kTimer;
   raft::NodeId peer = raft::kNobody;
@@ -50,20 +54,13 @@ class World {
   virtual Instant now() const = 0;
   virtual Dice& dice() = 0;
   virtual Checker& checker() = 0;
+  virtual KvLedger* ledger() = 0;  // null: the state machine is a toy
   virtual void transmit(raft::Message message) = 0;
   virtual void wake(const Node& node, Instant at, NodeEvent event) = 0;
   virtual void answer(RequestId request, Reply reply) = 0;
+  virtual void say(StreamId stream, StreamNews news) = 0;
   virtual void stopped(Node& node) = 0;                         // it stopped itself, over a failed fsync
   virtual Node* reach(raft::NodeId from, raft::NodeId to) = 0;  // null when messages would not get through now
-};
-
-// Mistakes that the shell could make.
-enum class ShellMutant : std::uint8_t {
-  kNone,
-  kSkipFsync,          // writes count as durable before they are
-  kAppliedBeforeRead,  // a confirmed read is answered from what is applied, however old
-  kForgetsInFlight,    // the leader evaluates against applied state alone
-  kEvaluatesTooEarly,  // the leader evaluates before the entries of former terms are applied
 };
 
 struct NodeOptions {
@@ -95,6 +92,9 @@ class Node {
   void handle(const NodeEvent& event);
   void receive(raft::Message message);
   void request(RequestId id, const Command& command);
+  void watch(StreamId id, const store::WatchRequest& request);
+  void unwatch(StreamId id);
+  StateMachine* machine() { return state_.get(); }
   Result<void> transfer(raft::NodeId to);
   Result<void> change(const raft::MembershipChange& change);
 
@@ -116,6 +116,12 @@ class Node {
     raft::LogIndex index;
     RequestId request;
     Command command;
+    // Of a transaction that writes nothing: its answer is good when `after` is committed, if this node then still
+    // leads.
+    std::optional<Answer> answer{};
+    raft::Term term = 0;
+    raft::LogIndex after = 0;
+    std::optional<raft::Term> after_term{};
   };
   struct Pin {
     Base base;
@@ -130,6 +136,9 @@ class Node {
   void synced();
   void apply(const raft::Entry& entry);
   void serve_reads();
+  void begin_read(WaitingRead read);
+  bool serve(WaitingRead& read);
+  void make_streams();
   void set_timer();
   void maybe_compact();
   Base base_now() const;
@@ -151,14 +160,15 @@ class Node {
   std::unique_ptr<raft::RaftCore> core_;
   std::unique_ptr<StateMachine> state_;
   raft::LogIndex applied_ = 0;
-  bool led_ = false;
+  std::unique_ptr<KvStreams> streams_;
+  raft::Term led_ = 0;  // the term in which it leads
   std::optional<Instant> timer_at_;
   Duration stall_{};
   bool fail_sync_ = false;
   Instant sync_began_{};
   Duration sync_hint_{};
   std::multimap<raft::LogIndex, Waiter> waiters_;
-  std::map<std::uint64_t, std::pair<RequestId, Command>> reads_;  // by the id that the core knows
+  std::map<std::uint64_t, WaitingRead> reads_;  // by the id that the core knows
   std::uint64_t next_read_ = 0;
   std::vector<WaitingRead> waiting_reads_;
   std::map<raft::SnapshotId, Base> pins_;                      // lie ready for others

@@ -52,6 +52,8 @@ void draw_hunt(Dice& dice, Scenario* scenario) {
 
 }  // namespace
 
+const char* text(WorldKind kind) { return kind == WorldKind::kRegisters ? "registers" : "key-values"; }
+
 Scenario Scenario::from_seed(std::uint64_t seed) {
   Dice dice(seed);
   Scenario scenario;
@@ -81,6 +83,11 @@ Scenario Scenario::from_seed(std::uint64_t seed) {
   scenario.workload.think_time = dice.between(Duration(20ms), Duration(150ms));
   scenario.workload.patience = dice.between(Duration(1s), Duration(4s));
   if (dice.chance(0.15)) draw_hunt(dice, &scenario);
+  if (seed % 4 == 0) {
+    scenario.kind = WorldKind::kKeyValues;
+    scenario.history_bytes = dice.chance(0.5) ? dice.below(8000) : 1'000'000;
+    scenario.workload.keys = static_cast<std::uint32_t>(dice.below(12) + 2);
+  }
   return scenario;
 }
 

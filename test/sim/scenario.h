@@ -24,8 +24,16 @@ struct Troubles {
   int weather = 0;  // loss, delay, duplicates
 };
 
+enum class WorldKind : std::uint8_t {
+  kRegisters,  // a toy: registers, judged by a search for an order
+  kKeyValues,  // the real key-value layer, its rows in memory
+};
+const char* text(WorldKind kind);
+
 struct Scenario {
   std::uint64_t seed = 0;
+  WorldKind kind = WorldKind::kRegisters;
+  std::size_t history_bytes = 0;  // of a server's recent events
   std::size_t servers = 3;
   bool witness = false;
   Duration chaos{};             // how long the trouble lasts

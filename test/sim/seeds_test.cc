@@ -18,20 +18,26 @@ TEST_CASE("clusters keep their promises") {
     total.changes += outcome.stats.changes;
     total.snapshots += outcome.stats.snapshots;
     total.terms += outcome.stats.terms;
+    total.watched += outcome.stats.watched;
   }
   // The runs were not idle.
   CHECK(total.operations > 100 * kSeeds);
   CHECK(total.terms > 3 * kSeeds);
   CHECK(total.changes > kSeeds / 4);
   CHECK(total.snapshots > kSeeds);
+  CHECK(total.watched > 20 * kSeeds);
 }
 
 TEST_CASE("a seed repeats exactly") {
-  const RunStats first = simulate(17).stats, again = simulate(17).stats;
-  CHECK(first.events == again.events);
-  CHECK(first.operations == again.operations);
-  CHECK(first.entries == again.entries);
-  CHECK(first.terms == again.terms);
+  for (const std::uint64_t seed : {17, 24}) {  // registers and key-values
+    const RunStats first = simulate(seed).stats, again = simulate(seed).stats;
+    CAPTURE(seed);
+    CHECK(first.events == again.events);
+    CHECK(first.operations == again.operations);
+    CHECK(first.entries == again.entries);
+    CHECK(first.terms == again.terms);
+    CHECK(first.watched == again.watched);
+  }
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ std::uint64_t mix(std::uint64_t digest, std::uint64_t value) {
 
 }  // namespace
 
-StateMachine::Proposal ToyStore::evaluate(const Command& command) {
+StateMachine::Proposal ToyStore::evaluate(const Command& command, raft::LogIndex, raft::Term) {
   auto effect = std::make_shared<Effect>();
   effect->key = command.key;
   effect->value = command.value;

@@ -10,10 +10,10 @@ namespace kayak::sim {
 
 class ToyStore final : public StateMachine {
  public:
-  Proposal evaluate(const Command& command) override;
+  Proposal evaluate(const Command& command, raft::LogIndex index, raft::Term term) override;
   void forget_proposals() override { proposed_.clear(); }
   void apply(const raft::Entry& entry) override;
-  Answer read(const Command& command) const override { return {.value = value_of(command.key)}; }
+  Answer read(const Command& command) override { return {.value = value_of(command.key)}; }
   ImageRef image() const override;
   void restore(const ImageRef& image) override;
   const raft::PayloadCodec& payloads() const override;

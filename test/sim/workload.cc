@@ -24,10 +24,6 @@ void Workload::begin() {
   }
 }
 
-bool Workload::idle() const {
-  return std::all_of(clients_.begin(), clients_.end(), [](const Client& client) { return client.request == kThinks; });
-}
-
 void Workload::called(std::size_t client, RequestId request) {
   if (clients_[client].request != request) return;
   if (request != kThinks) return finish(client, {Reply::Kind::kUnknown, {}});

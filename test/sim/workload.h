@@ -1,5 +1,5 @@
-// workload.h: clients that read, write and swap a few registers, one operation at a time each, and remember what they
-// saw. What a client does not know the outcome of, it never asks about.
+// workload.h: clients, and the first kind of them: they read, write and swap a few registers, one operation at a time
+// each, and remember what they saw. What a client does not know the outcome of, it never asks about.
 #pragma once
 
 #include <string>
@@ -19,7 +19,8 @@ struct WorkloadOptions {
   double follower_reads = 0.5;  // of reads, this part goes to any node
 };
 
-class Workload {
+// All clients of one cluster.
+class Clients {
  public:
   // What a client asks the cluster for.
   class Service {
@@ -29,19 +30,34 @@ class Workload {
     virtual Dice& dice() = 0;
     virtual void submit(RequestId request, const Command& command, bool any_node) = 0;
     virtual void call_later(std::size_t client, RequestId request, Duration after) = 0;
+    // At any server; news come by told(). A server that goes down takes its streams along: they fail.
+    virtual void open_stream(StreamId stream, const store::WatchRequest& request) = 0;
+    virtual void close_stream(StreamId stream) = 0;
   };
+  virtual ~Clients() = default;
+  virtual void begin() = 0;
+  virtual void stop() = 0;
+  // What call_later asked for: the next operation, or the end of a client's patience.
+  virtual void called(std::size_t client, RequestId request) = 0;
+  virtual void answered(RequestId request, const Reply& reply) = 0;
+  virtual void told(StreamId, const StreamNews&) {}
+  virtual std::size_t done() const = 0;
+  virtual std::size_t watched() const { return 0; }
+  // Empty when everything was as it should be, long after the last trouble; else what was not.
+  virtual std::string verdict() const = 0;
+};
+
+class Workload final : public Clients {
+ public:
   Workload(Service& service, WorkloadOptions options);
 
-  void begin();
-  void stop() { stopped_ = true; }
-  bool idle() const;
-  // What call_later asked for: the next operation, or the end of a client's patience.
-  void called(std::size_t client, RequestId request);
-  void answered(RequestId request, const Reply& reply);
-
-  std::size_t done() const { return done_; }
-  // Empty when every register's history is linearizable, else the history that is not.
-  std::string verdict() const;
+  void begin() override;
+  void stop() override { stopped_ = true; }
+  void called(std::size_t client, RequestId request) override;
+  void answered(RequestId request, const Reply& reply) override;
+  std::size_t done() const override { return done_; }
+  // Whether every register's history is linearizable.
+  std::string verdict() const override;
 
  private:
   struct Client {

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "base/strings.h"
 #include "store/support_model.h"
@@ -48,6 +49,19 @@ Task<Result<void>> write_forever(Store* store, int writer, std::int64_t number, 
     if (::write(pipe, &ack, sizeof ack) != static_cast<ssize_t>(sizeof ack)) co_return Error(Code::kIo, "the pipe");
   }
 }
+// A lease with its key, one after the other, each revoked in the end.
+Task<Result<void>> lease_forever(Store* store, std::int64_t number) {
+  for (;; ++number) {
+    auto granted = co_await store->lease_grant(number, 3600, StopToken());
+    if (!granted) co_return granted.error();
+    TxnRequest request;
+    request.success.push_back(put_op(cat("/leased/", number), "1", number));
+    auto done = co_await store->txn(std::move(request), StopToken());
+    if (!done) co_return done.error();
+    auto revoked = co_await store->lease_revoke(number, StopToken());
+    if (!revoked) co_return revoked.error();
+  }
+}
 Task<Result<void>> compact_forever(Store* store, io::Loop* loop) {
   for (;;) {
     auto slept = co_await loop->sleep(15ms);
@@ -63,6 +77,7 @@ Task<Result<void>> child_main(Context context, SqliteStoreOptions options, std::
   if (!store) co_return store.error();
   io::TaskScope scope;
   for (int writer = 0; writer < kWriters; ++writer) scope.spawn(write_forever(store->get(), writer, first, pipe));
+  scope.spawn(lease_forever(store->get(), first));
   scope.spawn(compact_forever(store->get(), &context.loop));
   auto joined = co_await scope.join();
   co_return joined;
@@ -148,6 +163,19 @@ TEST_CASE("kill -9 during a stream of writes loses nothing that was acknowledged
       REQUIRE(number <= ack.number + 1);  // each writer has one write under way
       REQUIRE(*twin->kvs[0].value == cat(number));
     }
+    // At most the last lease of each round is left, its key with it, and no key without a lease.
+    std::set<std::string> of_leases, there;
+    const auto all = d.harness.wait(d.store().leases(StopToken()));
+    REQUIRE(all.ok());
+    REQUIRE(all->size() <= static_cast<std::size_t>(round) + 1);
+    for (const std::int64_t lease : *all) {
+      const Lease left = d.lease(lease);
+      of_leases.insert(left.keys.begin(), left.keys.end());
+    }
+    const auto leased = d.range("/leased/", "/leased0");
+    REQUIRE(leased.ok());
+    for (const KeyValue& kv : leased->kvs) there.insert(kv.key);
+    REQUIRE(there == of_leases);
     // What the log retains can be watched from.
     auto watch = d.store().watch(WatchRequest{"/", "0", d.store().compacted() + 1});
     REQUIRE(watch.ok());
@@ -174,7 +202,8 @@ namespace {
 struct Moment {
   std::size_t operations = 0;  // recorded so far
   Revision revision = 0;
-  std::string lock;  // the lock file's bytes
+  std::string lock;    // the lock file's bytes
+  std::string leases;  // lease_text()
 };
 
 struct Recorded {
@@ -185,13 +214,19 @@ struct Recorded {
 // A stream of writes on `disk`, with compactions; every acknowledgement is noted.
 void record_run(Driver& d, const TestDisk& disk, Random& random, int steps, Recorded* out) {
   auto note = [&] {
-    out->moments.push_back(Moment{disk.operations(), out->model.revision(), read_file(d.options.path + "-lock")});
+    out->moments.push_back(
+        Moment{disk.operations(), out->model.revision(), read_file(d.options.path + "-lock"), lease_text(out->model)});
   };
   note();
   for (int i = 0; i < steps; ++i) {
-    TxnRequest request = Model::random_txn(random, 16, 12'000);
-    out->model.apply(request);
-    REQUIRE(d.txn(std::move(request)).ok());
+    Model& model = out->model;
+    if (random.below(6) == 0) {
+      change_lease(d, model, random);
+    } else {
+      TxnRequest request = model.random_txn(random, 16, 12'000);
+      model.apply(request);
+      REQUIRE(d.txn(std::move(request)).ok());
+    }
     note();
     if (random.below(40) == 0 && d.store().compacted() + 20 < out->model.revision()) {
       REQUIRE(d.compact(out->model.revision() - static_cast<Revision>(random.below(15))).ok());
@@ -233,6 +268,11 @@ void check_moment(const TestDisk& disk, const Recorded& run, std::size_t operati
   auto state = state_of(d);
   REQUIRE(state.ok());
   REQUIRE(text(*state) == text(run.model.at(revision)));
+  // As acknowledged last, or as the write after that made it.
+  const std::string leases = lease_text(d);
+  const bool next = later != run.moments.end() && leases == later->leases;
+  CAPTURE(leases, acknowledged.leases);
+  REQUIRE((leases == acknowledged.leases || next));
   if (random.below(8) == 0) {
     REQUIRE(d.put("after", "1").ok());
     REQUIRE(d.compact(d.store().revision()).ok());

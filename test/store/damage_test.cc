@@ -72,7 +72,8 @@ struct Crashed {
     copy_store(options.path, original());
   }
   void step(Driver& d, Random& random, std::size_t max_value) {
-    TxnRequest request = Model::random_txn(random, 20, max_value);
+    if (random.below(5) == 0) return change_lease(d, model, random);
+    TxnRequest request = model.random_txn(random, 20, max_value);
     model.apply(request);
     REQUIRE(d.txn(std::move(request)).ok());
   }
@@ -327,7 +328,7 @@ void fill_and_go_on(Driver& d, const std::function<void(bool full)>& set_full) {
   Model model;
   SeededRandom random(11);
   for (int i = 0; i < 30; ++i) {
-    TxnRequest request = Model::random_txn(random, 10, 3000);
+    TxnRequest request = model.random_txn(random, 10, 3000);
     model.apply(request);
     REQUIRE(d.txn(request).ok());
   }
@@ -357,7 +358,7 @@ void fill_and_go_on(Driver& d, const std::function<void(bool full)>& set_full) {
     CHECK(text(*state) == text(model.at(model.revision())));
     set_full(false);
     for (int i = 0; i < 20; ++i) {
-      TxnRequest request = Model::random_txn(random, 10, 3000);
+      TxnRequest request = model.random_txn(random, 10, 3000);
       model.apply(request);
       auto done = d.txn(request);
       REQUIRE(done.ok());

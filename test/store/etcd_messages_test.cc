@@ -73,6 +73,31 @@ TEST_CASE("etcd: messages come back as they were") {
   REQUIRE(txn_back);
   CHECK(std::get<DeleteRangeResponse>(txn_back->responses[2].response).deleted == 1);
 
+  TxnRequest inner;
+  inner.success.push_back(RequestOp{RangeRequest{"a"}});
+  TxnRequest outer;
+  outer.failure = {RequestOp{inner}, RequestOp{DeleteRangeRequest{"b", "", false}}};
+  CHECK(encode(outer) ==
+        "\x1a\x09\x22\x07\x12\x05\x0a\x03\x0a\x01"
+        "a\x1a\x05\x1a\x03\x0a\x01"
+        "b"sv);
+  CHECK(again(outer) == encode(outer));
+  TxnResponse around{header, false, {ResponseOp{txn}}};
+  CHECK(again(around) == encode(around));
+  const Result<TxnResponse> around_back = decode<TxnResponse>(encode(around));
+  REQUIRE(around_back);
+  CHECK(std::get<TxnResponse>(around_back->responses[0].response).responses.size() == 3);
+
+  CHECK(encode(LeaseGrantRequest{60, 5}) == "\x08\x3c\x10\x05"sv);
+  CHECK(encode(LeaseTimeToLiveResponse{{}, 5, -1, 60, {"a", "b"}}) ==
+        "\x0a\x00\x10\x05\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x20\x3c\x2a\x01"
+        "a\x2a\x01"
+        "b"sv);
+  const LeaseLeasesResponse leases{header, {LeaseStatus{1}, LeaseStatus{-2}}};
+  CHECK(decode<LeaseLeasesResponse>(encode(leases))->leases.at(1).id == -2);
+  CHECK(decode<LeaseKeepAliveResponse>(encode(LeaseKeepAliveResponse{header, 5, 60}))->ttl == 60);
+  CHECK(decode<LeaseRevokeRequest>(encode(LeaseRevokeRequest{-5}))->id == -5);
+
   WatchRequest watch;
   WatchCreateRequest create;
   create.key = "a";
@@ -133,6 +158,27 @@ TEST_CASE("etcd: what is no message is refused") {
     const Result<TxnRequest> message = decode<TxnRequest>(row.bytes, small);
     CHECK(message.ok() == row.fits);
     if (!message) CHECK(message.error().code() == row.code);
+  }
+}
+
+TEST_CASE("etcd: messages in messages have a bound") {
+  for (const int depth : {128, 149, 150, 4000}) {
+    CAPTURE(depth);
+    std::string bytes;
+    for (int i = 0; i < depth; ++i) {
+      // A transaction as an operation of another one.
+      for (const char field : {'\x22', '\x12'}) {
+        std::string head(1, field);
+        for (std::size_t size = bytes.size();; size >>= 7) {
+          head.push_back(static_cast<char>(size < 128 ? size : (size & 127) | 128));
+          if (size < 128) break;
+        }
+        bytes.insert(0, head);
+      }
+    }
+    const Result<TxnRequest> message = decode<TxnRequest>(bytes);
+    CHECK(message.ok() == (depth < 150));
+    if (!message) CHECK(message.error().code() == Code::kTooLarge);
   }
 }
 

@@ -4,76 +4,32 @@
 #include "base/strings.h"
 #include "io/grpc_server.h"
 #include "io/task.h"
+#include "io/tls.h"
 #include "store/etcd/messages.h"
 #include "store/etcd/server.h"
+#include "store/snapshot_stream.h"
+#include "store/support_etcd_call.h"
 #include "store/support_store.h"
 
 namespace kayak::store::etcd {
 namespace {
 
+using store::test::Call;
 using store::test::Driver;
+using store::test::framed;
 using store::test::options_in;
 using store::test::TempFolder;
 using Grpc = io::GrpcStatus::Code;
 
-std::string framed(std::string_view message) {
-  std::string out(1, '\0');
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift));
-  out.append(message);
-  return out;
-}
-
-// One gRPC call without a network.
-class Call final : public io::HttpExchange, public io::HttpBody {
- public:
-  explicit Call(std::string_view path) {
-    request_.method = "POST";
-    request_.path = path;
-    request_.http2 = true;
-    request_.headers.add("content-type", "application/grpc");
-  }
-  io::HttpBody& body() override { return *this; }
-  Task<Result<std::string>> read(StopToken stop) override {
-    std::optional<std::string> piece = co_await in.pop(stop);
-    if (piece) co_return std::move(*piece);
-    if (stop.stopped()) co_return Error(Code::kCancelled, "stopped");
-    co_return std::string();
-  }
-  Task<Result<void>> send(int status, io::Headers, io::Slices) override {
-    http_status = status;
-    co_return Result<void>();
-  }
-  Task<Result<void>> start(int status, io::Headers) override {
-    http_status = status;
-    co_return Result<void>();
-  }
-  Task<Result<void>> write(io::Slices data) override {
-    std::string bytes;
-    for (const io::Slice& slice : data) bytes.append(slice.bytes);
-    out.push(bytes.substr(5));
-    co_return Result<void>();
-  }
-  Task<Result<void>> finish() override { co_return Error(Code::kInternal, "an answer without trailers"); }
-  Task<Result<void>> finish_with(io::Headers trailers) override {
-    status = std::string(trailers.get("grpc-status"));
-    message = std::string(trailers.get("grpc-message"));
-    out.close();
-    co_return Result<void>();
-  }
-  StopToken gone() const override { return stop.token(); }
-  Task<Result<io::StreamPtr>> upgrade(io::Headers) override { co_return Error(Code::kBadRequest, "no"); }
-  io::HttpRequest& request() { return request_; }
-
-  io::Queue<std::string> in, out;  // pieces of the body; messages without their frames
-  io::StopSource stop;
-  int http_status = 0;
-  std::string status, message;
-};
-
 struct Fixture {
   TempFolder folder;
-  Driver d{options_in(folder)};
+  Driver d{member_in(folder)};
   std::unique_ptr<Server> server;
+  static SqliteStoreOptions member_in(const TempFolder& folder) {
+    SqliteStoreOptions options = options_in(folder);
+    options.member_id = 8;
+    return options;
+  }
   Fixture() {
     REQUIRE(d.open());
     ServerOptions options;
@@ -229,6 +185,128 @@ TEST_CASE("etcd: a transaction") {
   CHECK(store::test::text(std::get<DeleteRangeResponse>(done.responses[0].response).prev_kvs) == "a=1");
 }
 
+TEST_CASE("etcd: a transaction in a transaction, and a compare over a range") {
+  Fixture f;
+  CHECK(f.put(put_of("a1", "1")) == "@2");
+  CHECK(f.put(put_of("a2", "1")) == "@3");
+  Compare compare;
+  compare.key = "a";
+  compare.range_end = "b";
+  compare.target = Compare::Target::kValue;
+  compare.value = "1";
+  TxnRequest inner;
+  inner.compare.push_back(compare);
+  PutRequest keep = put_of("a2", "");
+  keep.ignore_value = keep.prev_kv = true;
+  inner.success = {RequestOp{put_of("b", "2")}, RequestOp{keep}};
+  inner.failure = {RequestOp{range_of("b")}};
+  TxnRequest outer;
+  outer.success = {RequestOp{inner}, RequestOp{range_of("a", "z")}};
+  TxnResponse done;
+  CHECK(f.ask("/etcdserverpb.KV/Txn", outer, &done).empty());
+  CHECK(done.header.revision == 4);
+  REQUIRE(done.responses.size() == 2);
+  const auto& first = std::get<TxnResponse>(done.responses[0].response);
+  CHECK(first.succeeded);
+  CHECK(first.header.revision == 4);
+  REQUIRE(first.responses.size() == 2);
+  CHECK(store::test::text(std::get<PutResponse>(first.responses[1].response).prev_kv) == "a2=1");
+  CHECK(store::test::text(std::get<RangeResponse>(done.responses[1].response).kvs) == "a1=1 a2=1 b=2");
+  CHECK(f.put(put_of("a1", "2")) == "@5");
+  CHECK(f.ask("/etcdserverpb.KV/Txn", outer, &done).empty());
+  const auto& second = std::get<TxnResponse>(done.responses[0].response);
+  CHECK_FALSE(second.succeeded);
+  REQUIRE(second.responses.size() == 1);
+  CHECK(store::test::text(std::get<RangeResponse>(second.responses[0].response).kvs) == "b=2");
+}
+
+TEST_CASE("etcd: leases") {
+  Fixture f;
+  struct Grant {
+    std::int64_t id, ttl;
+    std::string answer;
+  };
+  for (const Grant& row : {Grant{5, 60, "5 60"}, Grant{5, 60, "9 etcdserver: lease already exists"},
+                           Grant{-6, 1, "-6 2"}, Grant{7, 9'000'000'001, "11 etcdserver: too large lease TTL"}}) {
+    CAPTURE(row.id, row.ttl);
+    LeaseGrantResponse granted;
+    const std::string status = f.ask("/etcdserverpb.Lease/LeaseGrant", LeaseGrantRequest{row.ttl, row.id}, &granted);
+    CHECK((status.empty() ? cat(granted.id, " ", granted.ttl) : status) == row.answer);
+  }
+  PutRequest put = put_of("b", "1");
+  put.lease = 5;
+  CHECK(f.put(put) == "@2");
+  put.key = "a";
+  CHECK(f.put(put) == "@3");
+  put.lease = 99;
+  CHECK(f.put(put) == "5 etcdserver: requested lease not found");
+
+  LeaseTimeToLiveResponse left;
+  CHECK(f.ask("/etcdserverpb.Lease/LeaseTimeToLive", LeaseTimeToLiveRequest{5, true}, &left).empty());
+  CHECK(left.granted_ttl == 60);
+  CHECK((left.ttl == 60 || left.ttl == 59));
+  CHECK(left.keys == std::vector<std::string>{"a", "b"});
+  CHECK(f.ask("/etcdserverpb.Lease/LeaseTimeToLive", LeaseTimeToLiveRequest{5, false}, &left).empty());
+  CHECK(left.keys.empty());
+  CHECK(f.ask("/etcdserverpb.Lease/LeaseTimeToLive", LeaseTimeToLiveRequest{99, true}, &left).empty());
+  CHECK(left.id == 99);
+  CHECK(left.ttl == -1);
+  CHECK(left.granted_ttl == 0);
+  LeaseLeasesResponse all;
+  CHECK(f.ask("/etcdserverpb.Lease/LeaseLeases", Empty(), &all).empty());
+  REQUIRE(all.leases.size() == 2);
+  CHECK(all.leases[0].id == -6);  // the next to end first
+  CHECK(all.leases[1].id == 5);
+
+  LeaseRevokeResponse revoked;
+  CHECK(f.ask("/etcdserverpb.Lease/LeaseRevoke", LeaseRevokeRequest{5}, &revoked).empty());
+  CHECK(revoked.header.revision == 4);
+  CHECK(f.range(range_of("a", "z")) == "of 0");
+  CHECK(f.ask("/etcdserverpb.Lease/LeaseRevoke", LeaseRevokeRequest{5}, &revoked) ==
+        "5 etcdserver: requested lease not found");
+}
+
+TEST_CASE("etcd: a stream keeps leases alive") {
+  Fixture f;
+  LeaseGrantResponse granted;
+  REQUIRE(f.ask("/etcdserverpb.Lease/LeaseGrant", LeaseGrantRequest{60, 5}, &granted).empty());
+  struct Row {
+    const char* what;
+    std::vector<std::string> messages;
+    std::string answers, status;
+  };
+  const Row rows[] = {
+      {"one that is there, one that is not",
+       {framed(encode(LeaseKeepAliveRequest{5})), framed(encode(LeaseKeepAliveRequest{6})),
+        framed(encode(LeaseKeepAliveRequest{5}))},
+       "5:60 6:0 5:60 ",
+       ""},
+      {"none", {}, "", ""},
+      {"no such message", {framed("\x0a\x01x")}, "", "3 etcdserver: an etcd message: a field of another type"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    Call call("/etcdserverpb.Lease/LeaseKeepAlive");
+    for (const std::string& message : row.messages) call.in.push(message);
+    call.in.close();
+    CHECK(f.run(&call) == row.status);
+    std::string answers;
+    while (const std::optional<std::string> bytes = call.out.try_pop()) {
+      const Result<LeaseKeepAliveResponse> answer = decode<LeaseKeepAliveResponse>(*bytes);
+      REQUIRE(answer);
+      answers += cat(answer->id, ":", answer->ttl, " ");
+    }
+    CHECK(answers == row.answers);
+  }
+  Call open("/etcdserverpb.Lease/LeaseKeepAlive");
+  const io::HttpHandler handler = f.server->http_handler();
+  io::TaskScope scope;
+  scope.spawn(handler(open));
+  open.stop.stop();
+  REQUIRE(f.d.harness.wait(scope.join()));
+  CHECK(cat(open.status, " ", open.message) == "14 etcdserver: server stopped");
+}
+
 TEST_CASE("etcd: what is refused, as etcd words it") {
   Fixture f;
   REQUIRE(f.put(put_of("a", "1")) == "@2");
@@ -264,13 +342,21 @@ TEST_CASE("etcd: what is refused, as etcd words it") {
     std::vector<RequestOp> ops;
     std::string status;
   };
+  TxnRequest twice;
+  twice.success = {RequestOp{put_of("b", "1")}};
+  TxnRequest long_one;
+  long_one.success = std::vector<RequestOp>(128, RequestOp{range_of("a")});
+  TxnRequest empty;
+  empty.success = {RequestOp{}};
   const Row rows[] = {
       {{RequestOp{put_of("b", "1")}, RequestOp{put_of("b", "2")}}, "3 etcdserver: duplicate key given in txn request"},
+      {{RequestOp{put_of("b", "1")}, RequestOp{twice}}, "3 etcdserver: duplicate key given in txn request"},
+      {{RequestOp{long_one}}, "3 etcdserver: too many operations in txn request"},
+      {{RequestOp{empty}}, "3 etcdserver: key not found"},
       {{RequestOp{put_of("b", "1")}, RequestOp{DeleteRangeRequest{"a", "c", false}}},
        "3 etcdserver: duplicate key given in txn request"},
       {{RequestOp{put_of("", "1")}}, "3 etcdserver: key is not provided"},
       {std::vector<RequestOp>(129, RequestOp{range_of("a")}), "3 etcdserver: too many operations in txn request"},
-      {{RequestOp{NestedTxn()}}, "12 etcdserver: nested transactions are not supported"},
   };
   for (const Row& row : rows) {
     CAPTURE(row.status);
@@ -287,8 +373,12 @@ TEST_CASE("etcd: status, hash, members") {
   REQUIRE(f.put(put_of("a", "1")) == "@2");
   StatusResponse status;
   CHECK(f.ask("/etcdserverpb.Maintenance/Status", Empty(), &status).empty());
-  CHECK(status.leader == 8);
+  CHECK(status.leader == f.d.store().leadership().self);
   CHECK(status.db_size > 0);
+  CHECK(status.raft_index >= 2);  // the write and what made the group
+  CHECK(status.raft_applied_index == f.d.store().stats().applied);
+  CHECK(status.raft_term == f.d.store().leadership().term);
+  CHECK(status.raft_term > 0);
   CHECK(status.version.starts_with("3.5."));
   HashKvResponse first, second;
   CHECK(f.ask("/etcdserverpb.Maintenance/HashKV", HashKvRequest(), &first).empty());
@@ -308,6 +398,38 @@ TEST_CASE("etcd: status, hash, members") {
   CHECK(f.ask("/etcdserverpb.Maintenance/Alarm", AlarmRequest(), &header).empty());
 }
 
+TEST_CASE("etcd: a snapshot is our stream, filled up and ended as etcd's") {
+  Fixture f;
+  for (int i = 0; i < 5; ++i) REQUIRE(f.put(put_of(cat("key-", i), std::string(100'000, 'v'))).starts_with("@"));
+  Call call("/etcdserverpb.Maintenance/Snapshot");
+  call.in.push(framed(""));
+  call.in.close();
+  REQUIRE(f.run(&call).empty());
+  std::string bytes;
+  std::uint64_t remaining = 1;
+  int messages = 0;
+  for (auto message = call.out.try_pop(); message; message = call.out.try_pop()) {
+    const Result<SnapshotResponse> response = decode<SnapshotResponse>(*message);
+    REQUIRE(response);
+    REQUIRE(remaining > 0);
+    CHECK(response->header.revision == 6);
+    remaining = response->remaining_bytes;
+    bytes += response->blob;
+    ++messages;
+  }
+  CHECK(messages > 4);
+  CHECK(remaining == 0);
+  REQUIRE(bytes.size() % 512 == 32);
+  const std::string body = bytes.substr(0, bytes.size() - 32);
+  CHECK(io::sha256(body) == bytes.substr(body.size()));
+  SnapshotReader reader(SnapshotReader::Sink{});
+  const auto used = reader.feed(body);
+  REQUIRE(used);
+  REQUIRE(reader.finish());
+  CHECK(reader.head()->keys == 5);
+  CHECK(body.find_first_not_of('\0', *used) == std::string::npos);
+}
+
 TEST_CASE("etcd: calls that are none") {
   Fixture f;
   struct Row {
@@ -316,7 +438,7 @@ TEST_CASE("etcd: calls that are none") {
     std::string status;
   };
   const Row rows[] = {
-      {"/etcdserverpb.Lease/LeaseGrant", framed(""), "12 unknown service etcdserverpb.Lease"},
+      {"/etcdserverpb.Auth/AuthEnable", framed(""), "12 unknown service etcdserverpb.Auth"},
       {"/etcdserverpb.KV/Nothing", framed(""), "12 unknown method Nothing for service etcdserverpb.KV"},
       {"/", framed(""), "12 unknown service "},
       {"/etcdserverpb.KV/Range", "", "13 the request has no message"},

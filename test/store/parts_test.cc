@@ -8,6 +8,7 @@
 #include "store/entry.h"
 #include "store/key_index.h"
 #include "store/page_vfs.h"
+#include "store/state.h"
 #include "store/support_store.h"
 #include "store/wal.h"
 
@@ -120,19 +121,22 @@ TEST_CASE("a row reads back as it was written, and no other bytes pass for it") 
 }
 
 TEST_CASE("meta rows read back, and a newer format is told by its number") {
-  const Identity identity{1, std::string(16, 'i')};
+  const Identity identity{kFormat, std::string(16, 'i')};
   auto read = decode_identity(encode_identity(identity));
   REQUIRE(read.ok());
   CHECK(read->store_id == identity.store_id);
-  auto newer = decode_identity(encode_identity(Identity{2, std::string(16, 'i')}));
+  auto newer = decode_identity(encode_identity(Identity{kFormat + 1, std::string(16, 'i')}));
   REQUIRE(newer.ok());
-  CHECK(newer->format == 2);
-  const Progress progress{row_id(5, 1), 17, 9};
+  CHECK(newer->format == kFormat + 1);
+  const Progress progress{row_id(5, 1), 17, 9, 2, 5, 33};
   auto again = decode_progress(encode_progress(progress));
   REQUIRE(again.ok());
   CHECK(again->swept_row == progress.swept_row);
   CHECK(again->kept_rows == 17);
   CHECK(again->durable == 9);
+  CHECK(again->swept_term == 2);
+  CHECK(again->base_index == 5);
+  CHECK(again->base_revision == 33);
   CHECK_FALSE(decode_progress(encode_identity(identity)).ok());
   CHECK_FALSE(decode_identity(encode_progress(progress)).ok());
 }
@@ -251,7 +255,7 @@ TEST_CASE("the walk over a write-ahead log tells a tail from damage") {
     const WalReport report = walk(bad);
     CHECK(report.bad_offset == kWalHeaderBytes + (at - kWalHeaderBytes) / frame * frame);
     CHECK(report.commits_after_bad >= 2);
-    CHECK(report.durable_claim >= 18);
+    CHECK(report.durable_claim >= 20);
   }
   // A bad header: SQLite would see an empty log, the claims remain.
   for (std::size_t at = 0; at < kWalHeaderBytes; ++at) {
@@ -260,6 +264,39 @@ TEST_CASE("the walk over a write-ahead log tells a tail from damage") {
     const WalReport report = walk(bad);
     CAPTURE(at);
     CHECK(report.frames == 0);
-    CHECK(report.durable_claim == 19);
+    CHECK(report.durable_claim == 21);  // the group's first entry and the term's came before
+  }
+}
+
+TEST_CASE("a put may have forgotten a deletion that is still known here, and nothing else") {
+  struct Row {
+    const char* what;
+    Revision floor;        // compacted before the put
+    RowId previous;        // of the put
+    std::int64_t version;  // of the put
+    bool good;
+  };
+  const RowId put = row_id(2, 0), tombstone = row_id(3, 0);
+  for (const Row& row : {Row{"it names the deletion", 0, tombstone, 1, true},
+                         Row{"forgotten below the floor", 4, 0, 1, true}, Row{"forgotten too early", 3, 0, 1, false},
+                         Row{"another row", 4, put, 1, false}, Row{"a second version", 4, 0, 2, false}}) {
+    CAPTURE(row.what);
+    KvState state;
+    RowView view;
+    view.last = true;
+    view.term = 1;
+    view.key = "k";
+    const auto apply = [&](LogIndex index, EffectType type, Revision revision, RowId previous, std::int64_t version) {
+      view.type = type;
+      view.revision = revision;
+      view.previous_row = previous;
+      view.version = version;
+      return state.apply(row_id(index, 0), view, true).ok();
+    };
+    CHECK(apply(2, EffectType::kPut, 2, 0, 1));
+    CHECK(apply(3, EffectType::kDelete, 3, put, 0));
+    view.floor = row.floor;
+    if (row.floor > 0) CHECK(apply(4, EffectType::kCompact, 4, 0, 0));
+    CHECK(apply(5, EffectType::kPut, 5, row.previous, row.version) == row.good);
   }
 }

@@ -23,9 +23,10 @@ TEST_CASE("a key's revisions, version and lease follow its lives") {
   TempFolder folder;
   Driver d(options_in(folder), engine);
   REQUIRE(d.open().ok());
-  d.need_lease(7);
-  d.need_lease(-9);
   CHECK(d.store().revision() == 1);  // as an empty etcd
+  REQUIRE(d.grant(7).ok());
+  REQUIRE(d.grant(-9).ok());
+  CHECK(d.store().revision() == 1);
   struct Row {
     const char* what;
     std::string value;
@@ -54,7 +55,7 @@ TEST_CASE("compares") {
   TempFolder folder;
   Driver d(options_in(folder), engine);
   REQUIRE(d.open().ok());
-  d.need_lease(5);
+  REQUIRE(d.grant(5).ok());
   REQUIRE(d.put("a", "m", 5).ok());  // created and modified at 2, version 1
   REQUIRE(d.put("a", "m", 5).ok());  // modified at 3, version 2
   struct Row {

@@ -130,8 +130,15 @@ Result<void> Driver::compact(Revision revision) {
   return done;
 }
 Revision Driver::compacted() const { return std::max(compacted_, store_->compacted()); }
-void Driver::need_lease(std::int64_t id) {
-  if (etcd_) ASSERT(harness.wait(store_->lease_grant(id, 3600)).ok());
+Result<Lease> Driver::grant(std::int64_t id, std::int64_t ttl) {
+  return harness.wait(store_->lease_grant(id, ttl, StopToken()));
+}
+Result<Revision> Driver::revoke(std::int64_t id) { return harness.wait(store_->lease_revoke(id, StopToken())); }
+Lease Driver::lease(std::int64_t id) {
+  auto lease = harness.wait(store_->lease_time_to_live(id, true, StopToken()));
+  ASSERT(lease.ok());
+  std::sort(lease->keys.begin(), lease->keys.end());  // etcd has them in any order
+  return *lease;
 }
 void Driver::finish_sweep() {
   while (store_->stats().sweeping) harness.run_for(1ms);
@@ -156,6 +163,12 @@ Op range_op(const std::string& key, const std::string& end) {
   op.type = Op::Type::kRange;
   op.range.key = key;
   op.range.range_end = end;
+  return op;
+}
+Op txn_op(TxnRequest request) {
+  Op op;
+  op.type = Op::Type::kTxn;
+  op.transaction = std::make_shared<const TxnRequest>(std::move(request));
   return op;
 }
 Compare compare(const std::string& key, Compare::Target target, Compare::Result result, std::int64_t number) {

@@ -80,12 +80,13 @@ class Driver {
   Result<RangeResponse> range(const std::string& key, const std::string& end = "", Revision revision = 0);
   std::optional<std::string> get(const std::string& key, Revision revision = 0);
   Result<void> compact(Revision revision);
+  Result<Lease> grant(std::int64_t id, std::int64_t ttl = 3600);
+  Result<Revision> revoke(std::int64_t id);
+  Lease lease(std::int64_t id);  // with its keys
   // Until compaction has dropped all rows it may.
   void finish_sweep();
   // As the store's, but also what a store on etcd has not learned since it was opened.
   Revision compacted() const;
-  // One that writes may name: an etcd knows those alone which were granted.
-  void need_lease(std::int64_t id);
   bool on_etcd() const { return etcd_ != nullptr; }
   EtcdServer& etcd() { return *etcd_; }
 
@@ -102,6 +103,7 @@ class Driver {
 Op put_op(const std::string& key, const std::string& value, std::int64_t lease = 0);
 Op delete_op(const std::string& key, const std::string& end = "");
 Op range_op(const std::string& key, const std::string& end = "");
+Op txn_op(TxnRequest request);
 Compare compare(const std::string& key, Compare::Target target, Compare::Result result, std::int64_t number);
 SqliteStoreOptions options_in(const TempFolder& folder);
 // "key=value" of each pair, joined by spaces.

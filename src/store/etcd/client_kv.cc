@@ -37,6 +37,7 @@ RangeRequest to_etcd(const store::RangeRequest& request) {
 Compare to_etcd(const store::Compare& compare) {
   Compare out;
   out.key = compare.key;
+  out.range_end = compare.range_end;
   // The enumerations of both sides have the same order.
   out.result = static_cast<Compare::Result>(compare.result);
   out.target = static_cast<Compare::Target>(compare.target);
@@ -62,6 +63,8 @@ Compare to_etcd(const store::Compare& compare) {
 static_assert(static_cast<int>(store::Compare::Target::kLease) == static_cast<int>(Compare::Target::kLease));
 static_assert(static_cast<int>(store::Compare::Result::kNotEqual) == static_cast<int>(Compare::Result::kNotEqual));
 
+TxnRequest to_etcd(const store::TxnRequest& request);
+
 RequestOp to_etcd(const Op& op) {
   RequestOp out;
   switch (op.type) {
@@ -70,6 +73,8 @@ RequestOp to_etcd(const Op& op) {
       put.key = op.key;
       put.value = op.value;
       put.lease = op.lease;
+      put.ignore_value = op.keep_value;
+      put.ignore_lease = op.keep_lease;
       put.prev_kv = op.previous;
       break;
     }
@@ -82,6 +87,9 @@ RequestOp to_etcd(const Op& op) {
     }
     case Op::Type::kRange:
       out.request = to_etcd(op.range);
+      break;
+    case Op::Type::kTxn:
+      out.request = to_etcd(*op.transaction);
       break;
   }
   return out;
@@ -122,7 +130,9 @@ store::RangeResponse from_etcd(RangeResponse answer, bool keys_only, Revision re
   return out;
 }
 
-OpResponse from_etcd(ResponseOp answer, const Op& op, Revision revision) {
+Result<store::TxnResponse> from_etcd(TxnResponse answer, const store::TxnRequest& request, Revision revision);
+
+Result<OpResponse> from_etcd(ResponseOp answer, const Op& op, Revision revision) {
   OpResponse out;
   if (auto* range = std::get_if<RangeResponse>(&answer.response)) {
     out.range = from_etcd(std::move(*range), op.range.keys_only, revision);
@@ -131,19 +141,27 @@ OpResponse from_etcd(ResponseOp answer, const Op& op, Revision revision) {
   } else if (auto* remove = std::get_if<DeleteRangeResponse>(&answer.response)) {
     out.previous = std::move(remove->prev_kvs);
     out.deleted = remove->deleted;
+  } else if (auto* inside = std::get_if<TxnResponse>(&answer.response); inside != nullptr && op.transaction) {
+    Result<store::TxnResponse> done = from_etcd(std::move(*inside), *op.transaction, revision);
+    if (!done) return done.error();
+    out.transaction = std::make_shared<store::TxnResponse>(std::move(*done));
   }
+  if (op.transaction && !out.transaction) return Error(Code::kIo, "the answer to a txn lacks the one to a txn in it");
   fill_values(&out.previous);
   return out;
 }
 
-Result<store::TxnResponse> from_etcd(TxnResponse answer, const store::TxnRequest& request) {
+// Of an answer inside another one etcd leaves the header empty.
+Result<store::TxnResponse> from_etcd(TxnResponse answer, const store::TxnRequest& request, Revision revision) {
   store::TxnResponse out;
   out.succeeded = answer.succeeded;
-  out.revision = answer.header.revision;
+  out.revision = revision;
   const std::vector<Op>& ran = answer.succeeded ? request.success : request.failure;
   if (ran.size() != answer.responses.size()) return Error(Code::kIo, "the answer to a txn does not fit the request");
   for (std::size_t i = 0; i < ran.size(); ++i) {
-    out.responses.push_back(from_etcd(std::move(answer.responses[i]), ran[i], out.revision));
+    Result<OpResponse> one = from_etcd(std::move(answer.responses[i]), ran[i], revision);
+    if (!one) return one.error();
+    out.responses.push_back(std::move(*one));
   }
   return out;
 }
@@ -262,7 +280,8 @@ Task<Outcome<store::TxnResponse>> EtcdKv::txn(store::TxnRequest request, StopTok
   TxnRequest wanted = to_etcd(request);
   auto done = co_await call<TxnResponse>("/etcdserverpb.KV/Txn", std::move(wanted), std::move(stop));
   if (!done.result) co_return failed_as<store::TxnResponse>(done);
-  Result<store::TxnResponse> answer = from_etcd(std::move(*done.result), request);
+  const Revision revision = done.result->header.revision;
+  Result<store::TxnResponse> answer = from_etcd(std::move(*done.result), request, revision);
   if (!answer) co_return Outcome<store::TxnResponse>{answer.error(), Fate::kUnknown, false};
   co_return answered(std::move(*answer));
 }

@@ -8,6 +8,7 @@
 
 #include "base/strings.h"
 #include "store/evaluator.h"
+#include "store/lease_clock.h"
 
 namespace kayak::store::etcd {
 
@@ -18,19 +19,21 @@ using namespace std::chrono_literals;
 constexpr Duration kRetryPause = 50ms;
 constexpr Duration kStatsAge = 30s;
 
-bool writes(const std::vector<Op>& ops) {
-  return std::any_of(ops.begin(), ops.end(), [](const Op& op) { return op.type != Op::Type::kRange; });
-}
-
-std::size_t bytes_of(const std::vector<Op>& ops) {
-  std::size_t bytes = 0;
-  for (const Op& op : ops) bytes += op.key.size() + (op.value ? op.value->size() : 0);
-  return bytes;
+// Of the larger branch.
+std::size_t bytes_of(const store::TxnRequest& request) {
+  auto sum = [](const std::vector<Op>& ops) {
+    std::size_t bytes = 0;
+    for (const Op& op : ops) {
+      bytes += op.key.size() + (op.value ? op.value->size() : 0) + (op.transaction ? bytes_of(*op.transaction) : 0);
+    }
+    return bytes;
+  };
+  return std::max(sum(request.success), sum(request.failure));
 }
 
 // As the embedded engine, so that what fits one store fits the other.
 Result<void> check_size(const store::TxnRequest& request) {
-  if (bytes_of(request.success) <= kMaxEntryBytes && bytes_of(request.failure) <= kMaxEntryBytes) return Result<void>();
+  if (bytes_of(request) <= kMaxEntryBytes) return Result<void>();
   return Error(Code::kTooLarge, cat("a transaction is over ", kMaxEntryBytes, " bytes"));
 }
 
@@ -170,7 +173,7 @@ Task<Result<store::RangeResponse>> ClientStore::range(store::RangeRequest reques
 Task<Result<store::TxnResponse>> ClientStore::txn(store::TxnRequest request, StopToken stop) {
   if (auto good = check_txn(request); !good) co_return good.error();
   if (auto good = check_size(request); !good) co_return good.error();
-  const bool safe = !writes(request.success) && !writes(request.failure);
+  const bool safe = !may_write(request);
   Call<store::TxnResponse> call = [request](const EtcdKv& kv, StopToken s) { return kv.txn(request, std::move(s)); };
   auto done = co_await attempt(std::move(call), safe, std::move(stop));
   if (done) feed_.saw(done->revision);
@@ -188,6 +191,7 @@ Task<Result<void>> ClientStore::compact(Revision revision, StopToken stop) {
 }
 
 Task<Result<Lease>> ClientStore::lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) {
+  if (ttl > kMaxLeaseTtl) co_return Error(Code::kInvalid, "too large lease TTL");
   Call<Lease> call = [id, ttl](const EtcdKv& kv, StopToken s) { return kv.lease_grant(id, ttl, std::move(s)); };
   co_return co_await attempt(std::move(call), false, std::move(stop));
 }

@@ -2,7 +2,6 @@
 // Sorting and the filters by revision, which the store does not know, are done here on what it answers.
 // Source: etcd v3.5, the checks of its v3rpc/key.go and the order of its apply: filter, sort, then limit.
 #include <algorithm>
-#include <tuple>
 
 #include "store/etcd/service.h"
 
@@ -11,10 +10,6 @@ namespace kayak::store::etcd {
 namespace {
 
 constexpr std::size_t kMaxOps = 128;
-
-Error not_supported(const char* what) {
-  return Error(Code::kMethodNotAllowed, std::string(what) + " are not supported");
-}
 
 // ---- Range
 
@@ -47,6 +42,7 @@ store::RangeRequest to_store(const RangeRequest& request) {
   out.limit = filters(request) || sorts(request) ? 0 : std::max<std::int64_t>(request.limit, 0);
   out.keys_only = request.keys_only && request.sort_target != RangeRequest::SortTarget::kValue;
   out.count_only = request.count_only;
+  out.serializable = request.serializable;
   return out;
 }
 
@@ -114,8 +110,6 @@ Result<void> check(const PutRequest& request) {
     return Error(Code::kInvalid, "value is provided");
   }
   if (request.ignore_lease && request.lease != 0) return Error(Code::kInvalid, "lease is provided");
-  // Nobody can be granted one.
-  if (request.lease != 0) return Error(Code::kNotFound, "requested lease not found");
   return Result<void>();
 }
 
@@ -127,8 +121,10 @@ Result<void> check(const DeleteRangeRequest& request) {
 Op to_store(const PutRequest& request) {
   Op op;
   op.key = request.key;
-  op.value = request.value ? request.value : std::make_shared<const std::string>();
+  op.value = request.value;
   op.lease = request.lease;
+  op.keep_value = request.ignore_value;
+  op.keep_lease = request.ignore_lease;
   op.previous = request.prev_kv;
   return op;
 }
@@ -150,31 +146,8 @@ DeleteRangeResponse delete_answer(const Backend& backend, Revision revision, OpR
   return DeleteRangeResponse{backend.header(revision), done.deleted, std::move(done.previous)};
 }
 
-// A put that keeps the value or the lease which the key has: again when another write came between.
-Task<Result<PutResponse>> put_keeping(const Backend& backend, PutRequest request, StopToken stop) {
-  store::RangeRequest key;
-  key.key = request.key;
-  for (;;) {
-    auto found = co_await backend.store.range(key, stop);
-    if (!found) co_return found.error();
-    if (found->kvs.empty()) co_return Error(Code::kInvalid, "key not found");
-    const KeyValue& now = found->kvs.front();
-    store::TxnRequest txn;
-    txn.compares.emplace_back();
-    txn.compares.back().key = request.key;
-    txn.compares.back().number = now.mod_revision;
-    txn.success.push_back(to_store(request));
-    if (request.ignore_value) txn.success.back().value = now.value;
-    if (request.ignore_lease) txn.success.back().lease = now.lease;
-    auto done = co_await backend.store.txn(std::move(txn), stop);
-    if (!done) co_return done.error();
-    if (done->succeeded) co_return put_answer(backend, done->revision, std::move(done->responses.front()));
-  }
-}
-
 Task<Result<PutResponse>> put(const Backend& backend, PutRequest request, StopToken stop) {
   if (auto good = check(request); !good) co_return good.error();
-  if (request.ignore_value || request.ignore_lease) co_return co_await put_keeping(backend, std::move(request), stop);
   store::TxnRequest txn;
   txn.success.push_back(to_store(request));
   auto done = co_await backend.store.txn(std::move(txn), stop);
@@ -195,9 +168,9 @@ Task<Result<DeleteRangeResponse>> delete_range(const Backend& backend, DeleteRan
 
 Result<store::Compare> to_store(const Compare& compare) {
   if (compare.key.empty()) return Error(Code::kInvalid, "key is not provided");
-  if (!compare.range_end.empty()) return not_supported("compares over ranges");
   store::Compare out;
   out.key = compare.key;
+  out.range_end = compare.range_end;
   switch (compare.result) {
     case Compare::Result::kEqual:
       out.result = store::Compare::Result::kEqual;
@@ -241,9 +214,11 @@ Result<store::Compare> to_store(const Compare& compare) {
   return out;
 }
 
+Result<store::TxnRequest> to_store(const TxnRequest& request, std::size_t max_ops);
+
 struct OpMaker {
+  std::size_t max_ops;  // of a transaction inside
   Result<Op> operator()(std::monostate) const { return Error(Code::kInvalid, "key not found"); }
-  Result<Op> operator()(const NestedTxn&) const { return not_supported("nested transactions"); }
   Result<Op> operator()(const RangeRequest& request) const {
     if (auto good = check(request); !good) return good.error();
     Op op;
@@ -253,50 +228,57 @@ struct OpMaker {
   }
   Result<Op> operator()(const PutRequest& request) const {
     if (auto good = check(request); !good) return good.error();
-    if (request.ignore_value || request.ignore_lease) return not_supported("puts that keep a value in a transaction");
     return to_store(request);
   }
   Result<Op> operator()(const DeleteRangeRequest& request) const {
     if (auto good = check(request); !good) return good.error();
     return to_store(request);
   }
+  Result<Op> operator()(const TxnRequest& request) const {
+    Result<store::TxnRequest> inside = to_store(request, max_ops);
+    if (!inside) return inside.error();
+    Op op;
+    op.type = Op::Type::kTxn;
+    op.transaction = std::make_shared<const store::TxnRequest>(std::move(*inside));
+    return op;
+  }
 };
 
-Result<std::vector<Op>> to_store(const std::vector<RequestOp>& requests) {
+Result<std::vector<Op>> to_store(const std::vector<RequestOp>& requests, std::size_t max_ops) {
   std::vector<Op> ops;
   for (const RequestOp& request : requests) {
-    Result<Op> op = std::visit(OpMaker(), request.request);
+    Result<Op> op = std::visit(OpMaker{max_ops}, request.request);
     if (!op) return op.error();
     ops.push_back(std::move(*op));
   }
   return ops;
 }
 
-Result<store::TxnRequest> to_store(const TxnRequest& request) {
-  if (std::max({request.compare.size(), request.success.size(), request.failure.size()}) > kMaxOps) {
-    return Error(Code::kTooLarge, "too many operations in a txn");
-  }
+Result<store::TxnRequest> to_store(const TxnRequest& request, std::size_t max_ops) {
+  const std::size_t most = std::max({request.compare.size(), request.success.size(), request.failure.size()});
+  if (most > max_ops) return Error(Code::kTooLarge, "too many operations in a txn");
   store::TxnRequest txn;
   for (const Compare& compare : request.compare) {
     Result<store::Compare> one = to_store(compare);
     if (!one) return one.error();
     txn.compares.push_back(std::move(*one));
   }
-  Result<std::vector<Op>> success = to_store(request.success);
+  Result<std::vector<Op>> success = to_store(request.success, max_ops - most);
   if (!success) return success.error();
-  Result<std::vector<Op>> failure = to_store(request.failure);
+  Result<std::vector<Op>> failure = to_store(request.failure, max_ops - most);
   if (!failure) return failure.error();
   txn.success = std::move(*success);
   txn.failure = std::move(*failure);
   return txn;
 }
 
+TxnResponse answer(const Backend& backend, const TxnRequest& request, Revision revision, store::TxnResponse done);
+
 struct ResponseMaker {
   const Backend& backend;
   Revision revision;
   OpResponse& done;
   ResponseOp operator()(std::monostate) const { return ResponseOp(); }
-  ResponseOp operator()(const NestedTxn&) const { return ResponseOp(); }
   ResponseOp operator()(const RangeRequest& request) const {
     return ResponseOp{answer(backend, request, std::move(done.range))};
   }
@@ -304,23 +286,31 @@ struct ResponseMaker {
   ResponseOp operator()(const DeleteRangeRequest&) const {
     return ResponseOp{delete_answer(backend, revision, std::move(done))};
   }
+  ResponseOp operator()(const TxnRequest& request) const {
+    return ResponseOp{answer(backend, request, revision, std::move(*done.transaction))};
+  }
 };
 
+TxnResponse answer(const Backend& backend, const TxnRequest& request, Revision revision, store::TxnResponse done) {
+  TxnResponse out;
+  out.header = backend.header(revision);
+  out.succeeded = done.succeeded;
+  const std::vector<RequestOp>& ran = done.succeeded ? request.success : request.failure;
+  ASSERT(ran.size() == done.responses.size());
+  for (std::size_t i = 0; i < ran.size(); ++i) {
+    const ResponseMaker make{backend, revision, done.responses[i]};
+    out.responses.push_back(std::visit(make, ran[i].request));
+  }
+  return out;
+}
+
 Task<Result<TxnResponse>> txn(const Backend& backend, TxnRequest request, StopToken stop) {
-  Result<store::TxnRequest> wanted = to_store(request);
+  Result<store::TxnRequest> wanted = to_store(request, kMaxOps);
   if (!wanted) co_return wanted.error();
   auto done = co_await backend.store.txn(std::move(*wanted), stop);
   if (!done) co_return done.error();
-  TxnResponse out;
-  out.header = backend.header(done->revision);
-  out.succeeded = done->succeeded;
-  const std::vector<RequestOp>& ran = done->succeeded ? request.success : request.failure;
-  ASSERT(ran.size() == done->responses.size());
-  for (std::size_t i = 0; i < ran.size(); ++i) {
-    const ResponseMaker make{backend, done->revision, done->responses[i]};
-    out.responses.push_back(std::visit(make, ran[i].request));
-  }
-  co_return out;
+  const Revision revision = done->revision;
+  co_return answer(backend, request, revision, std::move(*done));
 }
 
 // ---- Compact

@@ -1,4 +1,4 @@
-// maintenance.cc: etcd's Maintenance and Cluster services, as far as they make sense for this store.
+// maintenance.cc: etcd's Maintenance service, as far as it makes sense for this store. MoveLeader is in cluster.cc.
 // Source: etcd v3.5 API.
 #include "store/checksum.h"
 #include "store/etcd/service.h"
@@ -17,10 +17,11 @@ Task<Result<StatusResponse>> status(const Backend& backend, Empty, StopToken) {
   out.header = backend.header(stats.revision);
   out.version = kApiVersion;
   out.db_size = out.db_size_in_use = static_cast<std::int64_t>(stats.database_bytes);
-  out.leader = backend.options.member_id;
-  out.raft_term = Backend::kTerm;
-  // Every write has a revision and an entry; what else is in the log is nobody's business here.
-  out.raft_index = out.raft_applied_index = static_cast<std::uint64_t>(stats.revision);
+  const Leadership leadership = backend.store.leadership();
+  // A store that is alone has no numbers for members: whoever leads it is this one.
+  out.leader = leadership.leader == 0 && leadership.leads ? backend.options.member_id : leadership.leader;
+  out.raft_term = leadership.term;
+  out.raft_index = out.raft_applied_index = stats.applied;
   co_return out;
 }
 
@@ -42,6 +43,7 @@ Task<Result<HashKvResponse>> hash_kv(const Backend& backend, HashKvRequest reque
   store::RangeRequest page;
   page.key = page.range_end = std::string(1, '\0');
   page.limit = kHashPage;
+  page.serializable = true;  // of this member
   page.revision = request.revision > 0 ? request.revision : backend.store.revision();
   HashKvResponse out;
   out.hash_revision = page.revision;
@@ -74,16 +76,6 @@ Task<Result<HeaderResponse>> alarm(const Backend& backend, AlarmRequest request,
   co_return out;
 }
 
-Task<Result<MemberListResponse>> member_list(const Backend& backend, Empty, StopToken) {
-  MemberListResponse out;
-  out.header = backend.header();
-  out.members.emplace_back();
-  out.members.back().id = backend.options.member_id;
-  out.members.back().name = backend.options.name;
-  out.members.back().client_urls = backend.options.client_urls;
-  co_return out;
-}
-
 }  // namespace
 
 void add_maintenance(const Backend& backend, io::GrpcRouter* router) {
@@ -92,7 +84,6 @@ void add_maintenance(const Backend& backend, io::GrpcRouter* router) {
   router->add(kService, "HashKV", unary(backend, hash_kv));
   router->add(kService, "Defragment", unary(backend, defragment));
   router->add(kService, "Alarm", unary(backend, alarm));
-  router->add("etcdserverpb.Cluster", "MemberList", unary(backend, member_list));
 }
 
 }  // namespace kayak::store::etcd

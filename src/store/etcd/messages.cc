@@ -81,8 +81,6 @@ void fields(V& v, M& m) {
   v.number(2, m.deleted);
   v.messages(3, m.prev_kvs);
 }
-template <typename V, Is<NestedTxn> M>
-void fields(V&, M&) {}
 template <typename V, Is<RequestOp> M>
 void fields(V& v, M& m) {
   v.one_of(1, m.request);
@@ -227,11 +225,32 @@ void fields(V& v, M& m) {
   v.texts(3, m.peer_urls);
   v.texts(4, m.client_urls);
   v.number(5, m.is_learner);
+  v.number(1000, m.witness);
 }
 template <typename V, Is<MemberListResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.messages(2, m.members);
+}
+template <typename V, Is<MemberAddRequest> M>
+void fields(V& v, M& m) {
+  v.texts(1, m.peer_urls);
+  v.number(2, m.is_learner);
+}
+template <typename V, Is<MemberAddResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+  v.message(2, m.member);
+  v.messages(3, m.members);
+}
+template <typename V, Is<MemberIdRequest> M>
+void fields(V& v, M& m) {
+  v.number(1, m.id);
+}
+template <typename V, Is<MemberUpdateRequest> M>
+void fields(V& v, M& m) {
+  v.number(1, m.id);
+  v.texts(2, m.peer_urls);
 }
 template <typename V, Is<AlarmRequest> M>
 void fields(V& v, M& m) {
@@ -249,6 +268,7 @@ void fields(V& v, M& m) {
   v.number(6, m.raft_term);
   v.number(7, m.raft_applied_index);
   v.number(9, m.db_size_in_use);
+  v.number(10, m.is_learner);
 }
 template <typename V, Is<HashKvRequest> M>
 void fields(V& v, M& m) {
@@ -260,6 +280,13 @@ void fields(V& v, M& m) {
   v.number(2, m.hash);
   v.number(3, m.compact_revision);
   v.number(4, m.hash_revision);
+}
+
+template <typename V, Is<SnapshotResponse> M>
+void fields(V& v, M& m) {
+  v.message(1, m.header);
+  v.number(2, m.remaining_bytes);
+  v.text(3, m.blob);
 }
 
 class Writer {
@@ -323,7 +350,7 @@ class Writer {
 // What is common to all Readers of one message.
 struct Reading {
   const MessageLimits& limits;
-  std::size_t elements = 0;
+  std::size_t elements = 0, depth = 0;
   std::optional<Error> error;  // the first
 };
 
@@ -335,13 +362,13 @@ class Reader {
   // False when reading_.error is set.
   template <typename M>
   bool read(M* out) {
-    while (!in_.at_end() && !reading_.error) {
-      if (!in_.next()) return fail("a field is cut off or malformed");
-      fields(*this, *out);
+    if (++reading_.depth > reading_.limits.depth && !reading_.error) {
+      reading_.error = Error(Code::kTooLarge, "messages in messages, too deep");
     }
+    read_fields(out);
+    --reading_.depth;
     return !reading_.error;
   }
-
   template <typename T>
   void number(unsigned field, T& out) {
     if (!is(field, ProtobufType::kVarint)) return;
@@ -394,6 +421,13 @@ class Reader {
   }
 
  private:
+  template <typename M>
+  void read_fields(M* out) {
+    while (!in_.at_end() && !reading_.error) {
+      if (!in_.next()) return void(fail("a field is cut off or malformed"));
+      fields(*this, *out);
+    }
+  }
   bool fail(const char* what) {
     if (!reading_.error) reading_.error = Error(Code::kBadRequest, std::string("an etcd message: ") + what);
     return false;
@@ -424,7 +458,7 @@ std::string encode(const M& message) {
 
 template <typename M>
 Result<M> decode(std::string_view bytes, const MessageLimits& limits) {
-  Reading reading{limits, 0, std::nullopt};
+  Reading reading{limits, 0, 0, std::nullopt};
   M message{};
   if (!Reader(reading, bytes).read(&message)) return *reading.error;
   return message;
@@ -457,10 +491,15 @@ KAYAK_ETCD_MESSAGE(LeaseLeasesResponse)
 KAYAK_ETCD_MESSAGE(Empty)
 KAYAK_ETCD_MESSAGE(HeaderResponse)
 KAYAK_ETCD_MESSAGE(MemberListResponse)
+KAYAK_ETCD_MESSAGE(MemberAddRequest)
+KAYAK_ETCD_MESSAGE(MemberAddResponse)
+KAYAK_ETCD_MESSAGE(MemberIdRequest)
+KAYAK_ETCD_MESSAGE(MemberUpdateRequest)
 KAYAK_ETCD_MESSAGE(AlarmRequest)
 KAYAK_ETCD_MESSAGE(StatusResponse)
 KAYAK_ETCD_MESSAGE(HashKvRequest)
 KAYAK_ETCD_MESSAGE(HashKvResponse)
+KAYAK_ETCD_MESSAGE(SnapshotResponse)
 #undef KAYAK_ETCD_MESSAGE
 
 }  // namespace kayak::store::etcd

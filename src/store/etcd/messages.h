@@ -1,6 +1,6 @@
 // messages.h: the messages of etcd's v3 API that we speak, as values, and their protobuf encoding, both ways.
 // Reading trusts nothing: lengths, wire types and the number of elements are checked before memory is taken; unknown
-// fields are skipped. Of nested transactions it is kept that they are there, not what they hold.
+// fields are skipped.
 // Source: etcd v3.5 API, rpc.proto and kv.proto (field numbers), etcdserverpb.
 #pragma once
 
@@ -59,13 +59,6 @@ struct DeleteRangeResponse {
   std::int64_t deleted = 0;
   std::vector<KeyValue> prev_kvs;
 };
-struct NestedTxn {};
-struct RequestOp {
-  std::variant<std::monostate, RangeRequest, PutRequest, DeleteRangeRequest, NestedTxn> request;
-};
-struct ResponseOp {
-  std::variant<std::monostate, RangeResponse, PutResponse, DeleteRangeResponse, NestedTxn> response;
-};
 struct Compare {
   enum class Result : std::int64_t { kEqual, kGreater, kLess, kNotEqual };
   enum class Target : std::int64_t { kVersion, kCreate, kMod, kValue, kLease };
@@ -77,14 +70,22 @@ struct Compare {
   std::int64_t lease = 0;
   std::string range_end;
 };
+struct RequestOp;
 struct TxnRequest {
   std::vector<Compare> compare;
   std::vector<RequestOp> success, failure;
 };
+struct RequestOp {
+  std::variant<std::monostate, RangeRequest, PutRequest, DeleteRangeRequest, TxnRequest> request;
+};
+struct ResponseOp;
 struct TxnResponse {
   ResponseHeader header;
   bool succeeded = false;
   std::vector<ResponseOp> responses;
+};
+struct ResponseOp {
+  std::variant<std::monostate, RangeResponse, PutResponse, DeleteRangeResponse, TxnResponse> response;
 };
 struct CompactionRequest {
   Revision revision = 0;
@@ -178,10 +179,27 @@ struct Member {
   std::string name;
   std::vector<std::string> peer_urls, client_urls;
   bool is_learner = false;
+  bool witness = false;  // ours: clients of etcd skip it
 };
 struct MemberListResponse {
   ResponseHeader header;
   std::vector<Member> members;
+};
+struct MemberAddRequest {
+  std::vector<std::string> peer_urls;
+  bool is_learner = false;
+};
+struct MemberAddResponse {
+  ResponseHeader header;
+  Member member;
+  std::vector<Member> members;
+};
+struct MemberIdRequest {  // of MemberRemove, MemberPromote and MoveLeader
+  std::uint64_t id = 0;
+};
+struct MemberUpdateRequest {
+  std::uint64_t id = 0;
+  std::vector<std::string> peer_urls;
 };
 struct AlarmRequest {
   enum class Action : std::int64_t { kGet, kActivate, kDeactivate };
@@ -195,6 +213,7 @@ struct StatusResponse {
   std::int64_t db_size = 0;  // bytes
   std::uint64_t leader = 0, raft_index = 0, raft_term = 0, raft_applied_index = 0;
   std::int64_t db_size_in_use = 0;  // bytes
+  bool is_learner = false;
 };
 struct HashKvRequest {
   Revision revision = 0;
@@ -205,8 +224,15 @@ struct HashKvResponse {
   Revision compact_revision = 0, hash_revision = 0;
 };
 
+struct SnapshotResponse {
+  ResponseHeader header;
+  std::uint64_t remaining_bytes = 0;  // roughly
+  std::string blob;
+};
+
 struct MessageLimits {
   std::size_t elements = 4096;  // of all lists in a message
+  std::size_t depth = 300;      // of messages in messages: a transaction in another one counts two
 };
 
 // For each of the structs above but the parts (ResponseHeader, Compare, Member...), which only come inside others.

@@ -15,7 +15,10 @@ class ServerImpl final : public Server {
   ServerImpl(Store& store, ServerOptions options) : backend_{store, std::move(options)}, router_(kMaxMessageBytes) {
     add_kv(backend_, &router_);
     add_watch(backend_, &router_);
+    add_lease(backend_, &router_);
     add_maintenance(backend_, &router_);
+    add_snapshot(backend_, &router_);
+    add_cluster(backend_, &router_);
   }
   io::HttpHandler http_handler() override {
     return [this](io::HttpExchange& exchange) { return router_.serve(exchange); };

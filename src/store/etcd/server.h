@@ -1,7 +1,7 @@
-// server.h: etcd's v3 API over a Store, for etcdctl and other clients of etcd: KV, Watch, Maintenance (Status, HashKV,
-// Defragment, Alarm), Cluster (MemberList). A front door beside store.h.
+// server.h: etcd's v3 API over a Store, for etcdctl and other clients of etcd: KV, Watch, Lease, Maintenance (Status,
+// HashKV, Defragment, Alarm, Snapshot, MoveLeader), Cluster. A front door beside store.h.
 // Values are what the store holds. Who may connect is decided by whoever serves the handler.
-// Not there: leases, nested transactions, compares over ranges, Snapshot, Auth; they are answered with Unimplemented.
+// Not there: Auth; it is answered with Unimplemented.
 // Source: etcd v3.5 API; its codes and messages (api/v3rpc/rpctypes).
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/http.h"
+#include "store/members.h"
 #include "store/store.h"
 
 namespace kayak::store::etcd {
@@ -19,6 +20,9 @@ struct ServerOptions {
   std::string name;                      // of this member
   std::vector<std::string> client_urls;  // as told to clients: "unix:///run/etcd.sock"
   std::uint64_t cluster_id = 1, member_id = 1;
+  // Who is in the group; outlives the Server. Null (an external etcd's): the list is this server alone, and all that
+  // would change it is refused.
+  Members* members = nullptr;
 };
 
 class Server {

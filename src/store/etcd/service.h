@@ -16,10 +16,9 @@ struct Backend {
   Store& store;
   ServerOptions options;
   ResponseHeader header(Revision revision) const {
-    return ResponseHeader{options.cluster_id, options.member_id, revision, kTerm};
+    return ResponseHeader{options.cluster_id, options.member_id, revision, store.leadership().term};
   }
   ResponseHeader header() const { return header(store.revision()); }
-  static constexpr std::uint64_t kTerm = 1;  // a group of one has had one election
 };
 
 template <typename Q, typename A>
@@ -48,6 +47,9 @@ io::GrpcMethod unary(const Backend& backend, Unary<Q, A> handler) {
 
 void add_kv(const Backend& backend, io::GrpcRouter* router);
 void add_watch(const Backend& backend, io::GrpcRouter* router);
+void add_lease(const Backend& backend, io::GrpcRouter* router);
 void add_maintenance(const Backend& backend, io::GrpcRouter* router);
+void add_snapshot(const Backend& backend, io::GrpcRouter* router);
+void add_cluster(const Backend& backend, io::GrpcRouter* router);
 
 }  // namespace kayak::store::etcd

@@ -138,6 +138,20 @@ const RaftLog::PlacedMembership& RaftLog::membership_at(LogIndex index) const {
   return memberships_.front();
 }
 
+Restored RaftLog::restored_at(LogIndex last) const {
+  Restored restored;
+  restored.compacted = compacted_;
+  restored.compacted_term = compacted_term_;
+  for (const TermRun& run : runs_) {
+    if (run.first <= last) restored.terms.push_back(run);
+  }
+  restored.applied = last;
+  const PlacedMembership& placed = membership_at(last);
+  restored.membership = *placed.membership;
+  restored.membership_index = placed.index;
+  return restored;
+}
+
 std::vector<Entry> RaftLog::take_unwritten(std::uint64_t number) {
   if (unwritten_ == 0 && !reset_unwritten_) return {};
   std::vector<Entry> out;

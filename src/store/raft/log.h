@@ -66,6 +66,8 @@ class RaftLog {
     LogIndex index;
     MembershipRef membership;
   };
+  // What a start would find if the log ended with the entry at `last`, which is applied.
+  Restored restored_at(LogIndex last) const;
   // In force after the entry at `index`, which is not below what is compacted or was applied at the start.
   const PlacedMembership& membership_at(LogIndex index) const;
 

@@ -1,0 +1,109 @@
+// cluster.cc: see cluster.h.
+#include "cli/cluster.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "cli/host.h"
+#include "cli/join.h"
+#include "io/stream.h"
+#include "io/tls.h"
+#include "store/members.h"
+
+namespace kayak::cli {
+
+bool is_loopback(const std::string& ip) { return ip.starts_with("127.") || ip == "::1"; }
+
+Addresses choose_addresses(const ServerOptions& options) {
+  Addresses addresses;
+  const bool any = options.bind_address == "0.0.0.0" || options.bind_address == "::";
+  addresses.node = !options.node_ip.empty() ? options.node_ip : default_address();
+  // A loopback address means another machine, or pod, to each who reads it: it is listened on, not told.
+  addresses.advertise = !options.advertise_address.empty()         ? options.advertise_address
+                        : any || is_loopback(options.bind_address) ? addresses.node
+                                                                   : options.bind_address;
+  addresses.local = any ? "127.0.0.1" : options.bind_address;
+  return addresses;
+}
+
+Result<store::MemberRecord> member_of(const ServerOptions& options, const std::string& peer_certificate_pem,
+                                      const std::string& advertise, store::MemberRecord::Role role) {
+  Result<io::CertificateInfo> info = io::parse_certificate_pem(peer_certificate_pem);
+  if (!info) return info.error();
+  store::MemberRecord member;
+  member.name = options.node_name.empty() ? host_name() : options.node_name;
+  member.addresses = options.peer_addresses;
+  if (member.addresses.empty()) {
+    io::Endpoint endpoint;
+    endpoint.ip = advertise;
+    endpoint.port = options.https_listen_port;
+    member.addresses.push_back(endpoint.to_string());
+  }
+  member.key = info->public_key_sha256;
+  member.id = store::member_id(member.key);
+  member.role = role;
+  if (auto fine = store::check_member(member); !fine) return fine.error();
+  return member;
+}
+
+Result<ClusterIdentity> identify(Random& random, const ServerOptions& options, const ServerKeys& keys,
+                                 const std::string& advertise, const std::string& given_token) {
+  ClusterIdentity identity;
+  Result<std::string> cluster = store::cluster_id(keys.peer_ca.certificate_pem);
+  if (!cluster) return cluster.error();
+  identity.cluster = std::move(*cluster);
+  Result<store::MemberRecord> self =
+      member_of(options, keys.peer.certificate_pem, advertise, store::MemberRecord::Role::kVoter);
+  if (!self) return self.error();
+  identity.self = std::move(*self);
+  Result<Token> token = keep_token(random, options.data_dir + "/server", keys.server_ca.certificate_pem, given_token);
+  if (!token) return token.error();
+  identity.token = std::move(*token);
+  return identity;
+}
+
+namespace {
+
+Result<void> remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return error_from_errno(errno, path);
+  return Result<void>();
+}
+
+Result<void> reset(const ServerOptions& options) {
+  const std::string server_dir = options.data_dir + "/server", database = server_dir + "/db/state.db";
+  if (!file_exists(database)) return Error(Code::kNotFound, cat("no server has run on ", options.data_dir));
+  SystemRandom random;
+  Result<LocalState> state = look_at(random, server_dir);
+  if (!state) return state.error();
+  if (state->self == store::raft::kNobody) {
+    return Error(Code::kNotFound, cat(server_dir, "/tls/peer.key is missing: start the server once before its reset"));
+  }
+  if (auto done = store::reset_membership(database, state->self); !done) return done;
+  // Nobody but this server is asked for anything at the next start.
+  if (!state->peers) return Result<void>();
+  std::erase_if(state->peers->members, [&](const store::MemberRecord& member) { return member.id != state->self; });
+  if (state->peers->members.empty()) return remove_file(server_dir + "/db/members.json");
+  return store::write_member_list(server_dir + "/db/members.json", *state->peers);
+}
+
+}  // namespace
+
+int run_cluster_reset(const ServerOptions& options) {
+  if (const Result<void> done = reset(options); !done) {
+    std::fprintf(stderr, "kayak: resetting the cluster: %s\n", done.error().message().c_str());
+    return 1;
+  }
+  std::printf(
+      "This server is now the only member of its cluster, with all the data that it had.\n"
+      "Start it without --cluster-reset. The other servers must not come back as they are: on each of them stop "
+      "kayak,\n"
+      "move <data-dir>/server/db and <data-dir>/server/tls away, and start it with --server and --token to join "
+      "again.\n");
+  return 0;
+}
+
+}  // namespace kayak::cli

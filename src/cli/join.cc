@@ -1,0 +1,182 @@
+// join.cc: see join.h.
+#include "cli/join.h"
+
+#include <algorithm>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "cli/join_client.h"
+#include "io/tls.h"
+
+namespace kayak::cli {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kCheckTimeout = 3s;
+constexpr std::size_t kMaxPemBytes = 1 << 20;
+
+std::string members_path(const std::string& server_dir) { return server_dir + "/db/members.json"; }
+
+Error other_cluster(std::string_view what) {
+  return Error(Code::kConflict, cat("this data directory belongs to another cluster than --server: ", what,
+                                    ". To give up what is in it and join, move server/db and server/tls of the data "
+                                    "directory away; to stay, start without --server"));
+}
+
+// A server that is a member needs no --server any more, and starts without anybody's leave. If the one that is named
+// answers, it should be of the same cluster.
+Task<Result<void>> check_same_cluster(Context context, std::string server, std::string own_ca_pem, StopToken stop) {
+  io::Deadline deadline(context.loop, kCheckTimeout, stop);
+  Result<std::string> ca = co_await fetch_ca(context, server, deadline.token());
+  if (ca && *ca != own_ca_pem) {
+    co_return other_cluster(
+        cat("its CA has the SHA-256 ", ca_hash(own_ca_pem), ", that of ", server, " is ", ca_hash(*ca)));
+  }
+  context.log.info("this server is a member already: --server is not needed any more", {{"server", server}});
+  co_return Result<void>();
+}
+
+Result<void> check_files(Random& random, const JoinBundle& bundle) {
+  for (const auto& [name, content] : bundle.files) {
+    if (name.ends_with(".crt")) {
+      const Result<io::CertificateInfo> info = io::parse_certificate_pem(content);
+      if (!info || (info->is_ca != (name != "peer.crt"))) return Error(Code::kBadRequest, cat("a wrong ", name));
+      continue;
+    }
+    const Result<std::string> key = io::public_key_of(random, content);
+    if (!key) return Error(Code::kBadRequest, cat("a wrong ", name));
+    const auto certificate = bundle.files.find(name.substr(0, name.size() - 4) + ".crt");
+    if (certificate == bundle.files.end()) continue;
+    const Result<io::CertificateInfo> info = io::parse_certificate_pem(certificate->second);
+    if (!info || info->public_key_sha256 != hex_encode(io::sha256(*key))) {
+      return Error(Code::kBadRequest, cat(name, " is not the key of its certificate"));
+    }
+  }
+  return Result<void>();
+}
+
+}  // namespace
+
+bool LocalState::joining() const {
+  if (!peers) return false;
+  const auto is_self = [this](const store::MemberRecord& member) { return member.id == self; };
+  return self == store::raft::kNobody || std::none_of(peers->members.begin(), peers->members.end(), is_self);
+}
+
+Result<LocalState> look_at(Random& random, const std::string& server_dir) {
+  LocalState state;
+  state.has_store = file_exists(server_dir + "/db/state.db");
+  Result<std::string> ca = read_file(server_dir + "/tls/server-ca.crt", kMaxPemBytes);
+  if (ca) state.server_ca_pem = std::move(*ca);
+  if (!ca && ca.error().code() != Code::kNotFound) return ca.error();
+  Result<std::string> key = read_file(server_dir + "/tls/peer.key", kMaxPemBytes);
+  if (!key && key.error().code() != Code::kNotFound) return key.error();
+  if (key) {
+    Result<std::string> public_key = io::public_key_of(random, *key);
+    if (!public_key) return Error(Code::kCorrupt, cat(server_dir, "/tls/peer.key: ", public_key.error().message()));
+    state.self = store::member_id(hex_encode(io::sha256(*public_key)));
+  }
+  Result<store::MemberList> peers = store::read_member_list(members_path(server_dir));
+  if (peers) state.peers = std::move(*peers);
+  // The store has the truth; without a store this list says that a join has begun.
+  if (!peers && peers.error().code() != Code::kNotFound && !state.has_store) return peers.error();
+  return state;
+}
+
+Result<bool> must_join(const LocalState& state, const ServerOptions& options, const std::string& token) {
+  if (options.server.empty()) {
+    if (!state.joining()) return false;
+    return Error(
+        Code::kConflict,
+        "this server has begun to join a cluster and is not yet a member of it: start it with --server, or move "
+        "server/db and server/tls of the data directory away to begin a cluster of its own");
+  }
+  if (!token.empty() && !state.server_ca_pem.empty()) {
+    Result<Token> parsed = parse_token(token);
+    if (!parsed) return parsed.error();
+    const std::string own = ca_hash(state.server_ca_pem);
+    if (!parsed->ca_hash.empty() && parsed->ca_hash != own) {
+      return other_cluster(cat("its CA has the SHA-256 ", own, ", the token names ", parsed->ca_hash));
+    }
+  }
+  if (state.has_store && !state.joining()) return false;
+  if (token.empty()) {
+    return Error(Code::kInvalid,
+                 "--server needs --token or --token-file: what stands in <data-dir>/server/token of a "
+                 "server that is in the cluster");
+  }
+  return true;
+}
+
+Result<void> store_bundle(Random& random, const std::string& server_dir, const JoinBundle& bundle) {
+  if (auto fine = check_files(random, bundle); !fine) return fine;
+  const std::string tls = server_dir + "/tls";
+  if (auto made = make_directories(tls, 0700); !made) return made;
+  for (const auto& [name, content] : bundle.files) {
+    const Result<std::string> old = read_file(cat(tls, "/", name), kMaxPemBytes);
+    if (!old && old.error().code() != Code::kNotFound) return old.error();
+    if (old && *old != content && name != "peer.crt")
+      return other_cluster(cat(tls, "/", name, " is not the cluster's"));
+  }
+  if (auto begun = store::write_member_list(members_path(server_dir), bundle.members); !begun) return begun;
+  // Keys first: a certificate without its key is taken for damage.
+  for (const bool keys : {true, false}) {
+    for (const auto& [name, content] : bundle.files) {
+      if (name.ends_with(".key") != keys) continue;
+      const std::string path = cat(tls, "/", name);
+      if (auto written = write_file_atomic(path, content, keys ? 0600 : 0644); !written) return written;
+    }
+  }
+  return Result<void>();
+}
+
+Result<std::string> given_token(const ServerOptions& options) {
+  if (options.token_file.empty()) return options.token;
+  Result<std::string> text = read_file(options.token_file, kMaxTokenBytes + 64);
+  if (!text) return text.error().while_doing("--token-file");
+  if (trim(*text).empty()) return Error(Code::kInvalid, cat("--token-file ", options.token_file, " is empty"));
+  return std::string(trim(*text));
+}
+
+Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& options, StopToken stop) {
+  const std::string server_dir = options.data_dir + "/server";
+  JoinOutcome outcome;
+  Result<std::string> token = given_token(options);
+  if (!token) co_return token.error();
+  outcome.token = std::move(*token);
+  Result<LocalState> state = look_at(context.random, server_dir);
+  if (!state) co_return state.error();
+  if (file_exists(server_dir + "/witness/state")) {
+    co_return Error(Code::kConflict, cat(options.data_dir,
+                                         " is the data directory of a witness: start it with --witness, "
+                                         "or give the server a folder of its own"));
+  }
+  Result<bool> join = must_join(*state, options, outcome.token);
+  if (!join) co_return join.error();
+  if (!*join) {
+    if (options.server.empty()) co_return outcome;
+    Result<void> same = co_await check_same_cluster(context, options.server, state->server_ca_pem, stop);
+    if (!same) co_return same.error();
+    co_return outcome;
+  }
+  Result<Token> parsed = parse_token(outcome.token);
+  if (!parsed) co_return parsed.error();
+  JoinTarget target;
+  target.server = options.server;
+  target.token = std::move(*parsed);
+  target.name = options.node_name;
+  Result<Joined> joined = co_await fetch_until_answered(context, target, stop);
+  if (!joined) co_return joined.error().while_doing(cat("joining ", options.server));
+  Random& random = context.random;
+  const JoinBundle bundle = joined->bundle;
+  auto write = [&random, server_dir, bundle] { return store_bundle(random, server_dir, bundle); };
+  Result<void> stored = co_await context.loop.offload(std::move(write));
+  if (!stored) co_return stored.error().while_doing(cat("joining ", options.server));
+  outcome.joining = true;
+  outcome.peers = std::move(joined->bundle.members);
+  co_return outcome;
+}
+
+}  // namespace kayak::cli

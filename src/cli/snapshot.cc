@@ -1,0 +1,238 @@
+// snapshot.cc: `kayak snapshot save|ls|check|restore`. Saving asks the server of this machine for the state and reads
+// the keys beside it; the other verbs need no server.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/strings.h"
+#include "cli/host.h"
+#include "cli/server.h"
+#include "cli/snapshot_restore.h"
+#include "cli/snapshot_save.h"
+#include "io/grpc.h"
+#include "store/etcd/messages.h"
+#include "store/snapshot_stream.h"
+
+namespace kayak::cli {
+
+namespace {
+
+std::string size_text(std::uint64_t bytes) {
+  if (bytes >= 1'000'000) return cat(bytes / 1'000'000, ".", bytes / 100'000 % 10, "MB");
+  return cat(bytes / 1000, ".", bytes / 100 % 10, "kB");
+}
+
+// The state of the server of this machine, over its etcd endpoint.
+class ServedState final : public store::StateStream {
+ public:
+  explicit ServedState(io::GrpcClientCall& call) : call_(call) {}
+  store::Revision revision() const override { return revision_; }
+  std::uint64_t keys() const override { return 0; }
+  Task<Result<std::optional<std::string>>> next(StopToken stop) override {
+    Result<std::optional<std::string>> message = co_await call_.receive(stop);
+    if (!message) co_return message.error();
+    if (!*message) co_return std::optional<std::string>();
+    Result<store::etcd::SnapshotResponse> response = store::etcd::decode<store::etcd::SnapshotResponse>(**message);
+    if (!response) co_return response.error();
+    revision_ = response->header.revision;
+    co_return std::optional<std::string>(std::move(response->blob));
+  }
+
+ private:
+  io::GrpcClientCall& call_;
+  store::Revision revision_ = 0;
+};
+
+// One line that is rewritten; nothing when nobody watches.
+std::function<void(std::uint64_t)> progress_line() {
+  if (::isatty(2) == 0) return nullptr;
+  return [](std::uint64_t bytes) { std::fprintf(stderr, "\rsnapshot: %s ", size_text(bytes).c_str()); };
+}
+
+// The file that opens a snapshot: the one that was named, else the server's token.
+Result<std::string> passphrase_for(const SnapshotOptions& options) {
+  if (!options.passphrase_file.empty()) return read_passphrase(options.passphrase_file);
+  const std::string token = options.data_dir + "/server/token";
+  if (file_exists(token)) return read_passphrase(token);
+  return Error(Code::kNotFound, cat("a snapshot is encrypted: name a file with its passphrase, --passphrase-file (",
+                                    token, ", which is used otherwise, does not exist)"));
+}
+
+Task<Result<void>> save_from(Context context, io::Http2Client& client, SnapshotOptions options, SaveOptions save) {
+  io::GrpcRequest request;
+  request.scheme = "http";
+  request.authority = "localhost";
+  request.method = "/etcdserverpb.Maintenance/Snapshot";
+  request.max_message_bytes = store::kMaxSnapshotSliceBytes + 64 * 1024;
+  Result<std::unique_ptr<io::GrpcClientCall>> call = co_await io::GrpcClientCall::open(client, std::move(request));
+  if (!call) co_return call.error();
+  Result<void> asked = co_await (*call)->send(io::Slices());
+  if (asked) asked = co_await (*call)->finish_sending();
+  if (!asked) co_return asked;
+  ServedState state(**call);
+  const bool to_stdout = options.output == "-";
+  const std::string path = !options.output.empty()
+                               ? options.output
+                               : cat(options.dir, "/", snapshot_name(options.name, save.node, context.clock.wall()));
+  Result<std::unique_ptr<SnapshotOutput>> output = SnapshotOutput::to_descriptor(1);
+  if (!to_stdout) output = SnapshotOutput::create(path);
+  if (!output) co_return output.error();
+  Result<store::SnapshotInfo> info = co_await save_snapshot(context, state, std::move(save), **output);
+  if (::isatty(2) != 0) std::fputs("\n", stderr);
+  if (!info) co_return info.error();
+  std::fprintf(to_stdout ? stderr : stdout, "%s: revision %lld, %lld keys, %s\n", to_stdout ? "snapshot" : path.c_str(),
+               static_cast<long long>(info->revision), static_cast<long long>(info->keys),
+               size_text((*output)->bytes()).c_str());
+  co_return Result<void>();
+}
+
+Task<Result<void>> save(Context context, SnapshotOptions options) {
+  SaveOptions save;
+  save.node = host_name();
+  save.progress = progress_line();
+  Result<std::string> passphrase = passphrase_for(options);
+  if (!passphrase) co_return passphrase.error();
+  save.passphrase = std::move(*passphrase);
+  const std::string path = options.data_dir + "/server/etcd.sock";
+  Result<io::StreamPtr> stream = co_await io::connect_unix(context, path);
+  if (!stream) {
+    co_return Error(Code::kUnavailable, cat("no server runs on ", options.data_dir, " (", stream.error().message(),
+                                            "); only a running one can be saved: name its --data-dir"));
+  }
+  Result<std::vector<store::KeptFile>> files = read_kept_files(options.data_dir);
+  if (!files) co_return files.error();
+  save.files = std::move(*files);
+  io::TaskScope scope;
+  const std::unique_ptr<io::Http2Client> client =
+      io::Http2Client::create(context, std::move(*stream), io::Http2ClientOptions());
+  scope.spawn(client->run(scope.token()));
+  Result<void> saved = co_await save_from(context, *client, std::move(options), std::move(save));
+  scope.stop();
+  const Result<void> joined = co_await scope.join();
+  (void)joined;  // how the connection ended does not matter once the answer is here
+  co_return saved;
+}
+
+struct Listed {
+  std::string name;
+  std::uint64_t bytes = 0;
+  store::SnapshotInfo info;
+};
+
+// Nothing when it is no snapshot.
+std::optional<store::SnapshotInfo> read_info(const std::string& path) {
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string bytes(64 * 1024, '\0');
+  const ssize_t got = fd ? ::read(fd.get(), bytes.data(), bytes.size()) : -1;
+  if (got <= 0) return std::nullopt;
+  store::SnapshotFileReader reader(std::nullopt, store::SnapshotFileReader::Sink());
+  (void)reader.feed(std::string_view(bytes).substr(0, static_cast<std::size_t>(got)));
+  return reader.info();
+}
+
+std::vector<Listed> list_folder(const std::string& folder) {
+  std::vector<Listed> listed;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folder.c_str()), ::closedir);
+  if (!dir) return listed;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const std::string name = entry->d_name;
+    if (name.front() == '.' || name.ends_with(".part")) continue;
+    const std::string path = cat(folder, "/", name);
+    std::optional<store::SnapshotInfo> info = read_info(path);
+    struct stat status {};
+    if (info && ::stat(path.c_str(), &status) == 0) {
+      listed.push_back({name, static_cast<std::uint64_t>(status.st_size), std::move(*info)});
+    }
+  }
+  std::sort(listed.begin(), listed.end(),
+            [](const Listed& a, const Listed& b) { return a.info.created < b.info.created; });
+  return listed;
+}
+
+void print_json(const std::string& folder, const std::vector<Listed>& snapshots) {
+  json::Array items;
+  for (const Listed& one : snapshots) {
+    json::Object item;
+    item.set("name", one.name);
+    item.set("location", cat("file://", folder, "/", one.name));
+    item.set("size", static_cast<std::int64_t>(one.bytes));
+    item.set("created", format_time(WallTime{one.info.created * 1'000'000}));
+    item.set("revision", one.info.revision);
+    item.set("keys", one.info.keys);
+    item.set("node", one.info.node);
+    item.set("cluster", one.info.cluster);
+    item.set("version", one.info.version);
+    items.emplace_back(std::move(item));
+  }
+  std::printf("%s\n", json::write_pretty(json::Value(std::move(items))).c_str());
+}
+
+Result<void> list(const SnapshotOptions& options) {
+  const std::vector<Listed> snapshots = list_folder(options.dir);
+  if (options.json) {
+    print_json(options.dir, snapshots);
+    return Result<void>();
+  }
+  std::size_t width = 4;
+  for (const Listed& one : snapshots) width = std::max(width, one.name.size());
+  std::printf("%-*s  %10s  %-20s  %s\n", static_cast<int>(width), "NAME", "SIZE", "CREATED", "REVISION");
+  for (const Listed& one : snapshots) {
+    std::printf("%-*s  %10s  %-20s  %lld\n", static_cast<int>(width), one.name.c_str(), size_text(one.bytes).c_str(),
+                format_time(WallTime{one.info.created * 1'000'000}).c_str(), static_cast<long long>(one.info.revision));
+  }
+  return Result<void>();
+}
+
+// A snapshot is named by its path, or by its name in the folder.
+std::string path_of(const SnapshotOptions& options) {
+  const bool named = options.file.find('/') == std::string::npos && !file_exists(options.file) &&
+                     file_exists(cat(options.dir, "/", options.file));
+  return named ? cat(options.dir, "/", options.file) : options.file;
+}
+
+Result<void> run(Context context, const SnapshotOptions& options) {
+  if (options.verb == "save") return context.loop.run(save(context, options));
+  if (options.verb == "ls") return list(options);
+  RestoreOptions restore;
+  restore.data_dir = options.data_dir;
+  restore.file = path_of(options);
+  const bool check = options.verb == "check";
+  Result<std::string> passphrase = passphrase_for(options);
+  if (passphrase) restore.passphrase = std::move(*passphrase);
+  const bool named = !options.passphrase_file.empty();
+  if (!passphrase && named) return passphrase.error();
+  Result<RestoreReport> report = check ? check_snapshot(context, restore) : restore_snapshot(context, restore);
+  const bool token_is_of_another = !report && report.error().code() == Code::kUnauthorized && !named;
+  if (token_is_of_another) {
+    return Error(Code::kUnauthorized, cat(report.error().message(), " (", options.data_dir,
+                                          "/server/token was tried; name another with --passphrase-file)"));
+  }
+  if (!report && !passphrase && report.error().code() == Code::kNotFound) return passphrase.error();
+  if (!report) return report.error();
+  std::fputs(report->text.c_str(), stdout);
+  return Result<void>();
+}
+
+}  // namespace
+
+int run_snapshot(const SnapshotOptions& options) {
+  SystemClock clock;
+  SystemRandom random;
+  Metrics metrics;
+  Loop loop;
+  const Context context{loop, clock, random, Log::to_fd(2, LogLevel::kWarn), metrics};
+  SnapshotOptions complete = options;
+  if (complete.dir.empty()) complete.dir = snapshot_folder(complete.data_dir);
+  const Result<void> result = run(context, complete);
+  if (result) return 0;
+  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
+  return 1;
+}
+
+}  // namespace kayak::cli

@@ -1,0 +1,223 @@
+// snapshot_restore.cc: see snapshot_restore.h.
+// The order of a restore: everything is read and written beside its place first, then the keys, and last, in one step,
+// the store. Until then no server would take the folder for a cluster's.
+#include "cli/snapshot_restore.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+
+#include "base/fd.h"
+#include "base/files.h"
+#include "base/strings.h"
+#include "cli/pki.h"
+#include "cli/snapshot_save.h"
+#include "io/tls.h"
+#include "store/restore.h"
+#include "store/snapshot_file.h"
+#include "store/snapshot_stream.h"
+
+namespace kayak::cli {
+
+namespace {
+
+constexpr std::size_t kPieceBytes = 256 * 1024;
+constexpr std::size_t kMaxKeptBytes = 1024 * 1024;
+// What our own stream begins with when it was saved as it is, by `etcdctl snapshot save`: without keys and passphrase.
+constexpr std::string_view kStreamMagic = "kayak snapshot\n";
+constexpr std::size_t kStreamMagicAt = 5;
+
+struct Snapshot {
+  std::optional<store::SnapshotInfo> info;  // none of a plain stream
+  std::vector<store::KeptFile> files;
+};
+using StreamSink = std::function<Result<void>(std::string_view bytes)>;
+
+Result<std::string> read_piece(int fd) {
+  std::string piece(kPieceBytes, '\0');
+  for (;;) {
+    const ssize_t got = ::read(fd, piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return error_from_errno(errno, "reading the snapshot");
+    piece.resize(static_cast<std::size_t>(got));
+    return piece;
+  }
+}
+
+bool is_plain_stream(std::string_view begin) {
+  return begin.size() > kStreamMagicAt + kStreamMagic.size() &&
+         begin.substr(kStreamMagicAt, kStreamMagic.size()) == kStreamMagic;
+}
+
+// All bytes of `fd` after `piece`, through `take`.
+Result<void> for_each_piece(int fd, std::string piece, const StreamSink& take) {
+  while (!piece.empty()) {
+    if (auto taken = take(piece); !taken) return taken;
+    Result<std::string> next = read_piece(fd);
+    if (!next) return next.error();
+    piece = std::move(*next);
+  }
+  return Result<void>();
+}
+
+// Reads the file; `stream` gets the bytes of the state, those of a plain stream with what stands behind its end.
+Result<Snapshot> read_snapshot(const RestoreOptions& options, bool needs_passphrase, const StreamSink& stream) {
+  Fd owned;
+  if (options.file != "-") {
+    owned = Fd(::open(options.file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!owned) return error_from_errno(errno, cat("opening ", options.file));
+  }
+  const int fd = owned ? owned.get() : 0;
+  Result<std::string> first = read_piece(fd);
+  if (!first) return first.error();
+  Snapshot snapshot;
+  if (is_plain_stream(*first)) {
+    if (auto read = for_each_piece(fd, std::move(*first), stream); !read) return read.error();
+    return snapshot;
+  }
+  if (needs_passphrase && !options.passphrase) return Error(Code::kNotFound, "a snapshot needs its passphrase");
+  store::SnapshotFileReader::Sink sink;
+  sink.files = [&snapshot](std::vector<store::KeptFile> files) {
+    snapshot.files = std::move(files);
+    return Result<void>();
+  };
+  sink.data = stream;
+  store::SnapshotFileReader reader(options.passphrase, std::move(sink));
+  auto feed = [&reader](std::string_view bytes) { return reader.feed(bytes); };
+  if (auto read = for_each_piece(fd, std::move(*first), feed); !read) return read.error();
+  if (auto whole = reader.finish(); !whole) return whole.error();
+  snapshot.info = reader.info();
+  return snapshot;
+}
+
+std::string describe(const store::SnapshotInfo& info) {
+  return cat("taken on ", info.node, " at ", format_time(WallTime{info.created * 1'000'000}), ", revision ",
+             info.revision, ", ", info.keys, " keys, cluster ", info.cluster, ", kayak ", info.version);
+}
+
+// The member that a key makes of a server: the first 8 bytes of the key's hash (raft/types.h).
+Result<store::raft::NodeId> member_id_of(Context context, const std::string& key_pem) {
+  io::CertificateRequest request;
+  request.common_name = "kayak-peer";
+  request.not_before = context.clock.wall();
+  request.not_after = request.not_before + std::chrono::hours(1);
+  const Result<std::string> pem = io::issue_certificate_pem(context.random, request, key_pem, "", "");
+  if (!pem) return pem.error();
+  const Result<io::CertificateInfo> certificate = io::parse_certificate_pem(*pem);
+  if (!certificate) return certificate.error();
+  store::raft::NodeId id = 0;
+  std::string hash;
+  if (!hex_decode(certificate->public_key_sha256, &hash)) return Error(Code::kInternal, "a hash is not hexadecimal");
+  for (std::size_t i = 0; i < 8; ++i) id = id << 8 | static_cast<unsigned char>(hash[i]);
+  return std::max<store::raft::NodeId>(id, 1);
+}
+
+// Files of another cluster are in the way: nothing of them is overwritten.
+Result<void> check_files(const std::string& server_dir, const std::vector<store::KeptFile>& files) {
+  for (const store::KeptFile& file : files) {
+    const bool ours = std::any_of(kept_names().begin(), kept_names().end(),
+                                  [&](const KeptName& kept) { return file.name == kept.name; });
+    if (!ours)
+      return Error(Code::kInvalid, cat("the snapshot holds a file ", quote(file.name), ", which is not known"));
+    const std::string path = cat(server_dir, "/", file.name);
+    const Result<std::string> there = read_file(path, kMaxKeptBytes);
+    const bool free = there ? *there == file.bytes : there.error().code() == Code::kNotFound;
+    if (!free) {
+      return Error(Code::kAlreadyExists, cat(path, " is of another cluster than the snapshot. Move ", server_dir,
+                                             " away, then restore again"));
+    }
+  }
+  return Result<void>();
+}
+
+Result<void> write_files(const std::string& server_dir, const std::vector<store::KeptFile>& files) {
+  for (const store::KeptFile& file : files) {
+    if (auto written = write_file_atomic(cat(server_dir, "/", file.name), file.bytes, file.mode & 0777U); !written) {
+      return written;
+    }
+  }
+  return Result<void>();
+}
+
+// This server comes back as another member: who it was may still be known to others, with a log that it no longer has.
+Result<void> clear_identity(const std::string& server_dir) {
+  for (const char* name : {"/tls/peer.crt", "/tls/peer.key", "/db/members.json"}) {
+    if (::unlink((server_dir + name).c_str()) != 0 && errno != ENOENT) {
+      return error_from_errno(errno, cat("removing ", server_dir, name));
+    }
+  }
+  return Result<void>();
+}
+
+Error why_not(const Error& error, const std::string& data_dir) {
+  if (error.code() == Code::kUnavailable) {
+    return Error(error.code(), cat("a server runs on ", data_dir, ": stop it first (", error.message(), ")"));
+  }
+  if (error.code() == Code::kAlreadyExists) {
+    return Error(error.code(), cat(error.message(),
+                                   ". A snapshot is restored where there is none, so that nothing is lost: with the ",
+                                   "server stopped, move ", data_dir, "/server away, then restore again"));
+  }
+  return error;
+}
+
+}  // namespace
+
+Result<RestoreReport> check_snapshot(Context, const RestoreOptions& options) {
+  store::SnapshotReader reader{store::SnapshotReader::Sink()};
+  auto feed = [&reader](std::string_view bytes) {
+    const Result<std::size_t> used = reader.feed(bytes);
+    return used ? Result<void>() : Result<void>(used.error());
+  };
+  Result<Snapshot> snapshot = read_snapshot(options, false, feed);
+  if (!snapshot) return snapshot.error().while_doing(options.file);
+  const bool opened = !snapshot->info || options.passphrase;
+  if (opened) {
+    if (auto whole = reader.finish(); !whole) return whole.error().while_doing(options.file);
+  }
+  std::string what = snapshot->info ? describe(*snapshot->info)
+                                    : cat("taken with etcdctl, revision ", reader.head()->revision, ", ",
+                                          reader.head()->keys, " keys, without the keys of its cluster");
+  const char* verdict = opened ? "whole" : "not damaged; its contents can be looked at with the passphrase alone";
+  return RestoreReport{cat(options.file, ": ", what, "\n", verdict, "\n")};
+}
+
+Result<RestoreReport> restore_snapshot(Context context, const RestoreOptions& options) {
+  const std::string server_dir = options.data_dir + "/server";
+  if (auto made = make_directories(options.data_dir, 0711); !made) return made.error();
+  for (const char* folder : {"", "/tls", "/db"}) {
+    if (auto made = make_directories(server_dir + folder, 0700); !made) return made.error();
+  }
+  Result<std::string> key = io::generate_key_pem(context.random);
+  if (!key) return key.error();
+  Result<store::raft::NodeId> self = member_id_of(context, *key);
+  if (!self) return self.error();
+  store::Restore::Options restore_options;
+  restore_options.path = server_dir + "/db/state.db";
+  restore_options.self = *self;
+  restore_options.random = &context.random;
+  Result<std::unique_ptr<store::Restore>> restore = store::Restore::begin(std::move(restore_options));
+  if (!restore) return why_not(restore.error(), options.data_dir);
+  auto feed = [&restore](std::string_view bytes) { return (*restore)->feed(bytes); };
+  Result<Snapshot> snapshot = read_snapshot(options, true, feed);
+  if (!snapshot) return snapshot.error();
+  Result<store::SnapshotHead> head = (*restore)->prepare();
+  if (!head) return head.error();
+  if (auto good = check_files(server_dir, snapshot->files); !good) return good.error();
+  if (auto written = write_files(server_dir, snapshot->files); !written) return written.error();
+  if (auto cleared = clear_identity(server_dir); !cleared) return cleared.error();
+  if (auto written = write_file_atomic(server_dir + "/tls/peer.key", *key, 0600); !written) return written.error();
+  if (auto done = (*restore)->finish(); !done) return done.error();
+  std::string text = cat("restored revision ", head->revision, ", ", head->keys, " keys, to ", options.data_dir, "\n");
+  if (!snapshot->info) {
+    text += cat("The snapshot holds no keys: with none in ", server_dir,
+                "/tls the cluster gets new ones, and kubeconfigs, nodes and tokens of the old one do not work.\n");
+  }
+  text += cat("Start it: kayak server --data-dir ", options.data_dir, "\n");
+  return RestoreReport{std::move(text)};
+}
+
+}  // namespace kayak::cli

@@ -1,0 +1,30 @@
+// snapshot_restore.h: reads snapshots: checks one, or makes a server's data directory of it. No server takes part.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "io/loop.h"
+
+namespace kayak::cli {
+
+struct RestoreOptions {
+  std::string data_dir;
+  std::string file;                       // "-": standard input
+  std::optional<std::string> passphrase;  // a check does without, as far as it can
+};
+struct RestoreReport {
+  std::string text;  // what to tell, in whole lines
+};
+
+// Reads all of it. Without a passphrase its structure and checksums, with it everything that a restore would read.
+// Blocking. Errors: Corrupt, Invalid, Unauthorized, NotFound, Io.
+Result<RestoreReport> check_snapshot(Context context, const RestoreOptions& options);
+
+// The keys and the store of a cluster, where there is no store yet. What was there before is left as it is when this
+// fails. The group is this server alone, under a new identity; the revision is far above the snapshot's.
+// Blocking. Errors: AlreadyExists (there is a store, or other keys; says what to do), Unavailable (a server runs
+// there), NotFound (no passphrase for what needs one), those of check_snapshot, NoSpace.
+Result<RestoreReport> restore_snapshot(Context context, const RestoreOptions& options);
+
+}  // namespace kayak::cli

@@ -1,0 +1,363 @@
+// group_members.cc: see group_members.h.
+#include "store/group_members.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "store/transport/dial.h"
+#include "store/transport/peer_link.h"
+
+namespace kayak::store {
+
+namespace {
+
+using namespace std::chrono_literals;
+using Grpc = io::GrpcStatus::Code;
+using Verb = PeerChange::Verb;
+
+constexpr Duration kChangeTimeout = 20s;  // as long as an election and a commit may take, and more
+constexpr Duration kDialTimeout = 5s;
+constexpr Duration kRetry = 2s;
+
+PeerChange change_of(Verb verb, raft::NodeId id) {
+  PeerChange change;
+  change.verb = verb;
+  change.id = id;
+  return change;
+}
+
+PeerChange join_of(MemberRecord member) {
+  PeerChange change;
+  change.member = std::move(member);
+  return change;
+}
+
+Result<MemberList> answered(const Result<std::string>& bytes) {
+  if (!bytes) return bytes.error();
+  Result<PeerChanged> answer = decode_peer_changed(*bytes);
+  if (!answer) return answer.error();
+  if (answer->error) return *answer->error;
+  return std::move(answer->members);
+}
+
+}  // namespace
+
+GroupMembers::GroupMembers(Context context, Store& store, Members& local, Transport& transport,
+                           GroupMembersOptions options)
+    : context_(std::move(context)), store_(store), local_(local), transport_(transport), options_(std::move(options)) {
+  const std::string_view service = "kayak.Peer";
+  transport_.router().add(service, "Join", [this](io::GrpcCall& call) { return serve(call, true); });
+  transport_.router().add(service, "Change", [this](io::GrpcCall& call) { return serve(call, false); });
+  transport_.open_to_strangers(std::string(kJoinMethod));
+}
+
+const Member* GroupMembers::find(const std::vector<Member>& members, raft::NodeId id) const {
+  const auto found = std::find_if(members.begin(), members.end(), [id](const Member& one) { return one.id == id; });
+  return found == members.end() ? nullptr : &*found;
+}
+
+MemberList GroupMembers::list() const {
+  MemberList list;
+  list.cluster = options_.cluster;
+  for (Member& member : local_.members()) {
+    MemberRecord record;
+    record.id = member.id;
+    record.name = std::move(member.name);
+    record.addresses = std::move(member.addresses);
+    record.key = std::move(member.key);
+    record.role = member.role == Member::Role::kWitness ? MemberRecord::Role::kWitness : MemberRecord::Role::kVoter;
+    if (check_member(record)) list.members.push_back(std::move(record));
+  }
+  return list;
+}
+
+// ---- asked here
+
+Task<Result<void>> GroupMembers::add_learner(MemberRecord member, StopToken stop) {
+  return change(join_of(std::move(member)), std::move(stop));
+}
+Task<Result<void>> GroupMembers::add_witness(MemberRecord member, StopToken stop) {
+  member.role = MemberRecord::Role::kWitness;
+  return change(join_of(std::move(member)), std::move(stop));
+}
+Task<Result<void>> GroupMembers::promote(raft::NodeId id, StopToken stop) {
+  return change(change_of(Verb::kPromote, id), std::move(stop));
+}
+Task<Result<void>> GroupMembers::remove(raft::NodeId id, StopToken stop) {
+  return change(change_of(Verb::kRemove, id), std::move(stop));
+}
+Task<Result<void>> GroupMembers::update_addresses(raft::NodeId id, std::vector<std::string> addresses, StopToken stop) {
+  PeerChange wanted = change_of(Verb::kAddresses, id);
+  wanted.addresses = std::move(addresses);
+  return change(std::move(wanted), std::move(stop));
+}
+Task<Result<void>> GroupMembers::transfer_leadership(raft::NodeId id, StopToken stop) {
+  return change(change_of(Verb::kLead, id), std::move(stop));
+}
+
+Task<Result<void>> GroupMembers::change(PeerChange change, StopToken stop) {
+  io::Deadline deadline(context_.loop, kChangeTimeout, stop);
+  for (;;) {
+    const Leadership leadership = store_.leadership();
+    if (leadership.leads) {
+      Result<void> done = co_await change_here(std::move(change), deadline.token());
+      changed_.set();
+      co_return done;
+    }
+    const bool other = leadership.leader != raft::kNobody && leadership.leader != leadership.self;
+    if (other && change.forwarded) co_return Error(Code::kUnavailable, "this server does not lead");
+    if (other) co_return co_await forward(leadership.leader, std::move(change), deadline.token());
+    const bool changed = co_await store_.leadership_changed(leadership, deadline.token());
+    if (changed) continue;
+    if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while waiting for a leader");
+    co_return Error(Code::kUnavailable, "no server leads: a majority of them does not answer");
+  }
+}
+
+Task<Result<void>> GroupMembers::forward(raft::NodeId leader, PeerChange change, StopToken stop) {
+  change.forwarded = true;
+  auto client = co_await transport_.client(leader, stop);
+  if (!client) co_return client.error().while_doing("reaching the server that leads");
+  io::GrpcRequest request = transport_.request(leader, kChangeMethod);
+  request.timeout = kChangeTimeout;
+  Result<std::string> bytes = co_await io::grpc_unary(**client, std::move(request), encode_peer_change(change), stop);
+  const Result<MemberList> done = answered(bytes);
+  if (!done) co_return done.error();
+  co_return Result<void>();
+}
+
+// ---- at the leader
+
+Task<Result<void>> GroupMembers::change_here(PeerChange change, StopToken stop) {
+  switch (change.verb) {
+    case Verb::kJoin:
+      return join_here(std::move(*change.member), change.replaces, std::move(stop));
+    case Verb::kPromote:
+      return local_.promote(change.id, std::move(stop));
+    case Verb::kRemove:
+      return local_.remove(change.id, std::move(stop));
+    case Verb::kAddresses:
+      return local_.update_addresses(change.id, std::move(change.addresses), std::move(stop));
+    case Verb::kLead:
+      return local_.transfer_leadership(change.id, std::move(stop));
+  }
+  std::abort();  // decode_peer_change lets no other verb through
+}
+
+Task<Result<void>> GroupMembers::join_here(MemberRecord member, raft::NodeId replaces, StopToken stop) {
+  const std::vector<Member> members = local_.members();
+  const bool witness = member.role == MemberRecord::Role::kWitness;
+  if (const Member* known = find(members, member.id); known != nullptr) {
+    if ((known->role == Member::Role::kWitness) != witness) {
+      co_return Error(Code::kInvalid, cat("member ", member_id_text(member.id), " is ",
+                                          witness ? "a server, not a witness" : "a witness, not a server"));
+    }
+    if (known->name == member.name && known->addresses == member.addresses && known->key == member.key) {
+      co_return Result<void>();
+    }
+  } else {
+    const auto same_name =
+        std::find_if(members.begin(), members.end(), [&member](const Member& one) { return one.name == member.name; });
+    if (same_name != members.end()) {
+      const raft::NodeId old = same_name->id;
+      if (old != replaces || (same_name->role == Member::Role::kWitness) != witness) {
+        co_return Error(Code::kAlreadyExists,
+                        cat("a member called ", member.name,
+                            " is in the cluster already: give this one another "
+                            "--node-name, or, when it stands for the old one, run `kayak member remove ",
+                            member_id_text(old), "`"));
+      }
+      context_.log.info("a server lost its disk and comes back as another member",
+                        {{"name", member.name}, {"old", member_id_text(old)}, {"new", member_id_text(member.id)}});
+      Result<void> removed = co_await local_.remove(old, stop);
+      if (!removed) co_return removed;
+    }
+    context_.log.info(
+        witness ? "a witness joins" : "a server joins",
+        {{"name", member.name}, {"member", member_id_text(member.id)}, {"at", join(member.addresses, ",")}});
+  }
+  if (witness) co_return co_await local_.add_witness(std::move(member), stop);
+  co_return co_await local_.add_learner(std::move(member), stop);
+}
+
+// ---- asked by others
+
+// A witness is a member that is not trusted with more than its vote: it holds no CA's key.
+Result<void> GroupMembers::may_ask(const io::HttpRequest& request, const PeerChange& change) const {
+  const std::string& key = request.peer.certificate->public_key_sha256;
+  if (change.verb == Verb::kJoin && change.member->key == key) return Result<void>();
+  const std::vector<Member> members = local_.members();
+  const std::optional<raft::NodeId> caller = transport_.caller(request);
+  const Member* member = caller ? find(members, *caller) : nullptr;
+  if (member != nullptr && member->role != Member::Role::kWitness) return Result<void>();
+  return Error(Code::kForbidden, "only a server of the cluster may ask this, or a new one for itself");
+}
+
+Task<io::GrpcStatus> GroupMembers::serve(io::GrpcCall& call, bool join_only) {
+  const StopToken gone = call.gone();
+  Result<std::optional<std::string>> bytes = co_await call.read(gone);
+  if (!bytes) co_return io::GrpcStatus{Grpc::kInvalidArgument, bytes.error().message()};
+  if (!*bytes) co_return io::GrpcStatus{Grpc::kInvalidArgument, "the request has no message"};
+  Result<PeerChange> wanted = decode_peer_change(**bytes);
+  if (!wanted) co_return io::GrpcStatus{Grpc::kInvalidArgument, wanted.error().message()};
+  if (join_only && wanted->verb != Verb::kJoin) {
+    co_return io::GrpcStatus{Grpc::kInvalidArgument, "only a join is asked for here"};
+  }
+  if (call.request().headers.get(kClusterField) != options_.cluster) {
+    co_return io::GrpcStatus{Grpc::kFailedPrecondition, cat("this is cluster ", options_.cluster)};
+  }
+  PeerChanged answer;
+  Result<void> done = may_ask(call.request(), *wanted);
+  if (done) {
+    const bool known = wanted->verb == Verb::kJoin && transport_.caller(call.request()) == wanted->member->id;
+    if (known && options_.seen) options_.seen(wanted->member->id, wanted->member->addresses);
+    done = co_await change(std::move(*wanted), gone);
+  }
+  if (done) {
+    answer.members = list();
+  } else {
+    answer.error = done.error();
+  }
+  std::string out = encode_peer_changed(answer);
+  const Result<void> written = co_await call.write(std::move(out));
+  if (!written) co_return io::GrpcStatus{Grpc::kUnavailable, written.error().message()};
+  co_return io::GrpcStatus();
+}
+
+// ---- this server's own record
+
+bool GroupMembers::own_record_is_right() const {
+  const std::vector<Member> members = local_.members();
+  const Member* self = find(members, options_.self.id);
+  // One that is no member yet is announced (below); one that is none any more stays out.
+  if (self == nullptr) return true;
+  return self->name == options_.self.name && self->addresses == options_.self.addresses &&
+         self->key == options_.self.key;
+}
+
+Task<Result<void>> GroupMembers::run(StopToken stop) {
+  io::TaskScope scope(stop);
+  scope.spawn(keep_own_record(scope.token()));
+  scope.spawn(keep_witness_told(scope.token()));
+  co_return co_await scope.join();
+}
+
+Task<Result<void>> GroupMembers::keep_own_record(StopToken stop) {
+  while (!stop.stopped()) {
+    const Leadership leadership = store_.leadership();
+    if (leadership.leader != raft::kNobody && !own_record_is_right()) {
+      const Result<void> done = co_await change(join_of(options_.self), stop);
+      if (done) continue;
+      if (stop.stopped()) break;
+      context_.log.warn("the others could not be told where this server is", {{"error", done.error().message()}});
+      (void)co_await context_.loop.sleep(kRetry, stop);
+      continue;
+    }
+    const bool changed = co_await store_.leadership_changed(leadership, stop);
+    if (!changed) break;
+    told_ = MemberList();  // a new leader says it anew: the old one may not have come to it
+    changed_.set();
+  }
+  co_return Result<void>();
+}
+
+// ---- the witness
+
+Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
+  while (!stop.stopped()) {
+    changed_.reset();
+    const MemberList now = list();
+    const auto witness = std::find_if(now.members.begin(), now.members.end(), [](const MemberRecord& member) {
+      return member.role == MemberRecord::Role::kWitness;
+    });
+    if (!store_.leadership().leads || witness == now.members.end() || now == told_) {
+      (void)co_await changed_.wait(stop);
+      continue;
+    }
+    const Result<void> told = co_await tell(witness->id, now, stop);
+    if (told) told_ = now;
+    if (told || stop.stopped()) continue;
+    // The transport says when a member cannot be reached; it is enough to try again.
+    context_.log.debug("the witness was not told of the members", {{"error", told.error().message()}});
+    (void)co_await context_.loop.sleep(kRetry, stop);
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> GroupMembers::tell(raft::NodeId witness, MemberList list, StopToken stop) {
+  io::Deadline deadline(context_.loop, kChangeTimeout, stop);
+  auto client = co_await transport_.client(witness, deadline.token());
+  if (!client) co_return client.error();
+  io::GrpcRequest request = transport_.request(witness, kMembersMethod);
+  request.timeout = kChangeTimeout;
+  PeerChanged message;
+  message.members = std::move(list);
+  Result<std::string> bytes =
+      co_await io::grpc_unary(**client, std::move(request), encode_peer_changed(message), deadline.token());
+  const Result<MemberList> done = answered(bytes);
+  if (!done) co_return done.error();
+  co_return Result<void>();
+}
+
+// ---- a server that comes from outside
+
+namespace {
+
+Task<Result<MemberList>> announce_at(Context context, const Announcement& announcement, std::string address,
+                                     StopToken stop) {
+  PeerDial dial;
+  dial.address = std::move(address);
+  dial.ca_pem = announcement.ca_pem;
+  dial.certificate_pem = announcement.certificate_pem;
+  dial.key_pem = announcement.key_pem;
+  io::Deadline dialing(context.loop, kDialTimeout, stop);
+  Result<PeerConnection> connection = co_await dial_peer(context, std::move(dial), dialing.token());
+  if (!connection) co_return dialing.expired() ? dialing.error("connecting") : connection.error();
+  io::TaskScope scope(stop);
+  scope.spawn(connection->client->run(scope.token()));
+  TransportOptions options;
+  options.self = announcement.self.id;
+  options.cluster = parse_member_id(announcement.cluster);
+  io::GrpcRequest request = peer_request(options, member_id(connection->key), kJoinMethod);
+  request.timeout = kChangeTimeout;
+  PeerChange join = join_of(announcement.self);
+  join.replaces = announcement.replaces;
+  Result<std::string> bytes =
+      co_await io::grpc_unary(*connection->client, std::move(request), encode_peer_change(join), scope.token());
+  scope.stop();
+  (void)co_await scope.join();
+  co_return answered(bytes);
+}
+
+}  // namespace
+
+Task<Result<MemberList>> announce(Context context, Announcement announcement, StopToken stop) {
+  std::string last;
+  for (;;) {
+    std::string errors;
+    for (const std::string& address : announcement.addresses) {
+      Result<MemberList> list = co_await announce_at(context, announcement, address, stop);
+      if (list) co_return list;
+      if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while asking to be taken in");
+      errors += cat(errors.empty() ? "" : "; ", address, ": ", list.error().message());
+    }
+    if (errors != last) context.log.warn("not taken into the cluster yet, asking on", {{"errors", errors}});
+    last = errors;
+    Result<void> slept = co_await context.loop.sleep(kRetry, stop);
+    if (!slept) co_return slept.error();
+  }
+}
+
+std::vector<PeerInfo> peers_of(const MemberList& list) {
+  std::vector<PeerInfo> peers;
+  for (const MemberRecord& member : list.members) {
+    PeerInfo& peer = peers.emplace_back();
+    peer.id = member.id;
+    peer.name = member.name;
+    peer.addresses = member.addresses;
+    peer.key = member.key;
+  }
+  return peers;
+}
+
+}  // namespace kayak::store

@@ -1,0 +1,179 @@
+// leases.cc: leases of the embedded engine: granting, keeping alive and revoking them, and ending those that nobody
+// kept alive. Grants and revokes are entries of the log; time is this server's alone while it leads (lease_clock.h).
+// One timer waits for the earliest end, and none when there are no leases: they cost an idle server nothing.
+#include <algorithm>
+
+#include "base/strings.h"
+#include "store/sqlite_store.h"
+#include "store/store_guards.h"
+
+namespace kayak::store {
+
+namespace {
+using namespace std::chrono_literals;
+// Leases that end together are revoked so many at a time: each is an entry, and others write too.
+constexpr std::size_t kMaxRevokes = 200;
+// After a revoke that failed (a full disk), or is under way still.
+constexpr Duration kRetry = 1s;
+constexpr Duration kPause = 10ms;
+
+Error no_such_lease() { return Error(Code::kNotFound, "requested lease not found"); }
+}  // namespace
+
+LeaseId SqliteStore::free_lease_id() {
+  for (;;) {
+    const auto id = static_cast<LeaseId>(context_.random.next() >> 1);
+    if (id != 0 && state_.leases().find(id) == nullptr && pending_.lease(id) == nullptr) return id;
+  }
+}
+
+Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) {
+  if (ttl > kMaxLeaseTtl) co_return Error(Code::kInvalid, "too large lease TTL");
+  Active active(*this);
+  Lease lease;
+  lease.ttl = lease.remaining = std::max(ttl, kMinLeaseTtl);
+  for (;;) {
+    while (!may_propose()) {
+      auto may = co_await wait_to_propose(0, stop);
+      if (!may) co_return may.error();
+    }
+    lease.id = id != 0 ? id : free_lease_id();
+    if (KeyView(state_, pending_).granted(lease.id)) co_return Error(Code::kAlreadyExists, "lease already exists");
+    Effect effect;
+    effect.type = EffectType::kLeaseGrant;
+    effect.lease = lease.id;
+    effect.ttl = lease.ttl;
+    Entry entry;
+    entry.revision = pending_revision();
+    entry.effects.push_back(std::move(effect));
+    WaiterRef waiter = propose(std::move(entry));
+    auto committed = co_await wait_for(waiter, stop);
+    if (waiter->superseded) continue;
+    if (!committed) co_return committed.error();
+    co_return lease;
+  }
+}
+
+Task<Result<Revision>> SqliteStore::lease_revoke(std::int64_t id, StopToken stop) {
+  Active active(*this);
+  for (;;) {
+    while (!may_propose()) {
+      auto may = co_await wait_to_propose(0, stop);
+      if (!may) co_return may.error();
+    }
+    if (!KeyView(state_, pending_).granted(id)) co_return no_such_lease();
+    std::vector<Entry> entries = evaluate_revoke(id, state_, pending_, pending_revision() + 1);
+    const Revision revision = entries.back().revision;
+    WaiterRef last;
+    std::size_t proposed = 0;
+    while (proposed < entries.size() && leadership_.leads) last = propose(std::move(entries[proposed++]));
+    auto committed = co_await wait_for(last, stop);
+    if (last->superseded || proposed < entries.size()) continue;
+    if (!committed) co_return committed.error();
+    co_return revision;
+  }
+}
+
+// Asked of a majority first: one that no longer leads must not promise time that another one does not know of.
+Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken stop) {
+  Active active(*this);
+  const Instant asked = context_.clock.now();
+  auto confirmed = co_await replica_->confirm(stop);
+  if (!confirmed) co_return confirmed.error();
+  while (!may_propose()) {
+    auto may = co_await wait_to_propose(0, stop);
+    if (!may) co_return may.error();
+  }
+  Lease lease;
+  lease.id = id;
+  lease.remaining = -1;
+  const LeaseTable::Granted* granted = state_.leases().find(id);
+  // What has ended stays so, also while its revoke is on its way to the disk or waits for space there.
+  if (granted == nullptr || lease_clock_.ended(id) || !KeyView(state_, pending_).granted(id)) co_return lease;
+  lease.ttl = lease.remaining = granted->ttl;
+  lease_clock_.start(id, granted->ttl, asked);
+  co_return lease;
+}
+
+Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, StopToken stop) {
+  if (auto good = usable(); !good) co_return good.error();
+  Active active(*this);
+  auto confirmed = co_await replica_->confirm(stop);
+  if (!confirmed) co_return confirmed.error();
+  Lease lease;
+  lease.id = id;
+  lease.remaining = -1;
+  const LeaseTable::Granted* granted = state_.leases().find(id);
+  if (granted == nullptr) co_return lease;
+  lease.ttl = granted->ttl;
+  lease.remaining = lease_clock_.remaining(id, context_.clock.now());
+  if (keys) lease.keys.assign(granted->keys.begin(), granted->keys.end());
+  co_return lease;
+}
+
+Task<Result<std::vector<std::int64_t>>> SqliteStore::leases(StopToken stop) {
+  if (auto good = usable(); !good) co_return good.error();
+  Active active(*this);
+  auto confirmed = co_await replica_->confirm(stop);
+  if (!confirmed) co_return confirmed.error();
+  if (leases_run_) co_return lease_clock_.by_end();
+  std::vector<std::int64_t> ids;
+  for (const auto& [id, granted] : state_.leases().all()) ids.push_back(id);
+  co_return ids;
+}
+
+void SqliteStore::leases_start() {
+  if (closing_ || failed_) return;
+  leases_run_ = true;
+  lease_clock_.clear();
+  const Instant now = context_.clock.now();
+  for (const auto& [id, granted] : state_.leases().all()) lease_clock_.start(id, granted.ttl, now);
+  arm_lease_timer();
+}
+
+void SqliteStore::leases_stop() {
+  leases_run_ = false;
+  lease_clock_.clear();
+  lease_timer_.cancel();
+}
+
+void SqliteStore::lease_applied(const Effect& effect) {
+  if (!leases_run_) return;
+  if (effect.type == EffectType::kLeaseRevoke) {
+    lease_clock_.stop(effect.lease);
+  } else {
+    lease_clock_.start(effect.lease, effect.ttl, context_.clock.now());
+  }
+  arm_lease_timer();
+}
+
+// A timer that is early finds nothing due and is set anew: keeping alive does not touch it.
+void SqliteStore::arm_lease_timer() {
+  const std::optional<Instant> earliest = lease_clock_.earliest();
+  if (!earliest) return lease_timer_.cancel();
+  if (lease_timer_ && lease_timer_at_ <= *earliest) return;
+  lease_timer_at_ = *earliest;
+  const Duration left = *earliest - context_.clock.now();
+  lease_timer_ = context_.loop.after(std::max(left, Duration(0)), [this] { on_lease_timer(); });
+}
+
+void SqliteStore::on_lease_timer() {
+  lease_timer_.cancel();
+  const Instant now = context_.clock.now();
+  const std::vector<LeaseId> due = lease_clock_.due(now, kMaxRevokes);
+  for (const LeaseId id : due) {
+    lease_clock_.end(id, now + kRetry);
+    scope_.spawn(expire(id));
+  }
+  if (due.size() < kMaxRevokes) return arm_lease_timer();
+  lease_timer_at_ = now + kPause;
+  lease_timer_ = context_.loop.after(kPause, [this] { on_lease_timer(); });
+}
+
+Task<void> SqliteStore::expire(LeaseId id) {
+  auto revoked = co_await lease_revoke(id, scope_.token());
+  const bool done = revoked || revoked.error().code() == Code::kNotFound || revoked.error().code() == Code::kCancelled;
+  if (!done) context_.log.warn("a lease that ended is not revoked yet", {{"error", revoked.error().message()}});
+}
+
+}  // namespace kayak::store

@@ -1,0 +1,53 @@
+// members.h: who is in the group, and how that changes: what the etcd endpoint, `kayak member` and joining servers ask
+// of the embedded store. On an external etcd there is none: its members are etcd's own business.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "io/loop.h"
+#include "store/member.h"
+#include "store/raft/types.h"
+
+namespace kayak::store {
+
+struct Member {
+  enum class Role : std::uint8_t { kVoter, kLearner, kWitness };
+  raft::NodeId id = raft::kNobody;
+  std::string name, key;               // empty while its record is not known here
+  std::vector<std::string> addresses;  // likewise
+  Role role = Role::kVoter;
+};
+
+// Changes may be asked for at any member: they are carried to the leader, and have happened (are committed) when they
+// return. One at a time. Errors of all of them: Unavailable (no leader, or it cannot reach a majority), Conflict (a
+// change is under way), Cancelled (the outcome is not known), and those of raft::RaftCore::change_membership.
+class Members {
+ public:
+  virtual ~Members() = default;
+  // As this server has applied it, by id.
+  virtual std::vector<Member> members() const = 0;
+
+  // The record is written, then the member added as what it is. For one that is a member already (its key is) the
+  // record is replaced and nothing else: that is how a changed address becomes known.
+  // Errors: Invalid (no record that could stand).
+  virtual Task<Result<void>> add_learner(MemberRecord member, StopToken stop = StopToken()) = 0;
+  virtual Task<Result<void>> add_witness(MemberRecord member, StopToken stop = StopToken()) = 0;
+  // Errors: NotFound, Invalid (no learner), Unavailable (it is not caught up).
+  virtual Task<Result<void>> promote(raft::NodeId id, StopToken stop = StopToken()) = 0;
+  // Its record goes with it. Errors: NotFound, Invalid (the last voter), Unavailable (too few of the others answer).
+  // The leader moves the leadership first when it is to go itself.
+  virtual Task<Result<void>> remove(raft::NodeId id, StopToken stop = StopToken()) = 0;
+  // Errors: NotFound, Invalid.
+  virtual Task<Result<void>> update_addresses(raft::NodeId id, std::vector<std::string> addresses,
+                                              StopToken stop = StopToken()) = 0;
+  // Returns when `id` leads. Errors: Invalid (not another voter), Timeout.
+  virtual Task<Result<void>> transfer_leadership(raft::NodeId id, StopToken stop = StopToken()) = 0;
+};
+
+// Disaster recovery, while no server runs on the database at `path`: appends, in a term above all others in it, the
+// membership that has `self` as its only voter. All data stays; what the other members had committed and this one had
+// not is lost. Blocking. Errors: NotFound, Unavailable (a server holds it), Corrupt, Io, NoSpace.
+Result<void> reset_membership(const std::string& path, raft::NodeId self);
+
+}  // namespace kayak::store

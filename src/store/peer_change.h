@@ -1,0 +1,43 @@
+// peer_change.h: what one server asks another about who is in the group, as bytes. Values in, values out.
+//   /kayak.Peer/Join    PeerChange, of verb kJoin alone; open to everyone with a certificate of the peer CA
+//   /kayak.Peer/Change  PeerChange; for members
+//   /kayak.Peer/Members PeerChanged, from the leader to a witness
+// All are answered with a PeerChanged. In protobuf's encoding, so that a later version may add fields.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "store/member.h"
+
+namespace kayak::store {
+
+constexpr std::string_view kJoinMethod = "/kayak.Peer/Join", kChangeMethod = "/kayak.Peer/Change",
+                           kMembersMethod = "/kayak.Peer/Members";
+
+struct PeerChange {
+  // On the wire: never renumber.
+  enum class Verb : std::uint8_t { kJoin = 1, kPromote = 2, kRemove = 3, kAddresses = 4, kLead = 5 };
+  Verb verb = Verb::kJoin;
+  raft::NodeId id = raft::kNobody;        // all but kJoin
+  std::optional<MemberRecord> member;     // kJoin: who; one that is a member already says where it is now
+  raft::NodeId replaces = raft::kNobody;  // kJoin: who it was before it lost its disk; that member goes
+  std::vector<std::string> addresses;     // kAddresses
+  bool forwarded = false;                 // by a member that does not lead: not to be sent on once more
+  bool operator==(const PeerChange&) const = default;
+};
+std::string encode_peer_change(const PeerChange& change);
+Result<PeerChange> decode_peer_change(std::string_view bytes);  // Errors: BadRequest
+
+struct PeerChanged {
+  std::optional<Error>
+      error;           // Unavailable, Conflict, Invalid, NotFound, AlreadyExists, Forbidden, Timeout; else Internal
+  MemberList members;  // when there is none
+};
+std::string encode_peer_changed(const PeerChanged& answer);
+Result<PeerChanged> decode_peer_changed(std::string_view bytes);  // Errors: BadRequest
+
+}  // namespace kayak::store

@@ -1,0 +1,253 @@
+// replica.cc: see replica.h.
+#include "store/replica.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "store/reads.h"
+
+namespace kayak::store {
+
+namespace {
+using namespace std::chrono_literals;
+// How long a read waits for somebody to lead: an election, and another one when votes were split.
+constexpr Duration kReadPatience = 10s;
+constexpr Duration kReadPause = 50ms;
+}  // namespace
+
+Replica::Replica(Context context, Storage& storage, PeerLink* link, raft::Options options, Host host)
+    : context_(std::move(context)), storage_(storage), link_(link), options_(options), host_(std::move(host)) {}
+
+Replica::~Replica() {
+  for (auto& [id, read] : reads_) read->done.set();
+  for (auto& [index, read] : waiting_reads_) read->done.set();
+}
+
+void Replica::start(raft::Restored restored) {
+  applied_ = restored.applied;
+  written_hard_ = restored.hard;
+  core_ = std::make_unique<raft::RaftCore>(options_, std::move(restored), context_.random, now());
+  running_ = true;
+  core_->advance(now());
+  settle();
+}
+
+void Replica::start_over(LogIndex applied, Duration pause) {
+  raft::Restored restored = core_->log().restored_at(applied);
+  restored.hard = {core_->term(), raft::kNobody, applied};
+  written_hard_ = {};  // the next term is written in any case
+  number_base_ = last_number_;
+  running_ = false;
+  core_ = std::make_unique<raft::RaftCore>(options_, std::move(restored), context_.random, now());
+  timer_at_ = now() + pause;
+  timer_ = context_.loop.after(pause, [this] { on_timer(); });
+  host_.changed();
+}
+
+void Replica::start_over_now() {
+  if (!running_ && !stopped_) on_timer();
+}
+
+void Replica::stop() {
+  running_ = false;
+  stopped_ = true;
+  timer_.cancel();
+  scope_.stop();
+  for (auto& [id, read] : reads_) read->done.set();
+}
+
+Task<void> Replica::join() {
+  const Result<void> joined = co_await scope_.join();
+  ASSERT(joined.ok());
+}
+
+bool Replica::alone() const {
+  const raft::Membership& group = core_->membership();
+  return group.voters.size() == 1 && group.voters.front() == options_.id && group.learners.empty() &&
+         group.witness == raft::kNobody;
+}
+
+void Replica::appended(std::uint64_t number, Duration took) {
+  if (!running_ || number <= number_base_) return;  // of a core that is gone
+  fsync_time_ = std::max(fsync_time_ - fsync_time_ / 64, took);
+  core_->advance(now());
+  if (!alone()) core_->set_fsync_time(fsync_time_);
+  core_->appended(number - number_base_);
+  settle();
+}
+
+void Replica::receive(raft::Message message) {
+  if (!running_) return;
+  if (auto* append = std::get_if<raft::AppendEntries>(&message.body)) {
+    for (const raft::Entry& entry : append->entries) {
+      const Result<void> good = check_payload(entry);
+      if (good) continue;
+      context_.log.warn("a message was dropped", {{"from", cat(message.from)}, {"error", good.error().message()}});
+      return;
+    }
+  }
+  core_->advance(now());
+  core_->step(std::move(message));
+  settle();
+}
+
+void Replica::peer_unreachable(raft::NodeId node) {
+  if (!running_) return;
+  core_->advance(now());
+  core_->peer_unreachable(node);
+  settle();
+}
+
+void Replica::compacted(LogIndex index) {
+  if (index > core_->log().compacted()) core_->compact(index);
+}
+
+Result<void> Replica::propose(std::shared_ptr<const Entry> entry) {
+  ASSERT(entry->index == core_->log().last_index() + 1 && entry->term == core_->term());
+  core_->advance(now());
+  if (!leads() || entry->term != core_->term()) return Error(Code::kUnavailable, "this server no longer leads");
+  const Result<LogIndex> index = core_->propose(std::move(entry));
+  if (!index) return index.error();
+  settle();
+  return Result<void>();
+}
+
+Result<LogIndex> Replica::change_membership(const raft::MembershipChange& change) {
+  core_->advance(now());
+  Result<LogIndex> index = core_->change_membership(change);
+  settle();
+  return index;
+}
+
+Result<void> Replica::transfer_leadership(raft::NodeId to) {
+  core_->advance(now());
+  Result<void> done = core_->transfer_leadership(to);
+  settle();
+  return done;
+}
+
+Task<Result<void>> Replica::confirm(StopToken stop) {
+  // In a group of one nothing was acknowledged that is not applied here.
+  if (alone()) co_return Result<void>();
+  const Instant until = now() + kReadPatience;
+  for (;;) {
+    if (!running_) co_return Error(Code::kUnavailable, "the store has stopped");
+    auto read = std::make_shared<Read>();
+    const std::uint64_t id = ++next_read_;
+    reads_.emplace(id, read);
+    core_->advance(now());
+    core_->read(id);
+    settle();
+    const bool told = co_await read->done.wait(stop);
+    if (!told) co_return Error(Code::kCancelled, "stopped while waiting for the leader");
+    if (read->confirmed) co_return Result<void>();
+    if (now() >= until) co_return Error(Code::kUnavailable, "no server leads: a majority of them does not answer");
+    const Result<void> slept = co_await context_.loop.sleep(kReadPause, stop);
+    if (!slept) co_return slept.error();
+  }
+}
+
+// What the core says may lead to calls of it (an entry that is applied lets someone propose the next one): these wait
+// for their turn.
+void Replica::settle() {
+  if (settling_) {
+    again_ = true;
+    return;
+  }
+  settling_ = true;
+  do {
+    again_ = false;
+    raft::Output output = core_->take_output();
+    perform(output);
+  } while (again_);
+  settling_ = false;
+  host_.changed();
+  set_timer();
+}
+
+void Replica::perform(raft::Output& output) {
+  for (raft::Message& message : output.messages) {
+    if (link_ != nullptr) link_->send(std::move(message));
+  }
+  if (output.append) write(std::move(*output.append));
+  for (const raft::Entry& entry : output.committed) {
+    ASSERT(entry.index == applied_ + 1);
+    host_.apply(stored(entry));
+    applied_ = entry.index;
+  }
+  for (const raft::ReadDone& done : output.reads) {
+    auto read = reads_.extract(done.id);
+    if (!read) continue;
+    read.mapped()->confirmed = done.confirmed;
+    if (done.confirmed) {
+      waiting_reads_.emplace(done.index, std::move(read.mapped()));
+    } else {
+      read.mapped()->done.set();
+    }
+  }
+  serve_reads();
+  for (const raft::Fetch& wanted : output.fetches) scope_.spawn(fetch_entries(wanted));
+}
+
+void Replica::serve_reads() {
+  while (!waiting_reads_.empty() && waiting_reads_.begin()->first <= applied_) {
+    waiting_reads_.begin()->second->done.set();
+    waiting_reads_.erase(waiting_reads_.begin());
+  }
+}
+
+void Replica::write(raft::Append append) {
+  LogWrite write;
+  if (append.hard.term != written_hard_.term || append.hard.vote != written_hard_.vote) write.hard = append.hard;
+  written_hard_ = append.hard;
+  write.commit = append.hard.commit;
+  write.first = append.first;
+  std::vector<RowId> fetch;
+  write.entries.reserve(append.entries.size());
+  for (const raft::Entry& entry : append.entries) {
+    write.entries.push_back(stored(entry));
+    std::vector<RowId> rows = host_.rows_to_fetch(*write.entries.back());
+    fetch.insert(fetch.end(), rows.begin(), rows.end());
+  }
+  last_number_ = number_base_ + append.number;
+  storage_.append(last_number_, std::move(write), std::move(fetch));
+}
+
+// For a follower that needs what is no longer in memory.
+Task<void> Replica::fetch_entries(raft::Fetch wanted) {
+  auto read = [wanted](Database& database) {
+    return read_entries(database, database.swept_row(), wanted.first, wanted.max_bytes);
+  };
+  Result<std::vector<EntryRef>> entries = co_await storage_.call(std::move(read));
+  if (!running_) co_return;
+  std::vector<raft::Entry> out;
+  if (entries) {
+    for (const EntryRef& entry : *entries) out.push_back(to_raft(entry));
+  }
+  core_->advance(now());
+  core_->fetched(wanted.to, wanted.first, std::move(out));
+  settle();
+}
+
+// A timer that is due early only looks again: it need not be moved with every heartbeat.
+void Replica::set_timer() {
+  if (!running_) return;
+  const Instant deadline = core_->deadline();
+  if (deadline.nanoseconds == INT64_MAX) {
+    timer_.cancel();
+    timer_at_.reset();
+    return;
+  }
+  if (timer_at_ && *timer_at_ <= deadline) return;
+  timer_at_ = deadline;
+  timer_ = context_.loop.after(std::max(deadline - now(), Duration(0)), [this] { on_timer(); });
+}
+
+void Replica::on_timer() {
+  timer_at_.reset();
+  running_ = true;
+  core_->advance(now());
+  settle();
+}
+
+}  // namespace kayak::store

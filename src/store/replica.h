@@ -1,0 +1,104 @@
+// replica.h: the shell around one member's RaftCore: it gives the core time, writes what it appends, sends what it
+// says, hands out what is committed. What entries mean is its host's business (sqlite_store.h).
+// It does what raft/README.md, "What the shell owes", asks for; test/sim/node.cc is the same for simulated clusters.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "io/loop.h"
+#include "store/log_payload.h"
+#include "store/raft/raft.h"
+#include "store/storage.h"
+
+namespace kayak::store {
+
+// The way to the other members. All calls on the loop.
+class PeerLink {
+ public:
+  virtual ~PeerLink() = default;
+  virtual void send(raft::Message message) = 0;
+};
+
+class Replica {
+ public:
+  struct Host {
+    // In order; every entry is committed and on this disk.
+    std::function<void(const EntryRef& entry)> apply;
+    // Rows that apply() will want to know the values of.
+    std::function<std::vector<RowId>(const Entry& entry)> rows_to_fetch;
+    // Role, term, leader or readiness may be others than before.
+    std::function<void()> changed;
+  };
+
+  // `storage` and `link` (null: there are no others) outlive it. Nothing happens before start().
+  Replica(Context context, Storage& storage, PeerLink* link, raft::Options options, Host host);
+  ~Replica();
+  void start(raft::Restored restored);
+  // Forgets what is not on disk and begins anew after `pause`, for a group of one whose disk is full: nobody else has
+  // seen any of it.
+  void start_over(LogIndex applied, Duration pause);
+  void start_over_now();  // without waiting for the end of the pause
+  // Nothing is sent, written or applied any more; then what is under way is waited for.
+  void stop();
+  Task<void> join();
+
+  // The storage's reports.
+  void appended(std::uint64_t number, Duration took);
+  void receive(raft::Message message);
+  void peer_unreachable(raft::NodeId node);
+  // The log no longer has entries up to `index` one by one.
+  void compacted(LogIndex index);
+
+  const raft::RaftCore& core() const { return *core_; }
+  // Leads, and every write that was ever acknowledged is applied: entries can be evaluated.
+  bool leads() const { return running_ && core_->ready() && !core_->transferring(); }
+  // Nobody else holds or awaits the log.
+  bool alone() const;
+  // `entry` has the index after the last and this term. Errors: as RaftCore::propose.
+  Result<void> propose(std::shared_ptr<const Entry> entry);
+  Result<LogIndex> change_membership(const raft::MembershipChange& change);
+  Result<void> transfer_leadership(raft::NodeId to);
+  // Ends when the state covers every write acknowledged before the call. Errors: Unavailable (nobody leads),
+  // Cancelled.
+  Task<Result<void>> confirm(StopToken stop);
+
+ private:
+  struct Read {
+    io::Event done;
+    bool confirmed = false;
+  };
+  Instant now() const { return context_.clock.now(); }
+  void settle();
+  void perform(raft::Output& output);
+  void write(raft::Append append);
+  void serve_reads();
+  Task<void> fetch_entries(raft::Fetch wanted);
+  void set_timer();
+  void on_timer();
+
+  Context context_;
+  Storage& storage_;
+  PeerLink* link_;
+  const raft::Options options_;
+  Host host_;
+  std::unique_ptr<raft::RaftCore> core_;
+  bool running_ = false, stopped_ = false;
+  bool settling_ = false, again_ = false;
+  LogIndex applied_ = 0;
+  std::uint64_t number_base_ = 0;  // a core that begins anew counts its Appends from 1
+  std::uint64_t last_number_ = 0;  // that the storage was given
+  raft::HardState written_hard_;
+  Duration fsync_time_{};
+  std::map<std::uint64_t, std::shared_ptr<Read>> reads_;
+  std::multimap<LogIndex, std::shared_ptr<Read>> waiting_reads_;  // until this entry is applied
+  std::uint64_t next_read_ = 0;
+  std::optional<Instant> timer_at_;
+  Loop::Timer timer_;
+  io::TaskScope scope_;
+};
+
+}  // namespace kayak::store

@@ -1,0 +1,67 @@
+// restore.cc: see restore.h.
+#include "store/restore.h"
+
+#include <cstdio>
+#include <span>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "store/database_builder.h"
+
+namespace kayak::store {
+
+namespace {
+// Clients may have seen revisions that were given after the snapshot: those that follow the restore must be beyond
+// them. At a thousand writes a second it takes eleven days to use so many; the numbers have room for it.
+constexpr Revision kSkippedRevisions = 1'000'000'000;
+constexpr const char* kMembersPrefix = "/kayak/members/";
+}  // namespace
+
+Restore::Restore(std::string path, LockFile lock, std::unique_ptr<DatabaseBuilder> builder)
+    : path_(std::move(path)), lock_(std::move(lock)), builder_(std::move(builder)) {}
+
+Restore::~Restore() {
+  builder_.reset();
+  if (prepared_ && !finished_) remove_database_files(incoming_path(path_));
+}
+
+Result<std::unique_ptr<Restore>> Restore::begin(Options options) {
+  Result<LockFile> lock = LockFile::acquire(options.path + "-lock");
+  if (!lock) return lock.error();
+  for (const char* suffix : {"", "-wal"}) {
+    if (!file_exists(options.path + suffix)) continue;
+    return Error(Code::kAlreadyExists, cat("there is a store already: ", options.path, suffix));
+  }
+  DatabaseBuilder::Options build;
+  build.path = options.path;
+  build.store_id.resize(16);
+  options.random->fill(std::as_writable_bytes(std::span<char>(build.store_id)));
+  build.alone = DatabaseBuilder::Alone{options.self, kMembersPrefix, kSkippedRevisions};
+  Result<std::unique_ptr<DatabaseBuilder>> builder = DatabaseBuilder::create(std::move(build));
+  if (!builder) return builder.error();
+  return std::unique_ptr<Restore>(new Restore(std::move(options.path), std::move(*lock), std::move(*builder)));
+}
+
+Result<void> Restore::feed(std::string_view bytes) {
+  Result<std::size_t> used = builder_->feed(bytes);
+  return used ? Result<void>() : Result<void>(used.error());
+}
+
+Result<SnapshotHead> Restore::prepare() {
+  Result<SnapshotHead> head = builder_->finish();
+  prepared_ = head.ok();
+  return head;
+}
+
+Result<void> Restore::finish() {
+  ASSERT(prepared_);
+  // What was acknowledged by a store that is not there any more counts for nothing.
+  if (auto done = lock_.lower_mark(LockFile::Mark()); !done) return done;
+  if (std::rename(incoming_path(path_).c_str(), path_.c_str()) != 0) {
+    return error_from_errno(errno, cat("putting ", path_, " in its place"));
+  }
+  finished_ = true;
+  return sync_folder_of(path_);
+}
+
+}  // namespace kayak::store

@@ -1,0 +1,281 @@
+// snapshot_stream.cc: the bytes. A slice is: length of its payload (4 bytes, little endian), type (1), payload, and
+// CRC-32C (4, little endian) over its number in the stream (8, little endian), length, type and payload.
+// Payloads: a head begins with the magic word, then varints and bytes; rows are (distance to the row before, length,
+// bytes) one after the other; an end is the count of rows and the CRC-32C of all slices before it.
+#include "store/snapshot_stream.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "store/checksum.h"
+
+namespace kayak::store {
+
+namespace {
+
+constexpr std::string_view kMagic = "kayak snapshot\n";
+enum SliceType : std::uint8_t { kHead = 1, kRows = 2, kEnd = 3 };
+constexpr std::size_t kSliceHeadBytes = 5, kSliceTailBytes = 4;
+constexpr std::size_t kMaxMembers = 64;  // of one list
+constexpr std::int64_t kMaxRevision = INT64_MAX / 4;
+
+void put_varint(std::string* out, std::uint64_t number) {
+  while (number >= 0x80) {
+    out->push_back(static_cast<char>(number | 0x80));
+    number >>= 7;
+  }
+  out->push_back(static_cast<char>(number));
+}
+
+void put_little(std::string* out, std::uint64_t number, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) out->push_back(static_cast<char>(number >> (8 * i)));
+}
+
+std::uint32_t little32(std::string_view bytes) {
+  std::uint32_t number = 0;
+  for (std::size_t i = 0; i < 4; ++i) number |= std::uint32_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  return number;
+}
+
+// Reads from the front of `left`; once something is wrong every read gives 0 and `good` stays false.
+struct Fields {
+  std::string_view left;
+  bool good = true;
+
+  std::uint64_t varint() {
+    std::uint64_t number = 0;
+    for (int shift = 0; shift < 64 && good; shift += 7) {
+      if (left.empty()) break;
+      const auto b = static_cast<unsigned char>(left.front());
+      left.remove_prefix(1);
+      // Only the shortest form, so that a stream has one encoding.
+      if ((shift == 63 && b > 1) || (b == 0 && shift > 0)) break;
+      number |= std::uint64_t{b & 0x7fU} << shift;
+      if (b < 0x80) return number;
+    }
+    good = false;
+    return 0;
+  }
+  std::uint64_t number(std::uint64_t low, std::uint64_t high) {
+    const std::uint64_t value = varint();
+    if (good && (value < low || value > high)) good = false;
+    return good ? value : 0;
+  }
+  std::string_view bytes(std::uint64_t size) {
+    if (size > left.size()) good = false;
+    if (!good) return std::string_view();
+    const std::string_view part = left.substr(0, static_cast<std::size_t>(size));
+    left.remove_prefix(static_cast<std::size_t>(size));
+    return part;
+  }
+  std::vector<raft::NodeId> members() {
+    std::vector<raft::NodeId> all;
+    const std::uint64_t count = number(0, kMaxMembers);
+    for (std::uint64_t i = 0; i < count && good; ++i) {
+      const raft::NodeId member = varint();
+      if (member == raft::kNobody || (!all.empty() && member <= all.back())) good = false;
+      all.push_back(member);
+    }
+    return all;
+  }
+};
+
+void put_members(std::string* out, const std::vector<raft::NodeId>& members) {
+  ASSERT(members.size() <= kMaxMembers);
+  put_varint(out, members.size());
+  for (const raft::NodeId member : members) put_varint(out, member);
+}
+
+std::uint32_t slice_checksum(std::uint64_t number, std::string_view slice_without_tail) {
+  std::string place;
+  put_little(&place, number, 8);
+  return crc32c(crc32c(0, place), slice_without_tail);
+}
+
+// What a state consists of; deletions and places in the log are not part of it.
+bool may_live(EffectType type) {
+  return type == EffectType::kPut || type == EffectType::kCompact || type == EffectType::kMembership ||
+         type == EffectType::kLeaseGrant;
+}
+
+}  // namespace
+
+std::string SnapshotWriter::slice(std::uint8_t type, std::string_view payload) {
+  ASSERT(payload.size() <= kMaxSnapshotSliceBytes);
+  std::string out;
+  out.reserve(payload.size() + kSliceHeadBytes + kSliceTailBytes);
+  put_little(&out, payload.size(), 4);
+  out.push_back(static_cast<char>(type));
+  out.append(payload);
+  put_little(&out, slice_checksum(slices_++, out), 4);
+  crc_ = crc32c(crc_, out);
+  return out;
+}
+
+std::string SnapshotWriter::head(const SnapshotHead& head) {
+  ASSERT(slices_ == 0 && head.store_id.size() == 16);
+  std::string payload(kMagic);
+  put_varint(&payload, kSnapshotFormat);
+  put_varint(&payload, head.index);
+  put_varint(&payload, head.term);
+  put_varint(&payload, static_cast<std::uint64_t>(head.revision));
+  put_varint(&payload, static_cast<std::uint64_t>(head.floor));
+  put_members(&payload, head.membership.voters);
+  put_members(&payload, head.membership.learners);
+  put_varint(&payload, head.membership.witness);
+  put_varint(&payload, head.membership_index);
+  put_varint(&payload, head.keys);
+  payload += head.store_id;
+  return slice(kHead, payload);
+}
+
+void SnapshotWriter::add(RowId row, std::string_view bytes) {
+  ASSERT(slices_ > 0 && row > last_row_);
+  put_varint(&rows_, static_cast<std::uint64_t>(row - last_row_));
+  put_varint(&rows_, bytes.size());
+  rows_.append(bytes);
+  last_row_ = row;
+  ++count_;
+}
+
+std::string SnapshotWriter::take_rows() {
+  ASSERT(!rows_.empty());
+  std::string out = slice(kRows, rows_);
+  rows_.clear();
+  return out;
+}
+
+std::string SnapshotWriter::end() {
+  ASSERT(rows_.empty() && slices_ > 0);
+  std::string payload;
+  put_varint(&payload, count_);
+  put_little(&payload, crc_, 4);
+  return slice(kEnd, payload);
+}
+
+Error SnapshotReader::corrupt(std::string_view what) const {
+  return Error(Code::kCorrupt, cat("the snapshot is damaged in the slice at byte ", offset_, ": ", what));
+}
+
+Result<std::size_t> SnapshotReader::feed(std::string_view bytes) {
+  if (failed_) return *failed_;
+  std::size_t used = 0;
+  while (!complete_) {
+    const std::size_t wanted =
+        buffer_.size() < kSliceHeadBytes ? kSliceHeadBytes : little32(buffer_) + kSliceHeadBytes + kSliceTailBytes;
+    const std::size_t take = std::min(wanted - buffer_.size(), bytes.size() - used);
+    buffer_.append(bytes.substr(used, take));
+    used += take;
+    if (buffer_.size() < wanted) break;
+    Result<void> good;
+    if (wanted == kSliceHeadBytes) {
+      if (little32(buffer_) > kMaxSnapshotSliceBytes) good = corrupt("it is too long");
+    } else {
+      good = take_slice(buffer_);
+      offset_ += buffer_.size();
+      buffer_.clear();
+    }
+    if (!good) {
+      failed_ = good.error();
+      return good.error();
+    }
+  }
+  return used;
+}
+
+Result<void> SnapshotReader::finish() const {
+  if (failed_) return *failed_;
+  if (!complete_) return Error(Code::kCorrupt, cat("the snapshot is cut short after byte ", offset_ + buffer_.size()));
+  return Result<void>();
+}
+
+Result<void> SnapshotReader::take_slice(std::string_view slice) {
+  const std::string_view sealed = slice.substr(0, slice.size() - kSliceTailBytes);
+  if (little32(slice.substr(sealed.size())) != slice_checksum(slices_++, sealed)) {
+    return corrupt("its checksum does not match its bytes");
+  }
+  const std::string_view payload = sealed.substr(kSliceHeadBytes);
+  const auto type = static_cast<std::uint8_t>(sealed[kSliceHeadBytes - 1]);
+  if ((type == kHead) == head_.has_value()) return corrupt("a snapshot begins with one head");
+  Result<void> done = type == kHead   ? take_head(payload)
+                      : type == kRows ? take_rows(payload)
+                      : type == kEnd  ? take_end(payload)
+                                      : Result<void>(corrupt("it is of no known kind"));
+  crc_ = crc32c(crc_, slice);
+  return done;
+}
+
+Result<void> SnapshotReader::take_head(std::string_view payload) {
+  Fields in{payload};
+  if (in.bytes(kMagic.size()) != kMagic) return corrupt("this is not a snapshot");
+  const std::uint64_t format = in.varint();
+  if (in.good && format != kSnapshotFormat) {
+    return Error(Code::kInvalid, cat("the snapshot has format ", format, ", which another version of Kayak made; this ",
+                                     "one reads format ", kSnapshotFormat));
+  }
+  SnapshotHead head;
+  head.index = in.number(0, kMaxLogIndex);
+  head.term = in.varint();
+  head.revision = static_cast<Revision>(in.number(1, kMaxRevision));
+  head.floor = static_cast<Revision>(in.number(0, static_cast<std::uint64_t>(head.revision)));
+  head.membership.voters = in.members();
+  head.membership.learners = in.members();
+  head.membership.witness = in.varint();
+  head.membership_index = in.number(0, head.index);
+  head.keys = in.varint();
+  head.store_id = std::string(in.bytes(16));
+  if (!in.good || !in.left.empty()) return corrupt("the head does not decode");
+  head_ = std::move(head);
+  return sink_.head ? sink_.head(*head_) : Result<void>();
+}
+
+Result<void> SnapshotReader::take_rows(std::string_view payload) {
+  Fields in{payload};
+  if (payload.empty()) return corrupt("it has no rows");
+  while (!in.left.empty()) {
+    const auto last = static_cast<std::uint64_t>(last_row_up_to(head_->index));
+    const std::uint64_t distance = in.number(1, last - static_cast<std::uint64_t>(last_row_));
+    const std::string_view bytes = in.bytes(in.varint());
+    if (!in.good) return corrupt("its rows do not decode");
+    if (auto taken = take_row(last_row_ + static_cast<RowId>(distance), bytes); !taken) return taken;
+  }
+  return Result<void>();
+}
+
+Result<void> SnapshotReader::take_row(RowId row, std::string_view bytes) {
+  const Result<RowView> view = decode_row(row, bytes);
+  if (!view) return corrupt(cat("log entry ", row_index(row), ": ", view.error().message()));
+  if (view->durable != 0 || view->commit != 0 || !may_live(view->type)) return corrupt("a row that no state has");
+  const bool ordered = view->revision >= last_revision_ && view->revision <= head_->revision &&
+                       view->term >= last_term_ && view->term <= head_->term;
+  if (!ordered) return corrupt(cat("log entry ", row_index(row), " has a revision or a term out of order"));
+  if (view->type == EffectType::kCompact) {
+    if (compaction_seen_ || view->floor > head_->floor) return corrupt("it disagrees with the head on compaction");
+    compaction_seen_ = true;
+  }
+  if (view->type == EffectType::kMembership) {
+    const bool same = row_index(row) == head_->membership_index && *view->membership == head_->membership;
+    if (membership_seen_ || !same) return corrupt("it disagrees with the head on who is a member");
+    membership_seen_ = true;
+  }
+  if (view->type == EffectType::kPut) ++keys_;
+  last_row_ = row;
+  last_revision_ = view->revision;
+  last_term_ = view->term;
+  ++count_;
+  return sink_.row ? sink_.row(row, *view, bytes) : Result<void>();
+}
+
+Result<void> SnapshotReader::take_end(std::string_view payload) {
+  Fields in{payload};
+  const std::uint64_t rows = in.varint();
+  const std::string_view crc = in.bytes(4);
+  if (!in.good || !in.left.empty()) return corrupt("the end does not decode");
+  if (rows != count_) return corrupt(cat(count_, " rows came instead of ", rows));
+  if (keys_ != head_->keys) return corrupt(cat(keys_, " keys came instead of ", head_->keys));
+  if (little32(crc) != crc_) return corrupt("the checksum over all does not match");
+  complete_ = true;
+  return Result<void>();
+}
+
+}  // namespace kayak::store

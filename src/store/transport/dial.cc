@@ -1,0 +1,62 @@
+// dial.cc: TCP, then TLS by the rules of the realm, then HTTP/2.
+#include "store/transport/dial.h"
+
+#include "base/strings.h"
+#include "store/transport/transport.h"
+
+namespace kayak::store {
+
+namespace {
+
+// What may wait in the kernel unsent: a heartbeat queues behind so much of an append.
+constexpr int kUnsentBytes = 128 * 1024;
+
+io::TlsClientOptions tls_options(PeerDial& dial) {
+  const std::string realm(kPeerServerName);
+  io::TlsServerIdentity identity =
+      dial.keys.empty() ? io::TlsServerIdentity::realm_any_key(realm, std::move(dial.ca_pem))
+                        : io::TlsServerIdentity::realm_keys(realm, std::move(dial.ca_pem), std::move(dial.keys));
+  return io::TlsClientOptions{
+      std::move(identity), std::move(dial.certificate_pem), std::move(dial.key_pem), {std::string(kPeerProtocol)}};
+}
+
+}  // namespace
+
+std::optional<std::pair<std::string, std::uint16_t>> parse_peer_address(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == text.npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  std::int64_t port = 0;
+  if (digits.find_first_not_of("0123456789") != digits.npos || !parse_int64(digits, &port)) return std::nullopt;
+  if (port < 1 || port > 65535) return std::nullopt;
+  const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (brackets) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != host.npos) {
+    return std::nullopt;
+  }
+  if (host.empty() || host.find_first_of("[]/@ \t\r\n") != host.npos) return std::nullopt;
+  return std::make_pair(std::string(host), static_cast<std::uint16_t>(port));
+}
+
+Task<Result<PeerConnection>> dial_peer(Context context, PeerDial dial, StopToken stop) {
+  const auto place = parse_peer_address(dial.address);
+  if (!place) co_return Error(Code::kInvalid, cat(quote(dial.address), " is not host:port"));
+  auto plain = co_await io::connect_host(context, place->first, place->second, stop);
+  if (!plain) co_return plain.error();
+  io::tune_for_peers(**plain, dial.unacknowledged, kUnsentBytes);
+  io::TlsClientOptions tls = tls_options(dial);
+  auto secured = co_await io::tls_connect(context, std::move(*plain), std::move(tls), stop);
+  if (!secured) co_return secured.error().while_doing(dial.address);
+  const io::TlsPeer& server = (*secured)->tls_peer();
+  if (server.alpn != kPeerProtocol) {
+    co_return Error(Code::kUnauthorized, cat(dial.address, " does not speak ", kPeerProtocol));
+  }
+  PeerConnection connection;
+  connection.key = server.certificate->public_key_sha256;
+  connection.client = io::Http2Client::create(context, std::move(*secured), dial.http2);
+  co_return connection;
+}
+
+}  // namespace kayak::store

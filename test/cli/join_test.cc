@@ -1,0 +1,277 @@
+// join_test.cc: a server asks another for the keys over real TLS, and what both make of a wrong token, a wrong CA and a
+// data directory that belongs elsewhere.
+#include "cli/join.h"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "cli/join_client.h"
+#include "cli/join_server.h"
+#include "cli/pki.h"
+#include "io/http.h"
+#include "io/tls.h"
+
+namespace kayak::cli {
+namespace {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+const std::string kSecret = "cluster-0123456789abcdef";
+
+class Folder {
+ public:
+  Folder() : path(cat("/tmp/kayak-join-test-", ::getpid(), "-", ++count_)) {
+    fs::create_directories(path + "/server/db");
+  }
+  ~Folder() { fs::remove_all(path); }
+  const std::string path;
+  std::string server() const { return path + "/server"; }
+
+ private:
+  static inline int count_ = 0;
+};
+
+ServerKeys keys_in(const Folder& folder) {
+  SystemRandom random;
+  ServerKeyOptions options;
+  options.tls_dir = folder.server() + "/tls";
+  Result<ServerKeys> keys = load_or_make_server_keys(random, SystemClock().wall(), options);
+  REQUIRE(keys);
+  return *keys;
+}
+
+store::MemberRecord record_of(const ServerKeys& keys) {
+  store::MemberRecord member;
+  member.name = "first";
+  member.addresses = {"127.0.0.1:6443"};
+  member.key = io::parse_certificate_pem(keys.peer.certificate_pem)->public_key_sha256;
+  member.id = store::member_id(member.key);
+  return member;
+}
+
+template <typename T>
+Task<Result<void>> capture(Task<T> task, std::optional<T>* out) {
+  Task<T> owned = std::move(task);
+  out->emplace(co_await owned);
+  co_return Result<void>();
+}
+
+Task<void> not_found(io::HttpExchange& exchange) {
+  io::Slices body;
+  body.push_back(io::Slice::of("nothing\n"));
+  (void)co_await exchange.send(404, io::Headers(), std::move(body));
+}
+
+// The first server of a cluster, as far as a joining one sees it.
+class First {
+ public:
+  First() : keys(keys_in(folder)), joins_(context(), keys, kSecret, [this] { return std::vector{record_of(keys)}; }) {
+    io::TlsServerOptions options;
+    options.certificate_pem = keys.serving.certificate_pem;
+    options.key_pem = keys.serving.key_pem;
+    options.client_ca_pem = keys.client_ca.certificate_pem;
+    options.alpn = {"h2", "http/1.1"};
+    tls_ = *io::TlsServer::create(context(), std::move(options));
+    io::Endpoint endpoint;
+    endpoint.ip = "127.0.0.1";
+    auto listener = io::listen_tcp(context(), endpoint);
+    REQUIRE(listener);
+    http_ = io::HttpServer::create(context(), std::move(*listener), tls_.get(), io::HttpLimits(),
+                                   joins_.in_front_of(not_found));
+    url = cat("https://", http_->local().to_string());
+    scope_.spawn(http_->run(scope_.token(), 0s));
+  }
+  Context context() { return Context{loop_, clock_, random_, Log::discard(), metrics_}; }
+  ~First() {
+    scope_.stop();
+    CHECK(loop_.run(scope_.join()));
+  }
+  // Runs `task` beside the server.
+  template <typename T>
+  T run(Task<T> task) {
+    std::optional<T> out;
+    REQUIRE(loop_.run(capture(std::move(task), &out)));
+    REQUIRE(out);
+    return std::move(*out);
+  }
+  JoinTarget target(const std::string& token) const {
+    JoinTarget target;
+    target.server = url;
+    target.token = *parse_token(token);
+    target.name = "second";
+    return target;
+  }
+  Result<Joined> fetch(JoinTarget target) { return run(fetch_bundle(context(), std::move(target), StopToken())); }
+  std::string token() const { return format_token(keys.server_ca.certificate_pem, kSecret); }
+
+ private:
+  Loop loop_;
+  SystemClock clock_;
+  SystemRandom random_;
+  Metrics metrics_;
+
+ public:
+  const Folder folder;
+  const ServerKeys keys;
+  std::string url;
+
+ private:
+  JoinServer joins_;
+  std::unique_ptr<io::TlsServer> tls_;
+  std::unique_ptr<io::HttpServer> http_;
+  io::TaskScope scope_;
+};
+
+TEST_CASE("a server that knows the token gets the cluster's keys and members") {
+  First first;
+  for (const std::string& token : {first.token(), kSecret}) {
+    const Result<Joined> joined = first.fetch(first.target(token));
+    INFO((joined ? "" : joined.error().message()));
+    REQUIRE(joined);
+    CHECK(joined->server_ca_pem == first.keys.server_ca.certificate_pem);
+    CHECK(joined->bundle.files.at("peer-ca.key") == first.keys.peer_ca.key_pem);
+    CHECK(joined->bundle.files.at("service-account.key") == first.keys.service_account_key_pem);
+    CHECK(joined->bundle.members.members == std::vector{record_of(first.keys)});
+    CHECK(joined->bundle.members.cluster == *store::cluster_id(first.keys.peer_ca.certificate_pem));
+  }
+}
+
+TEST_CASE("a witness gets a certificate for its own key, and no other key") {
+  First first;
+  SystemRandom random;
+  const std::string key = *io::generate_key_pem(random);
+  JoinTarget target = first.target(first.token());
+  target.witness = true;
+  target.certificate_request = *io::make_certificate_request(random, "kayak-peer", key);
+  const Result<Joined> joined = first.fetch(target);
+  INFO((joined ? "" : joined.error().message()));
+  REQUIRE(joined);
+  for (const auto& [name, content] : joined->bundle.files) CHECK(content.find("PRIVATE") == std::string::npos);
+  const auto info = io::parse_certificate_pem(joined->bundle.files.at("peer.crt"));
+  REQUIRE(info);
+  CHECK(info->public_key_sha256 == hex_encode(io::sha256(*io::public_key_of(random, key))));
+  target.certificate_request = "nonsense";
+  CHECK_FALSE(first.fetch(target));
+}
+
+TEST_CASE("who does not know the token gets nothing") {
+  First first;
+  const Result<Joined> wrong = first.fetch(first.target("another-secret-of-some-length"));
+  REQUIRE_FALSE(wrong);
+  CHECK(wrong.error().code() == Code::kUnauthorized);
+  CHECK(wrong.error().message().find("not this cluster's") != std::string::npos);
+  const Result<Joined> other_ca = first.fetch(first.target(cat("K10", std::string(64, 'a'), "::server:", kSecret)));
+  REQUIRE_FALSE(other_ca);
+  CHECK(other_ca.error().code() == Code::kUnauthorized);
+  CHECK(other_ca.error().message().find("another cluster") != std::string::npos);
+  // One was counted above; a wrong hash is noticed before anything is asked.
+  for (int i = 1; i < FailureLimiter::kBurst; ++i) {
+    CHECK(first.fetch(first.target("another-secret-of-some-length")).error().code() == Code::kUnauthorized);
+  }
+  CHECK(first.fetch(first.target("another-secret-of-some-length")).error().code() == Code::kTooManyRequests);
+  CHECK(first.fetch(first.target(first.token())).error().code() == Code::kTooManyRequests);
+}
+
+TEST_CASE("a join, from an empty folder to the keys in it") {
+  First first;
+  const Folder second;
+  ServerOptions options;
+  options.data_dir = second.path;
+  options.server = first.url;
+  options.token = first.token();
+  options.node_name = "second";
+  Result<JoinOutcome> join = first.run(join_cluster(first.context(), options, StopToken()));
+  INFO((join ? "" : join.error().message()));
+  REQUIRE(join);
+  CHECK(join->joining);
+  CHECK(join->peers.members == std::vector{record_of(first.keys)});
+  const ServerKeys keys = keys_in(second);
+  CHECK(keys.server_ca.key_pem == first.keys.server_ca.key_pem);
+  CHECK(keys.service_account_key_pem == first.keys.service_account_key_pem);
+  CHECK(keys.peer.key_pem != first.keys.peer.key_pem);
+
+  SECTION("is gone on with when it broke off") {
+    fs::remove(second.server() + "/tls/client-ca.crt");
+    fs::remove(second.server() + "/tls/client-ca.key");
+    join = first.run(join_cluster(first.context(), options, StopToken()));
+    REQUIRE(join);
+    CHECK(join->joining);
+    CHECK(keys_in(second).client_ca.key_pem == first.keys.client_ca.key_pem);
+  }
+  SECTION("is not taken for a cluster of its own without --server") {
+    options.server.clear();
+    join = first.run(join_cluster(first.context(), options, StopToken()));
+    REQUIRE_FALSE(join);
+    CHECK(join.error().code() == Code::kConflict);
+    CHECK(join.error().message().find("begun to join") != std::string::npos);
+  }
+  SECTION("is over when the server is a member") {
+    store::MemberList list = join->peers;
+    store::MemberRecord self = record_of(keys);
+    self.name = "second";
+    list.members.push_back(self);
+    REQUIRE(store::write_member_list(second.server() + "/db/members.json", list));
+    REQUIRE(write_file_atomic(second.server() + "/db/state.db", "", 0600));
+    options.token.clear();  // not needed any more
+    join = first.run(join_cluster(first.context(), options, StopToken()));
+    INFO((join ? "" : join.error().message()));
+    REQUIRE(join);
+    CHECK_FALSE(join->joining);
+    options.server.clear();
+    CHECK_FALSE(first.run(join_cluster(first.context(), options, StopToken()))->joining);
+  }
+  SECTION("does not lead into another cluster") {
+    First other;
+    options.server = other.url;
+    options.token = other.token();
+    join = other.run(join_cluster(other.context(), options, StopToken()));
+    REQUIRE_FALSE(join);
+    CHECK(join.error().code() == Code::kConflict);
+    options.token = kSecret;  // names no CA: the keys do not fit
+    join = other.run(join_cluster(other.context(), options, StopToken()));
+    REQUIRE_FALSE(join);
+    CHECK(join.error().code() == Code::kConflict);
+    REQUIRE(write_file_atomic(second.server() + "/db/state.db", "", 0600));
+    fs::remove(second.server() + "/db/members.json");
+    options.token.clear();  // a member of the one that is to be one of the other
+    join = other.run(join_cluster(other.context(), options, StopToken()));
+    REQUIRE_FALSE(join);
+    CHECK(join.error().message().find("belongs to another cluster") != std::string::npos);
+  }
+}
+
+TEST_CASE("a join needs a token") {
+  First first;
+  const Folder second;
+  ServerOptions options;
+  options.data_dir = second.path;
+  options.server = first.url;
+  const Result<JoinOutcome> join = first.run(join_cluster(first.context(), options, StopToken()));
+  REQUIRE_FALSE(join);
+  CHECK(join.error().message().find("--token") != std::string::npos);
+  CHECK_FALSE(file_exists(second.server() + "/tls"));
+}
+
+TEST_CASE("keys that do not belong together are not stored") {
+  First first;
+  const Folder second;
+  Result<Joined> joined = first.fetch(first.target(first.token()));
+  REQUIRE(joined);
+  SystemRandom random;
+  JoinBundle bundle = joined->bundle;
+  bundle.files["peer-ca.key"] = first.keys.client_ca.key_pem;
+  CHECK(store_bundle(random, second.server(), bundle).error().code() == Code::kBadRequest);
+  bundle = joined->bundle;
+  bundle.files["peer-ca.crt"] = first.keys.peer.certificate_pem;
+  CHECK(store_bundle(random, second.server(), bundle).error().code() == Code::kBadRequest);
+  CHECK_FALSE(file_exists(second.server() + "/tls/peer-ca.crt"));
+  CHECK_FALSE(file_exists(second.server() + "/db/members.json"));
+}
+
+}  // namespace
+}  // namespace kayak::cli

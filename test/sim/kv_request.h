@@ -1,0 +1,48 @@
+// kv_request.h: what clients ask the real key-value layer for, what they hear, and what a watch tells them.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/evaluator.h"
+#include "store/watch_cursor.h"
+
+namespace kayak::sim {
+
+using store::LogIndex;
+using store::Revision;
+using store::Term;
+
+struct KvRequest {
+  enum class Type : std::uint8_t { kTxn, kRange, kCompact };
+  Type type = Type::kTxn;
+  store::TxnRequest txn{};
+  store::RangeRequest range{};
+  Revision compact = 0;
+};
+
+struct KvAnswer {
+  std::optional<Error> error;  // the store's own: the request was judged and changed nothing
+  store::TxnResponse txn;
+  store::RangeResponse range;
+  bool wrote = false;
+  LogIndex applied = 0;  // of the server that answered, when it read
+  // Kept until the answer is complete: values and older revisions are read when the entry is committed.
+  std::vector<store::Evaluation::Missing> missing;
+  std::vector<std::pair<std::size_t, store::RangeRequest>> past_ranges;
+  std::shared_ptr<const void> pin;
+};
+
+using StreamId = std::uint64_t;  // one watch at one server
+struct StreamNews {
+  enum class Type : std::uint8_t { kOpened, kBatches, kFailed };
+  Type type = Type::kFailed;
+  Code code = Code::kUnavailable;          // kFailed
+  std::vector<store::WatchBatch> batches;  // kBatches
+  Revision readable = 0;                   // the server's revision when it said so
+  LogIndex applied = 0;                    // and what it had applied
+};
+
+}  // namespace kayak::sim

@@ -1,0 +1,60 @@
+// auto_promote_test.cc: when a server that has joined gets its vote.
+#include "store/auto_promote.h"
+
+#include <catch2/catch.hpp>
+
+namespace kayak::store {
+namespace {
+
+using namespace std::chrono_literals;
+using Nodes = std::vector<raft::NodeId>;
+
+constexpr Instant kStart{1'000'000'000};
+
+TEST_CASE("a learner gets its vote when it has kept up for a while") {
+  AutoPromote policy;
+  const raft::Membership group{{1}, {2}, raft::kNobody};
+  CHECK_FALSE(policy.next(group, {}, kStart));
+  CHECK_FALSE(policy.next(group, {2}, kStart));
+  CHECK_FALSE(policy.next(group, {2}, kStart + 1999ms));
+  CHECK(policy.next(group, {2}, kStart + 2s) == raft::NodeId{2});
+
+  SECTION("who falls back begins anew") {
+    CHECK_FALSE(policy.next(group, {}, kStart + 3s));
+    CHECK_FALSE(policy.next(group, {2}, kStart + 4s));
+    CHECK_FALSE(policy.next(group, {2}, kStart + 5s));
+    CHECK(policy.next(group, {2}, kStart + 6s) == raft::NodeId{2});
+  }
+  SECTION("so does a new leader") {
+    policy.reset();
+    CHECK_FALSE(policy.next(group, {2}, kStart + 3s));
+  }
+}
+
+TEST_CASE("who keeps up longest goes first, and only learners go") {
+  AutoPromote policy;
+  const raft::Membership group{{1, 9}, {2, 3}, raft::kNobody};
+  CHECK_FALSE(policy.next(group, {3, 9, 77}, kStart));
+  CHECK_FALSE(policy.next(group, {2, 3, 9, 77}, kStart + 1s));
+  CHECK(policy.next(group, {2, 3, 9, 77}, kStart + 4s) == raft::NodeId{3});
+  const raft::Membership after{{1, 3, 9}, {2}, raft::kNobody};
+  CHECK(policy.next(after, {2, 9}, kStart + 4s) == raft::NodeId{2});
+}
+
+TEST_CASE("as many votes as make sense") {
+  struct Row {
+    raft::Membership group;
+    bool promotes;
+  };
+  for (const Row& row :
+       {Row{{{1, 2, 3, 4}, {7}, raft::kNobody}, true}, Row{{{1, 2, 3, 4, 5}, {7}, raft::kNobody}, false},
+        Row{{{1}, {7}, 50}, true}, Row{{{1, 2}, {7}, 50}, false}}) {
+    AutoPromote policy;
+    CAPTURE(row.group.voters.size(), row.group.witness);
+    policy.next(row.group, {7}, kStart);
+    CHECK(policy.next(row.group, {7}, kStart + 3s).has_value() == row.promotes);
+  }
+}
+
+}  // namespace
+}  // namespace kayak::store

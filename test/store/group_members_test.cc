@@ -1,0 +1,190 @@
+// group_members_test.cc: how the leader takes in who asks, what it refuses, and who may ask for what. The group is a
+// table; the way to other members is not used.
+#include "store/group_members.h"
+
+#include <catch2/catch.hpp>
+
+#include "base/strings.h"
+#include "store/support_etcd_call.h"
+#include "store/support_store.h"
+
+namespace kayak::store {
+namespace {
+
+using store::test::Call;
+using store::test::Driver;
+using store::test::framed;
+using store::test::options_in;
+using store::test::TempFolder;
+
+MemberRecord record_of(char digit, const std::string& name) {
+  MemberRecord member;
+  member.name = name;
+  member.addresses = {cat("192.0.2.", digit, ":6443")};
+  member.key = std::string(64, digit);
+  member.id = member_id(member.key);
+  return member;
+}
+
+class Group final : public Members {
+ public:
+  std::vector<Member> members() const override { return list; }
+  Task<Result<void>> add_learner(MemberRecord member, StopToken) override { co_return add(member, "learner"); }
+  Task<Result<void>> add_witness(MemberRecord member, StopToken) override { co_return add(member, "witness"); }
+  Task<Result<void>> promote(raft::NodeId id, StopToken) override { co_return note(cat("promote ", id)); }
+  Task<Result<void>> remove(raft::NodeId id, StopToken) override {
+    std::erase_if(list, [id](const Member& one) { return one.id == id; });
+    co_return note(cat("remove ", member_id_text(id).substr(0, 1)));
+  }
+  Task<Result<void>> update_addresses(raft::NodeId, std::vector<std::string>, StopToken) override {
+    co_return note("update");
+  }
+  Task<Result<void>> transfer_leadership(raft::NodeId, StopToken) override { co_return note("lead"); }
+
+  void put(const MemberRecord& record, Member::Role role) {
+    std::erase_if(list, [&record](const Member& one) { return one.id == record.id; });
+    list.push_back(Member{record.id, record.name, record.key, record.addresses, role});
+  }
+  std::vector<Member> list;
+  std::vector<std::string> asked;
+
+ private:
+  Result<void> add(const MemberRecord& member, const char* role) {
+    put(member, *role == 'w' ? Member::Role::kWitness : Member::Role::kLearner);
+    return note(cat("add ", role, " ", member.name));
+  }
+  Result<void> note(std::string what) {
+    asked.push_back(std::move(what));
+    return Result<void>();
+  }
+};
+
+constexpr const char* kCluster = "00000000000000aa";
+
+struct Fixture {
+  TempFolder folder;
+  Driver d{options_in(folder)};
+  Group group;
+  std::unique_ptr<Transport> transport;
+  std::unique_ptr<GroupMembers> members;
+  std::vector<raft::NodeId> seen;
+
+  Fixture() {
+    REQUIRE(d.open());
+    group.put(record_of('1', "first"), Member::Role::kVoter);
+    group.put(record_of('2', "second"), Member::Role::kVoter);
+    group.put(record_of('3', "witness"), Member::Role::kWitness);
+    TransportOptions options;
+    options.self = record_of('1', "").id;
+    options.cluster = parse_member_id(kCluster);
+    Transport::Events events;
+    events.message = [](raft::Message) {};
+    events.unreachable = [](raft::NodeId) {};
+    transport = Transport::create(d.harness.context(), codec_, std::move(options), std::move(events));
+    GroupMembersOptions own;
+    own.self = record_of('1', "first");
+    own.cluster = kCluster;
+    own.seen = [this](raft::NodeId id, std::vector<std::string>) { seen.push_back(id); };
+    members = std::make_unique<GroupMembers>(d.harness.context(), d.store(), group, *transport, std::move(own));
+    transport->set_peers(peers_of(members->list()));
+  }
+
+  // What a caller with the key of `digit` is answered: "ok", the error's message, or the status of the call.
+  std::string ask(char digit, const PeerChange& change, std::string_view method = kJoinMethod,
+                  std::string_view cluster = kCluster) {
+    Call call(method);
+    io::CertificateInfo certificate;
+    certificate.public_key_sha256 = std::string(64, digit);
+    call.request().peer.certificate = io::SharedCertificate(std::move(certificate));
+    call.request().peer.realm = std::string(kPeerServerName);
+    call.request().headers.add("kayak-cluster", cluster);
+    call.in.push(framed(encode_peer_change(change)));
+    call.in.close();
+    const io::HttpHandler handler = transport->http_handler();
+    io::TaskScope scope;
+    scope.spawn(handler(call));
+    REQUIRE(d.harness.wait(scope.join()));
+    const std::optional<std::string> bytes = call.out.try_pop();
+    if (!bytes) return cat(call.status, " ", call.message);
+    const Result<PeerChanged> answer = decode_peer_changed(*bytes);
+    REQUIRE(answer);
+    return answer->error ? answer->error->message() : "ok";
+  }
+
+ private:
+  class NoCodec final : public raft::PayloadCodec {
+    void encode(const raft::Payload&, std::string*) const override {}
+    Result<raft::PayloadRef> decode(std::string_view) const override { return Error(Code::kBadRequest, "no"); }
+  } codec_;
+};
+
+PeerChange join_of(MemberRecord member, raft::NodeId replaces = raft::kNobody) {
+  PeerChange change;
+  change.member = std::move(member);
+  change.replaces = replaces;
+  return change;
+}
+PeerChange change_of(PeerChange::Verb verb) {
+  PeerChange change;
+  change.verb = verb;
+  change.id = record_of('2', "").id;
+  change.addresses = {"boat:1"};
+  return change;
+}
+
+TEST_CASE("a new server is taken in as a learner, and asks again without harm") {
+  Fixture f;
+  CHECK(f.ask('7', join_of(record_of('7', "third"))) == "ok");
+  CHECK(f.group.asked == std::vector<std::string>{"add learner third"});
+  CHECK(f.ask('7', join_of(record_of('7', "third"))) == "ok");
+  CHECK(f.group.asked.size() == 1);
+  MemberRecord moved = record_of('7', "third");
+  moved.addresses = {"198.51.100.7:6443"};
+  f.transport->set_peers(peers_of(f.members->list()));
+  CHECK(f.ask('7', join_of(moved)) == "ok");
+  CHECK(f.group.asked.size() == 2);
+  CHECK(f.group.list.back().addresses == moved.addresses);
+  CHECK(f.seen == std::vector{moved.id});
+}
+
+TEST_CASE("a name that is taken, and a server that lost its disk") {
+  Fixture f;
+  CHECK(f.ask('7', join_of(record_of('7', "second"))).find("kayak member remove 2222222222222222") !=
+        std::string::npos);
+  CHECK(f.ask('7', join_of(record_of('7', "second"), record_of('1', "").id)).find("another --node-name") !=
+        std::string::npos);
+  CHECK(f.group.asked.empty());
+  CHECK(f.ask('7', join_of(record_of('7', "second"), record_of('2', "").id)) == "ok");
+  CHECK(f.group.asked == std::vector<std::string>{"remove 2", "add learner second"});
+}
+
+TEST_CASE("nobody changes from a server to a witness, or speaks for another") {
+  Fixture f;
+  MemberRecord witness = record_of('2', "second");
+  witness.role = MemberRecord::Role::kWitness;
+  CHECK(f.ask('2', join_of(witness)).find("is a server, not a witness") != std::string::npos);
+  CHECK(f.ask('3', join_of(record_of('3', "witness"))).find("is a witness, not a server") != std::string::npos);
+  const std::string refused = "only a server of the cluster may ask this, or a new one for itself";
+  CHECK(f.ask('8', join_of(record_of('7', "third"))) == refused);  // a stranger for another
+  CHECK(f.ask('3', join_of(record_of('7', "third"))) == refused);  // the witness for another
+  CHECK(f.group.asked.empty());
+  CHECK(f.ask('2', join_of(record_of('7', "third"))) == "ok");  // a member that was asked
+}
+
+TEST_CASE("changes are for servers of the cluster") {
+  Fixture f;
+  using Verb = PeerChange::Verb;
+  for (const Verb verb : {Verb::kPromote, Verb::kRemove, Verb::kAddresses, Verb::kLead}) {
+    CHECK(f.ask('8', change_of(verb), kChangeMethod).starts_with("7 "));                           // a stranger
+    CHECK(f.ask('8', change_of(verb), kJoinMethod).starts_with("3 "));                             // by another door
+    CHECK(f.ask('3', change_of(verb), kChangeMethod).find("only a server") != std::string::npos);  // the witness
+  }
+  CHECK(f.group.asked.empty());
+  CHECK(f.ask('2', change_of(Verb::kPromote), kChangeMethod) == "ok");
+  CHECK(f.ask('2', change_of(Verb::kRemove), kChangeMethod) == "ok");
+  CHECK(f.group.asked.size() == 2);
+  CHECK(f.ask('2', change_of(Verb::kLead), kChangeMethod, "00000000000000bb").starts_with("9 "));
+}
+
+}  // namespace
+}  // namespace kayak::store
