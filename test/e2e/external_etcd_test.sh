@@ -152,11 +152,17 @@ start_member() {
 for i in 0 1 2; do start_member "$i"; done
 start_server --disable-agent --datastore-endpoint "$endpoints"
 wait_ready 30
-# Which member the server is connected to.
+# The member that the server is connected to, when connections that were left have ended.
 in_use() {
-  for i in 0 1 2; do
-    ss -Htnp state established "( dport = :${ports[$i]} )" | grep -q "pid=$server_pid," && echo "$i" && return
+  local deadline=$((SECONDS + 30)) found
+  while [ "$SECONDS" -lt "$deadline" ]; do
+    found="$(for i in 0 1 2; do
+      ss -Htnp state established "( dport = :${ports[$i]} )" | grep -q "pid=$server_pid," && echo "$i"
+    done)"
+    [ "${#found}" = 1 ] && break
+    sleep 0.2
   done
+  echo "$found"
 }
 check "three members: create" kubectl create configmap three --from-literal=k=v
 used="$(in_use)"
