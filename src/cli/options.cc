@@ -15,6 +15,7 @@
 #include "cli/token.h"
 #include "io/http.h"
 #include "io/tls.h"
+#include "store/etcd/client.h"
 #include "store/member.h"
 
 namespace kayak::cli {
@@ -91,6 +92,14 @@ std::string check_listen(const std::string& text) {
 
 std::string check_runtime(const std::string& text) {
   return text == "runc" || text == "crun" ? "" : "must be runc or crun";
+}
+
+std::string check_datastore(const std::string& text) {
+  for (const char* other : {"mysql://", "postgres://", "postgresql://", "sqlite://", "nats://"}) {
+    if (text.starts_with(other)) return "names a database; Kayak keeps its data in its own store or in etcd";
+  }
+  const Result<void> good = store::etcd::check_endpoint(text);
+  return good ? "" : good.error().message();
 }
 
 std::string check_server_url(const std::string& text) {
@@ -327,6 +336,23 @@ void add_snapshot_verbs(CLI::App& app, SnapshotOptions* options) {
   for (CLI::App* verb : {save, list, check, restore}) verb->fallthrough();
 }
 
+std::string check_datastore_together(const ServerOptions& options) {
+  const bool files =
+      !options.datastore_cafile.empty() || !options.datastore_certfile.empty() || !options.datastore_keyfile.empty();
+  if (files && options.datastore_endpoint.empty()) {
+    return "--datastore-cafile, --datastore-certfile and --datastore-keyfile need --datastore-endpoint";
+  }
+  if (options.datastore_certfile.empty() != options.datastore_keyfile.empty()) {
+    return "--datastore-certfile and --datastore-keyfile go together";
+  }
+  const bool group = !options.server.empty() || options.witness || options.cluster_reset;
+  if (group && !options.datastore_endpoint.empty()) {
+    return "--server, --witness and --cluster-reset are for Kayak's own store; the members of --datastore-endpoint are "
+           "etcd's, see etcdctl member";
+  }
+  return "";
+}
+
 CommandLine fail(std::string line) {
   CommandLine result;
   result.exit_code = 2;
@@ -422,6 +448,22 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .text = &server.private_registry,
        .check = check_absolute},
       {.name = "runtime", .help = "OCI runtime: runc or crun", .text = &server.runtime, .check = check_runtime},
+      {.name = "datastore-endpoint",
+       .help = "An existing etcd cluster to keep all data in: https://host:2379, one or more",
+       .list = &server.datastore_endpoint,
+       .check = check_datastore},
+      {.name = "datastore-cafile",
+       .help = "CA of the datastore's certificates (default: the system's)",
+       .text = &server.datastore_cafile,
+       .check = check_absolute},
+      {.name = "datastore-certfile",
+       .help = "Client certificate for the datastore",
+       .text = &server.datastore_certfile,
+       .check = check_absolute},
+      {.name = "datastore-keyfile",
+       .help = "Key of the client certificate for the datastore",
+       .text = &server.datastore_keyfile,
+       .check = check_absolute},
       {.name = "cluster-init",
        .help = "Accepted for k3s' sake: without --server a server always begins a cluster that others can join",
        .boolean = &server.cluster_init},
@@ -581,6 +623,7 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
       return fail(error);
     while (server.data_dir.size() > 1 && server.data_dir.back() == '/') server.data_dir.pop_back();
     if (std::string error = check_together(server); !error.empty()) return fail(error);
+    if (std::string error = check_datastore_together(server); !error.empty()) return fail(error);
     parse_log_level(log_level, &server.log_level);
   } else {
     line.exit_code = args.empty() ? 2 : 0;

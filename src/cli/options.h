@@ -32,6 +32,9 @@ struct ServerOptions {
   std::vector<std::string> node_taints;  // key=value:effect
   std::string private_registry = "/etc/kayak/registries.yaml";
   std::string runtime = "runc";  // runc or crun
+  // An existing etcd cluster instead of the embedded store; empty: the embedded one.
+  std::vector<std::string> datastore_endpoint;
+  std::string datastore_cafile, datastore_certfile, datastore_keyfile;
   LogLevel log_level = LogLevel::kInfo;
   // How servers come together.
   bool cluster_init = false;                // what a server without `server` does anyway

@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "base/version.h"
 #include "cli/cluster.h"
+#include "cli/datastore.h"
 #include "cli/host.h"
 #include "cli/join.h"
 #include "cli/join_server.h"
@@ -124,17 +125,27 @@ class Server {
     join_ = std::move(*join);
     Result<void> keys = co_await load_keys();
     if (!keys) co_return keys;
-    store::SqliteStoreOptions store_options;
-    store_options.path = options_.data_dir + "/server/db/state.db";
-    store_options.member_id = cluster_.self.id;
-    store_options.joins = join_.joining;
-    Result<std::unique_ptr<store::Store>> store =
-        co_await store::open_sqlite_store(context_.named("store"), store_options);
-    if (!store) co_return store.error().while_doing("opening the store");
-    store_ = std::move(*store);
+    Result<void> opened = co_await open_store(stop);
+    if (!opened) co_return opened.error().while_doing("opening the store");
     Result<void> served = co_await serve_api(start, stop);
     co_await store_->close();
     co_return served;
+  }
+
+  Task<Result<void>> open_store(StopToken stop) {
+    Result<std::unique_ptr<store::Store>> store = Error(Code::kUnavailable, "not opened");
+    if (has_datastore(options_)) {
+      store = co_await open_datastore(context_.named("datastore"), options_, stop);
+    } else {
+      store::SqliteStoreOptions store_options;
+      store_options.path = options_.data_dir + "/server/db/state.db";
+      store_options.member_id = cluster_.self.id;
+      store_options.joins = join_.joining;
+      store = co_await store::open_sqlite_store(context_.named("store"), store_options);
+    }
+    if (!store) co_return store.error();
+    store_ = std::move(*store);
+    co_return Result<void>();
   }
 
   Task<Result<void>> load_keys() {
@@ -165,6 +176,7 @@ class Server {
     // Without an address that others can reach, the service "kubernetes" has no endpoint.
     if (!is_loopback(addresses_.advertise)) api_options.advertise_address = addresses_.advertise;
     api_options.advertise_port = options_.https_listen_port;
+    api_options.absorb_heartbeats = !has_datastore(options_);
     api_ = api::ApiServer::create(context_.named("api"), *store_, api_options);
 
     io::TlsServerOptions tls_options;
