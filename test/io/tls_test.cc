@@ -707,6 +707,47 @@ TEST_CASE("tls: a slow reader holds the writer back, the other direction goes on
   CHECK(test::says(t.loop.run(back_pressure(t.context(), **server, pin))) == "ok");
 }
 
+namespace {
+
+Task<Result<void>> crowd(HandshakePlaces& places, std::vector<HandshakePlaces::Place>& taken) {
+  for (std::size_t i = 0; i < HandshakePlaces::kMax; ++i) {
+    auto place = co_await places.take(i % 2 == 0 ? "10.0.0.1" : "10.0.0.2", StopToken());
+    if (!place) co_return place.error();
+    taken.push_back(std::move(*place));
+  }
+  co_return Result<void>();
+}
+// "taken", "waits", or the error.
+Task<Result<void>> try_place(Loop& loop, HandshakePlaces& places, std::string source, std::string* said) {
+  Deadline deadline(loop, 10ms);
+  const StopToken due = deadline.token();
+  auto place = co_await places.take(std::move(source), due);
+  *said = place ? "taken" : deadline.expired() ? "waits" : test::says(place);
+  co_return Result<void>();
+}
+
+}  // namespace
+
+TEST_CASE("tls: preferred sources get a handshake when others crowd") {
+  TestContext t;
+  HandshakePlaces places;
+  std::vector<HandshakePlaces::Place> taken;
+  taken.reserve(HandshakePlaces::kMax);
+  CHECK(test::says(t.loop.run(crowd(places, taken))) == "ok");
+  const auto tried = [&](const std::string& source) {
+    std::string said;
+    CHECK(test::says(t.loop.run(try_place(t.loop, places, source, &said))) == "ok");
+    return said;
+  };
+  CHECK(tried("10.0.0.3") == "waits");
+  CHECK(tried("10.0.0.9") == "waits");
+  places.prefer({"10.0.0.9"});
+  CHECK(tried("10.0.0.3") == "waits");
+  CHECK(tried("10.0.0.9") == "taken");
+  taken.clear();
+  CHECK(places.taken() == 0);
+}
+
 // ---- realms
 
 namespace {
