@@ -356,6 +356,7 @@ std::vector<PeerInfo> peers_of(const MemberList& list) {
     peer.name = member.name;
     peer.addresses = member.addresses;
     peer.key = member.key;
+    peer.witness = member.role == MemberRecord::Role::kWitness;
   }
   return peers;
 }
