@@ -156,6 +156,7 @@ Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& opt
   Result<bool> join = must_join(*state, options, outcome.token);
   if (!join) co_return join.error();
   if (!*join) {
+    if (state->peers) outcome.peers = *state->peers;
     if (options.server.empty()) co_return outcome;
     Result<void> same = co_await check_same_cluster(context, options.server, state->server_ca_pem, stop);
     if (!same) co_return same.error();

@@ -18,7 +18,7 @@ namespace kayak::cli {
 
 struct JoinOutcome {
   bool joining = false;     // this server is no member yet: its store begins empty, and the members below are asked
-  store::MemberList peers;  // of the cluster that is being joined
+  store::MemberList peers;  // of the cluster, as members.json has it, or the one that is being joined says
   std::string token;        // as given, of --token or the file; empty: none
 };
 

@@ -23,6 +23,10 @@ class ServerImpl final : public Server {
   io::HttpHandler http_handler() override {
     return [this](io::HttpExchange& exchange) { return router_.serve(exchange); };
   }
+  void add_for_peers(io::GrpcRouter* router) override {
+    add_kv(backend_, router);
+    add_lease(backend_, router);
+  }
 
  private:
   Backend backend_;

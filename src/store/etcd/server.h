@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "io/grpc_server.h"
 #include "io/http.h"
 #include "store/members.h"
 #include "store/store.h"
@@ -32,6 +33,9 @@ class Server {
   virtual ~Server() = default;
   // For an HttpServer with io::grpc_limits(). The Server outlives its calls.
   virtual io::HttpHandler http_handler() = 0;
+  // The services by which a server that does not lead has its clients' writes made, for another router: keys and
+  // leases.
+  virtual void add_for_peers(io::GrpcRouter* router) = 0;
 };
 
 }  // namespace kayak::store::etcd

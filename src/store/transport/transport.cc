@@ -209,7 +209,12 @@ io::GrpcStatus TransportImpl::admit(const io::HttpRequest& request, std::string_
   if (request.peer.realm != kPeerServerName || !request.peer.certificate) {
     return io::GrpcStatus{Grpc::kUnauthenticated, "servers alone may call this"};
   }
-  if (caller(request) || open_methods_.count(method) > 0) return io::GrpcStatus();
+  if (open_methods_.count(method) > 0) return io::GrpcStatus();
+  if (const std::optional<NodeId> member = caller(request)) {
+    const auto link = links_.find(*member);
+    if (method == kMessagesMethod || link == links_.end() || !link->second->peer().witness) return io::GrpcStatus();
+    return io::GrpcStatus{Grpc::kPermissionDenied, "a witness is given no data"};
+  }
   return io::GrpcStatus{Grpc::kPermissionDenied, cat("the key ", request.peer.certificate->public_key_sha256,
                                                      " is not that of a member of this group")};
 }

@@ -30,6 +30,7 @@ struct PeerInfo {
   std::string name;
   std::vector<std::string> addresses;  // "host:port", tried in turn
   std::string key;                     // hex of SHA-256 over the SubjectPublicKeyInfo, lower case
+  bool witness = false;  // votes, and is given no data: messages and what is open to strangers are all it may call
 };
 // The id of who has `key` (as in PeerInfo): its first eight bytes, big-endian; 1 for 0. Nullopt when it is no key.
 std::optional<raft::NodeId> node_of_key(std::string_view key);
