@@ -100,9 +100,14 @@ Task<Result<void>> GroupMembers::change(PeerChange change, StopToken stop) {
   for (;;) {
     const Leadership leadership = store_.leadership();
     if (leadership.leads) {
-      Result<void> done = co_await change_here(std::move(change), deadline.token());
+      Result<void> done = co_await change_here(change, deadline.token());
       changed_.set();
-      co_return done;
+      const bool moved_on = !done && done.error().code() == Code::kUnavailable && !store_.leadership().leads;
+      if (!moved_on) co_return done;
+      // It has handed the leadership over (it was to be removed itself), or lost it, and nothing was done: the next one
+      // does it.
+      change.forwarded = false;
+      continue;
     }
     const bool other = leadership.leader != raft::kNobody && leadership.leader != leadership.self;
     if (other && change.forwarded) co_return Error(Code::kUnavailable, "this server does not lead");
