@@ -96,12 +96,22 @@ Result<void> Peers::serve(io::TlsServer& tls, io::HttpServer& http) {
   return Result<void>();
 }
 
+// Others would look for this server in vain: it is no member yet, or has moved since they heard of it. They have to be
+// told from here, as whoever leads cannot reach it.
+bool Peers::is_unknown() const {
+  const store::MemberRecord& self = options_.cluster.self;
+  const auto known = std::find_if(list_.members.begin(), list_.members.end(),
+                                  [&self](const store::MemberRecord& member) { return member.id == self.id; });
+  if (known == list_.members.end()) return options_.join.joining;
+  return list_.members.size() > 1 && known->addresses != self.addresses;
+}
+
 Task<Result<void>> Peers::run(StopToken stop) {
   io::TaskScope scope(stop);
   scope.spawn(transport_->run(scope.token()));
   scope.spawn(members_->run(scope.token()));
   scope.spawn(keep_file(scope.token()));
-  if (options_.join.joining) scope.spawn(join(scope.token()));
+  if (is_unknown()) scope.spawn(join(scope.token()));
   co_return co_await scope.join();
 }
 
@@ -109,8 +119,9 @@ Task<Result<void>> Peers::join(StopToken stop) {
   store::Announcement announcement;
   announcement.self = options_.cluster.self;
   announcement.cluster = options_.cluster.cluster;
-  for (const store::MemberRecord& member : options_.join.peers.members) {
-    if (member.role == store::MemberRecord::Role::kWitness) continue;
+  for (const store::MemberRecord& member : list_.members) {
+    const bool other = member.id != options_.cluster.self.id && member.role != store::MemberRecord::Role::kWitness;
+    if (!other) continue;
     announcement.addresses.insert(announcement.addresses.end(), member.addresses.begin(), member.addresses.end());
   }
   if (const Result<io::Url> url = io::parse_url(options_.server); url && !options_.server.empty()) {
@@ -124,7 +135,7 @@ Task<Result<void>> Peers::join(StopToken stop) {
   announcement.ca_pem = options_.peer_ca_pem;
   Result<store::MemberList> list = co_await store::announce(context_, std::move(announcement), stop);
   if (!list) co_return list.error().code() == Code::kCancelled ? Result<void>() : Result<void>(list.error());
-  context_.log.info("this server is in the cluster and catches up", {{"cluster", list->cluster}});
+  context_.log.info("the cluster knows this server", {{"cluster", list->cluster}});
   // What the store has learned meanwhile is newer.
   if (!holds(list_, options_.cluster.self.id)) set_peers(list->members);
   co_return Result<void>();

@@ -46,6 +46,7 @@ class Peers {
  private:
   void set_peers(const std::vector<store::MemberRecord>& members);
   void moved(store::raft::NodeId id, std::vector<std::string> addresses);
+  bool is_unknown() const;
   Task<Result<void>> join(StopToken stop);
   Task<Result<void>> keep_file(StopToken stop);
 

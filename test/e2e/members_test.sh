@@ -7,7 +7,7 @@ declare -A ports pids
 run() {
   local name="$1"
   ports[$name]="${ports[$name]:-$(free_port)}"
-  "$kayak" server --data-dir "$work/$name" --bind-address 127.0.0.1 --https-listen-port "${ports[$name]}" --node-name "$name" \
+  "$kayak" server --data-dir "$work/$name" --bind-address 127.0.0.1 --https-listen-port "${ports[$name]}" --node-name "${node_name:-$name}" \
     --write-kubeconfig "$work/$name.yaml" --disable-agent --peer-address "127.0.0.1:${ports[$name]}" "${@:2}" >>"$work/$name.log" 2>&1 &
   pids[$name]=$!
 }
@@ -35,7 +35,7 @@ check_output "every server says the same" '^a=voter b=voter c=voter$' roles c
 check_output "one leads" '^1$' bash -c "'$kayak' member list --data-dir '$work/c' -o json | jq '[.members[] | select(.leader)] | length'"
 
 # A name that is taken, at another machine.
-run twin "${joining[@]}" --node-name b
+node_name=b run twin "${joining[@]}"
 eventually 30 "a name can be had once" 'called b is in the cluster already' cat "$work/twin.log"
 halt twin
 
@@ -53,7 +53,7 @@ rest=(a b c)
 rest=("${rest[@]/$leader/}")
 for one in "${rest[@]}"; do [ -n "$one" ] && left="$one"; done
 halt "$leader" KILL
-eventually 15 "writes go on when the leader is lost" 'created' k "$left" create configmap "after-$RANDOM" --from-literal=k=v
+eventually 15 "writes go on when the leader is lost" 'created|already exists' k "$left" create configmap "after-$RANDOM" --from-literal=k=v
 run "$leader"
 ready "$leader"
 eventually 60 "it comes back as what it was" '^a=voter b=voter c=voter$' roles "$leader"
@@ -77,7 +77,7 @@ eventually 60 "a witness joins two servers" '^a=voter b=voter w=witness$' roles 
 check_output "it has no API" 'serves no API' curl -sk "https://127.0.0.1:${ports[w]}/readyz"
 sleep 3
 halt a KILL
-eventually 20 "with the witness one of two goes on" 'created' k b create configmap "alone-$RANDOM" --from-literal=k=v
+eventually 20 "with the witness one of two goes on" 'created|already exists' k b create configmap "alone-$RANDOM" --from-literal=k=v
 halt w
 run w "${joining[@]}" --witness
 run a
