@@ -19,6 +19,7 @@
 #include "cli/host.h"
 #include "cli/join.h"
 #include "cli/join_server.h"
+#include "cli/peers.h"
 #include "cli/pki.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
@@ -127,23 +128,48 @@ class Server {
     if (!keys) co_return keys;
     Result<void> opened = co_await open_store(stop);
     if (!opened) co_return opened.error().while_doing("opening the store");
+    // The others are reached until the store is closed: it hands the leadership over before that.
+    io::TaskScope peers;
+    if (peers_) peers.spawn(peers_->run(peers.token()));
     Result<void> served = co_await serve_api(start, stop);
     co_await store_->close();
-    co_return served;
+    peers.stop();
+    Result<void> left = co_await peers.join();
+    co_return served ? left : served;
+  }
+
+  void make_peers() {
+    Peers::Options options;
+    options.cluster = cluster_;
+    options.peer = keys_.peer;
+    options.peer_ca_pem = keys_.peer_ca.certificate_pem;
+    options.members_path = options_.data_dir + "/server/db/members.json";
+    options.server = options_.server;
+    options.join = join_;
+    peers_ = std::make_unique<Peers>(context_.named("peers"), std::move(options));
   }
 
   Task<Result<void>> open_store(StopToken stop) {
-    Result<std::unique_ptr<store::Store>> store = Error(Code::kUnavailable, "not opened");
     if (has_datastore(options_)) {
-      store = co_await open_datastore(context_.named("datastore"), options_, stop);
-    } else {
-      store::SqliteStoreOptions store_options;
-      store_options.path = options_.data_dir + "/server/db/state.db";
-      store_options.member_id = cluster_.self.id;
-      store_options.joins = join_.joining;
-      store = co_await store::open_sqlite_store(context_.named("store"), store_options);
+      Result<std::unique_ptr<store::Store>> store =
+          co_await open_datastore(context_.named("datastore"), options_, stop);
+      if (!store) co_return store.error();
+      store_ = std::move(*store);
+      co_return Result<void>();
     }
+    make_peers();
+    store::EmbeddedOptions store_options;
+    store_options.store.path = options_.data_dir + "/server/db/state.db";
+    store_options.store.member_id = cluster_.self.id;
+    store_options.store.joins = join_.joining;
+    store_options.transport = &peers_->transport();
+    store_options.members_changed = [this](const std::vector<store::MemberRecord>& members) {
+      peers_->members_changed(members);
+    };
+    Result<std::unique_ptr<store::EmbeddedStore>> store =
+        co_await store::open_embedded_store(context_.named("store"), store_options);
     if (!store) co_return store.error();
+    peers_->attach(**store);
     store_ = std::move(*store);
     co_return Result<void>();
   }
@@ -191,11 +217,14 @@ class Server {
     endpoint.port = options_.https_listen_port;
     Result<std::unique_ptr<io::Listener>> listener = io::listen_tcp(context_, endpoint);
     if (!listener) co_return listener.error();
-    auto members = [this] { return std::vector<store::MemberRecord>{cluster_.self}; };
+    auto members = [this] { return peers_ ? peers_->known() : std::vector<store::MemberRecord>{cluster_.self}; };
     JoinServer joins(context_.named("join"), keys_, cluster_.token.secret, std::move(members));
     std::unique_ptr<io::HttpServer> http =
         io::HttpServer::create(context_.named("http"), std::move(*listener), tls->get(), io::HttpLimits(),
                                joins.in_front_of(api_->http_handler()));
+    if (peers_) {
+      if (auto served = peers_->serve(**tls, *http); !served) co_return served;
+    }
 
     if (auto opened = open_etcd_endpoints(); !opened) co_return opened.error().while_doing("opening the etcd endpoint");
 
@@ -240,6 +269,7 @@ class Server {
     }
     options.cluster_id = store::parse_member_id(cluster_.cluster);
     options.member_id = cluster_.self.id;
+    if (peers_) options.members = &peers_->members();
     etcd_ = store::etcd::Server::create(*store_, options);
     if (unix_listener) {
       serve_etcd(std::move(*unix_listener), nullptr);
@@ -360,6 +390,7 @@ class Server {
   JoinOutcome join_;
   ServerKeys keys_;
   ClusterIdentity cluster_;
+  std::unique_ptr<Peers> peers_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<api::ApiServer> api_;
   std::unique_ptr<store::etcd::Server> etcd_;

@@ -1,0 +1,165 @@
+// peers.cc: see peers.h.
+#include "cli/peers.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace kayak::cli {
+
+namespace {
+
+constexpr Duration kRetry = std::chrono::seconds(10);
+
+bool holds(const store::MemberList& list, store::raft::NodeId id) {
+  return std::any_of(list.members.begin(), list.members.end(),
+                     [id](const store::MemberRecord& member) { return member.id == id; });
+}
+
+}  // namespace
+
+Peers::Peers(Context context, Options options) : context_(std::move(context)), options_(std::move(options)) {
+  store::TransportOptions transport;
+  transport.self = options_.cluster.self.id;
+  transport.cluster = store::parse_member_id(options_.cluster.cluster);
+  transport.certificate_pem = options_.peer.certificate_pem;
+  transport.key_pem = options_.peer.key_pem;
+  transport.ca_pem = options_.peer_ca_pem;
+  store::Transport::Events events;
+  events.message = [this](store::raft::Message message) {
+    if (store_ != nullptr) store_->receive(std::move(message));
+  };
+  events.unreachable = [this](store::raft::NodeId node) {
+    if (store_ != nullptr) store_->peer_unreachable(node);
+  };
+  transport_ = store::Transport::create(context_, store::log_payloads(), std::move(transport), std::move(events));
+  list_ = options_.join.peers;
+  list_.cluster = options_.cluster.cluster;
+  written_ = list_;
+  set_peers(list_.members);
+}
+
+void Peers::set_peers(const std::vector<store::MemberRecord>& members) {
+  store::MemberList list;
+  list.members = members;
+  transport_->set_peers(store::peers_of(list));
+}
+
+void Peers::members_changed(const std::vector<store::MemberRecord>& members) {
+  const store::raft::NodeId self = options_.cluster.self.id;
+  const bool was_member = holds(list_, self);
+  list_.members = members;
+  set_peers(members);
+  if (was_member && !holds(list_, self)) {
+    // The file keeps the list with this server in it: without, the next start would take it for one that is to join.
+    context_.log.warn("this server was removed from its cluster: it takes part no more until it joins anew",
+                      {{"member", store::member_id_text(self)}});
+    return;
+  }
+  list_changed_.set();
+}
+
+// Of a member that says so itself, before any leader could have written it down.
+void Peers::moved(store::raft::NodeId id, std::vector<std::string> addresses) {
+  std::vector<store::MemberRecord> members = list_.members;
+  for (store::MemberRecord& member : members) {
+    if (member.id == id) member.addresses = addresses;
+  }
+  set_peers(members);
+}
+
+void Peers::attach(store::EmbeddedStore& store) {
+  store_ = &store;
+  store::etcd::ServerOptions services;
+  services.name = options_.cluster.self.name;
+  services.cluster_id = store::parse_member_id(options_.cluster.cluster);
+  services.member_id = options_.cluster.self.id;
+  services_ = store::etcd::Server::create(store.here(), services);
+  services_->add_for_peers(&transport_->router());
+  store::GroupMembersOptions members;
+  members.self = options_.cluster.self;
+  members.cluster = options_.cluster.cluster;
+  members.seen = [this](store::raft::NodeId id, std::vector<std::string> addresses) {
+    moved(id, std::move(addresses));
+  };
+  members_ = std::make_unique<store::GroupMembers>(context_, store, store, *transport_, std::move(members));
+}
+
+std::vector<store::MemberRecord> Peers::known() const {
+  if (!list_.members.empty()) return list_.members;
+  return {options_.cluster.self};
+}
+
+Result<void> Peers::serve(io::TlsServer& tls, io::HttpServer& http) {
+  if (auto set = tls.set_realm(transport_->realm()); !set) return set.error().while_doing("preparing TLS for peers");
+  http.serve_realm(store::peer_limits(), transport_->http_handler());
+  return Result<void>();
+}
+
+// Others would look for this server in vain: it is no member yet, or has moved since they heard of it. They have to be
+// told from here, as whoever leads cannot reach it.
+bool Peers::is_unknown() const {
+  const store::MemberRecord& self = options_.cluster.self;
+  const auto known = std::find_if(list_.members.begin(), list_.members.end(),
+                                  [&self](const store::MemberRecord& member) { return member.id == self.id; });
+  if (known == list_.members.end()) return options_.join.joining;
+  return list_.members.size() > 1 && known->addresses != self.addresses;
+}
+
+Task<Result<void>> Peers::run(StopToken stop) {
+  io::TaskScope scope(stop);
+  scope.spawn(transport_->run(scope.token()));
+  scope.spawn(members_->run(scope.token()));
+  scope.spawn(keep_file(scope.token()));
+  if (is_unknown()) scope.spawn(join(scope.token()));
+  co_return co_await scope.join();
+}
+
+Task<Result<void>> Peers::join(StopToken stop) {
+  store::Announcement announcement;
+  announcement.self = options_.cluster.self;
+  announcement.cluster = options_.cluster.cluster;
+  for (const store::MemberRecord& member : list_.members) {
+    const bool other = member.id != options_.cluster.self.id && member.role != store::MemberRecord::Role::kWitness;
+    if (!other) continue;
+    announcement.addresses.insert(announcement.addresses.end(), member.addresses.begin(), member.addresses.end());
+  }
+  if (const Result<io::Url> url = io::parse_url(options_.server); url && !options_.server.empty()) {
+    io::Endpoint endpoint;
+    endpoint.ip = url->host;
+    endpoint.port = url->port;
+    announcement.addresses.push_back(endpoint.to_string());
+  }
+  announcement.certificate_pem = options_.peer.certificate_pem;
+  announcement.key_pem = options_.peer.key_pem;
+  announcement.ca_pem = options_.peer_ca_pem;
+  Result<store::MemberList> list = co_await store::announce(context_, std::move(announcement), stop);
+  if (!list) co_return list.error().code() == Code::kCancelled ? Result<void>() : Result<void>(list.error());
+  context_.log.info("the cluster knows this server", {{"cluster", list->cluster}});
+  // What the store has learned meanwhile is newer.
+  if (!holds(list_, options_.cluster.self.id)) set_peers(list->members);
+  co_return Result<void>();
+}
+
+Task<Result<void>> Peers::keep_file(StopToken stop) {
+  while (!stop.stopped()) {
+    list_changed_.reset();
+    if (list_ == written_) {
+      (void)co_await list_changed_.wait(stop);
+      continue;
+    }
+    const store::MemberList list = list_;
+    auto write = [path = options_.members_path, list] { return store::write_member_list(path, list); };
+    const Result<void> written = co_await context_.loop.offload(std::move(write));
+    if (written) {
+      written_ = list;
+      continue;
+    }
+    // It is needed at a start without a log alone: a full disk is no reason to stop.
+    context_.log.warn("members.json could not be written", {{"error", written.error().message()}});
+    (void)co_await context_.loop.sleep(kRetry, stop);
+  }
+  co_return Result<void>();
+}
+
+}  // namespace kayak::cli

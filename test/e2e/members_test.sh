@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# members_test.sh: servers come together, move, leave and come back; two servers and a witness survive the loss of one.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+declare -A ports pids
+# run NAME ARGS...: a server of that name on its own port and folder, again on the same ones when it was stopped.
+run() {
+  local name="$1"
+  ports[$name]="${ports[$name]:-$(free_port)}"
+  "$kayak" server --data-dir "$work/$name" --bind-address 127.0.0.1 --https-listen-port "${ports[$name]}" --node-name "${node_name:-$name}" \
+    --write-kubeconfig "$work/$name.yaml" --disable-agent --peer-address "127.0.0.1:${ports[$name]}" "${@:2}" >>"$work/$name.log" 2>&1 &
+  pids[$name]=$!
+}
+halt() { kill "-${2:-TERM}" "${pids[$1]}" 2>/dev/null; wait "${pids[$1]}" 2>/dev/null; unset "pids[$1]"; }
+clean_up_all() { for name in "${!pids[@]}"; do halt "$name" KILL; done; on_exit; }
+trap clean_up_all EXIT
+member() { "$kayak" member "${@:2}" --data-dir "$work/$1"; }
+roles() { member "$1" list -o json 2>/dev/null | jq -r '[.members[] | "\(.name)=\(.role)"] | sort | join(" ")'; }
+id_of() { member "$1" list -o json | jq -r --arg name "$2" '.members[] | select(.name == $name) | .id'; }
+k() { kubectl --kubeconfig "$work/$1.yaml" --request-timeout=10s "${@:2}"; }
+ready() { eventually 60 "$1 is ready" '^ok$' curl -sk "https://127.0.0.1:${ports[$1]}/readyz"; }
+
+run a
+ready a
+joining=(--server "https://127.0.0.1:${ports[a]}" --token-file "$work/a/server/token")
+run b "${joining[@]}"
+eventually 60 "a second server becomes a voter by itself" '^a=voter b=voter$' roles a
+check_output "two votes are warned of" 'warning: 2 votes' member a list
+ready b
+check "a write at the second" k b create configmap one --from-literal=k=v
+check_output "is read at the first" '^v$' k a get configmap one -o 'jsonpath={.data.k}'
+run c "${joining[@]}"
+eventually 60 "a third server becomes a voter" '^a=voter b=voter c=voter$' roles b
+check_output "every server says the same" '^a=voter b=voter c=voter$' roles c
+check_output "one leads" '^1$' bash -c "'$kayak' member list --data-dir '$work/c' -o json | jq '[.members[] | select(.leader)] | length'"
+
+# A name that is taken, at another machine.
+node_name=b run twin "${joining[@]}"
+eventually 30 "a name can be had once" 'called b is in the cluster already' cat "$work/twin.log"
+halt twin
+
+# Another address, known by its key.
+halt b
+unset "ports[b]"
+run b
+eventually 60 "a server that moved is found again" "127.0.0.1:${ports[b]}" member a list
+ready b
+check_output "and serves what it had" '^v$' k b get configmap one -o 'jsonpath={.data.k}'
+
+# Loss of one of three.
+leader="$(member a list -o json | jq -r '.members[] | select(.leader) | .name')"
+rest=(a b c)
+rest=("${rest[@]/$leader/}")
+for one in "${rest[@]}"; do [ -n "$one" ] && left="$one"; done
+halt "$leader" KILL
+eventually 15 "writes go on when the leader is lost" 'created|already exists' k "$left" create configmap "after-$RANDOM" --from-literal=k=v
+run "$leader"
+ready "$leader"
+eventually 60 "it comes back as what it was" '^a=voter b=voter c=voter$' roles "$leader"
+
+# Leaving, and coming back as another member.
+old="$(id_of a c)"
+check_output "remove by name" "^member $old removed$" member a remove c
+check_output "it is gone" '^a=voter b=voter$' roles a
+halt c
+rm -r "$work/c"
+run c "${joining[@]}"
+eventually 60 "with a new disk it joins as another member" '^a=voter b=voter c=voter$' roles a
+check_output "under another id" '^different$' bash -c "[ '$old' != '$(id_of a c)' ] && echo different"
+check_output "the last of a name is refused when it is not there" 'no member has the id' member a remove nobody
+
+# Two servers and a witness.
+check "remove by id" member a remove "$(id_of a c)"
+halt c
+run w "${joining[@]}" --witness
+eventually 60 "a witness joins two servers" '^a=voter b=voter w=witness$' roles a
+check_output "it has no API" 'serves no API' curl -sk "https://127.0.0.1:${ports[w]}/readyz"
+sleep 3
+halt a KILL
+eventually 20 "with the witness one of two goes on" 'created|already exists' k b create configmap "alone-$RANDOM" --from-literal=k=v
+halt w
+run w "${joining[@]}" --witness
+run a
+ready a
+eventually 60 "the other one catches up" '^v$' k a get configmap one -o 'jsonpath={.data.k}'
+
+# The last resort.
+for name in a b w; do halt "$name" KILL; done
+check_output "a reset" 'only member' "$kayak" server --cluster-reset --data-dir "$work/b"
+run b
+ready b
+eventually 30 "one is left" '^b=voter$' roles b
+check_output "with the data" '^v$' k b get configmap one -o 'jsonpath={.data.k}'
+finish
