@@ -452,7 +452,12 @@ Task<Result<void>> WatchCache::wait_until(store::Revision revision, StopToken st
   co_return Result<void>();
 }
 
-Task<Result<void>> WatchCache::wait_current(StopToken stop) { return wait_until(store_.revision(), std::move(stop)); }
+Task<Result<void>> WatchCache::wait_current(StopToken stop) {
+  // What this server has seen is not all: others may have written.
+  auto current = co_await store_.current_revision(stop);
+  if (!current) co_return current.error();
+  co_return co_await wait_until(*current, std::move(stop));
+}
 
 ObjectRef WatchCache::get(const Kind& kind, std::string_view namespace_, std::string_view name) const {
   const KindState* state = state_of(kind);

@@ -108,7 +108,7 @@ class WatchCache {
   store::Revision revision() const { return revision_; }
   // Errors: Cancelled.
   Task<Result<void>> wait_until(store::Revision revision, StopToken stop);
-  // Until it shows all that is in the store now. Errors: Cancelled.
+  // Until it shows all that any server had acknowledged by now. Errors: Cancelled, Unavailable.
   Task<Result<void>> wait_current(StopToken stop);
 
   // Null when absent. Any version's row of the kind does.

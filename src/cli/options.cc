@@ -8,12 +8,14 @@
 #include <functional>
 #include <map>
 
+#include "api/validation/cron.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/yaml.h"
 #include "cli/token.h"
 #include "io/http.h"
 #include "io/tls.h"
+#include "store/etcd/client.h"
 #include "store/member.h"
 
 namespace kayak::cli {
@@ -92,6 +94,14 @@ std::string check_runtime(const std::string& text) {
   return text == "runc" || text == "crun" ? "" : "must be runc or crun";
 }
 
+std::string check_datastore(const std::string& text) {
+  for (const char* other : {"mysql://", "postgres://", "postgresql://", "sqlite://", "nats://"}) {
+    if (text.starts_with(other)) return "names a database; Kayak keeps its data in its own store or in etcd";
+  }
+  const Result<void> good = store::etcd::check_endpoint(text);
+  return good ? "" : good.error().message();
+}
+
 std::string check_server_url(const std::string& text) {
   const Result<io::Url> url = io::parse_url(text);
   const bool plain = url && url->scheme == "https" && !url->host.empty() && url->query.empty() &&
@@ -101,6 +111,12 @@ std::string check_server_url(const std::string& text) {
 
 std::string check_peer_address(const std::string& text) {
   return store::parse_host_port(text) ? "" : "must be host:port, an IPv6 address in brackets";
+}
+
+std::string check_schedule(const std::string& text) {
+  const Result<api::validation::CronSchedule> schedule = api::validation::parse_cron(text);
+  if (!schedule) return cat("is no schedule: ", schedule.error().message());
+  return schedule->time_zone.empty() ? "" : "must name no time zone: the machine's own counts";
 }
 
 // ---- one table of flags per verb
@@ -290,6 +306,7 @@ std::string check_together(const ServerOptions& options) {
   if (!is_ip(options.cluster_dns) || (ipv4_of(options.cluster_dns) & services.mask) != services.first) {
     return cat("--cluster-dns ", options.cluster_dns, " is not inside --service-cidr ", options.service_cidr);
   }
+  if (options.snapshot_retention == 0) return "--snapshot-retention must be at least 1";
   if (options.https_listen_port == 0) return "--https-listen-port must be 1 to 65535";
   if (options.disable_agent && options.stop_pods_on_exit) {
     return "--stop-pods-on-exit needs the node agent, which --disable-agent leaves out";
@@ -317,6 +334,23 @@ void add_snapshot_verbs(CLI::App& app, SnapshotOptions* options) {
     verb->add_option("file", options->file, "Path, name in the folder, or - for standard input")->required();
   }
   for (CLI::App* verb : {save, list, check, restore}) verb->fallthrough();
+}
+
+std::string check_datastore_together(const ServerOptions& options) {
+  const bool files =
+      !options.datastore_cafile.empty() || !options.datastore_certfile.empty() || !options.datastore_keyfile.empty();
+  if (files && options.datastore_endpoint.empty()) {
+    return "--datastore-cafile, --datastore-certfile and --datastore-keyfile need --datastore-endpoint";
+  }
+  if (options.datastore_certfile.empty() != options.datastore_keyfile.empty()) {
+    return "--datastore-certfile and --datastore-keyfile go together";
+  }
+  const bool group = !options.server.empty() || options.witness || options.cluster_reset;
+  if (group && !options.datastore_endpoint.empty()) {
+    return "--server, --witness and --cluster-reset are for Kayak's own store; the members of --datastore-endpoint are "
+           "etcd's, see etcdctl member";
+  }
+  return "";
 }
 
 CommandLine fail(std::string line) {
@@ -414,6 +448,22 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .text = &server.private_registry,
        .check = check_absolute},
       {.name = "runtime", .help = "OCI runtime: runc or crun", .text = &server.runtime, .check = check_runtime},
+      {.name = "datastore-endpoint",
+       .help = "An existing etcd cluster to keep all data in: https://host:2379, one or more",
+       .list = &server.datastore_endpoint,
+       .check = check_datastore},
+      {.name = "datastore-cafile",
+       .help = "CA of the datastore's certificates (default: the system's)",
+       .text = &server.datastore_cafile,
+       .check = check_absolute},
+      {.name = "datastore-certfile",
+       .help = "Client certificate for the datastore",
+       .text = &server.datastore_certfile,
+       .check = check_absolute},
+      {.name = "datastore-keyfile",
+       .help = "Key of the client certificate for the datastore",
+       .text = &server.datastore_keyfile,
+       .check = check_absolute},
       {.name = "cluster-init",
        .help = "Accepted for k3s' sake: without --server a server always begins a cluster that others can join",
        .boolean = &server.cluster_init},
@@ -436,6 +486,21 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
       {.name = "cluster-reset",
        .help = "Last resort when most servers are lost: make this one the only member, keep its data, and end",
        .boolean = &server.cluster_reset},
+      {.name = "snapshot-schedule-cron",
+       .help = "When the server saves a snapshot of itself, e.g. '0 */12 * * *' or @daily (default: never)",
+       .text = &server.snapshot_schedule_cron,
+       .check = check_schedule},
+      {.name = "snapshot-retention",
+       .help = "So many scheduled snapshots are kept",
+       .number = &server.snapshot_retention},
+      {.name = "snapshot-dir",
+       .help = "Folder of snapshots, better on another disk (default: <data-dir>/server/db/snapshots)",
+       .text = &server.snapshot_dir,
+       .check = check_absolute},
+      {.name = "snapshot-passphrase-file",
+       .help = "File with the passphrase of scheduled snapshots (default: <data-dir>/server/token)",
+       .text = &server.snapshot_passphrase_file,
+       .check = check_absolute},
       {.name = "log-level",
        .help = "trace, debug, info, warn, error or off",
        .text = &log_level,
@@ -558,6 +623,7 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
       return fail(error);
     while (server.data_dir.size() > 1 && server.data_dir.back() == '/') server.data_dir.pop_back();
     if (std::string error = check_together(server); !error.empty()) return fail(error);
+    if (std::string error = check_datastore_together(server); !error.empty()) return fail(error);
     parse_log_level(log_level, &server.log_level);
   } else {
     line.exit_code = args.empty() ? 2 : 0;

@@ -32,6 +32,9 @@ struct ServerOptions {
   std::vector<std::string> node_taints;  // key=value:effect
   std::string private_registry = "/etc/kayak/registries.yaml";
   std::string runtime = "runc";  // runc or crun
+  // An existing etcd cluster instead of the embedded store; empty: the embedded one.
+  std::vector<std::string> datastore_endpoint;
+  std::string datastore_cafile, datastore_certfile, datastore_keyfile;
   LogLevel log_level = LogLevel::kInfo;
   // How servers come together.
   bool cluster_init = false;                // what a server without `server` does anyway
@@ -41,6 +44,11 @@ struct ServerOptions {
   std::vector<std::string> peer_addresses;  // host:port told to other servers; empty: advertised address and port
   bool witness = false;                     // votes, holds no data
   bool cluster_reset = false;               // makes this server the only member, then ends
+  // Snapshots that the server saves of itself (snapshot_schedule.h).
+  std::string snapshot_schedule_cron;  // empty: none
+  std::uint16_t snapshot_retention = 5;
+  std::string snapshot_dir;              // empty: <data-dir>/server/db/snapshots
+  std::string snapshot_passphrase_file;  // empty: <data-dir>/server/token
 
   // Names that keep two servers on one machine apart: empty for the default data directory, else 6 hex digits of it.
   std::string instance() const;

@@ -15,11 +15,14 @@
 #include "base/strings.h"
 #include "base/version.h"
 #include "cli/cluster.h"
+#include "cli/datastore.h"
 #include "cli/host.h"
 #include "cli/join.h"
 #include "cli/join_server.h"
 #include "cli/peers.h"
 #include "cli/pki.h"
+#include "cli/snapshot_save.h"
+#include "cli/snapshot_schedule.h"
 #include "client/inprocess.h"
 #include "controllers/controllers.h"
 #include "io/grpc_server.h"
@@ -123,23 +126,11 @@ class Server {
     join_ = std::move(*join);
     Result<void> keys = co_await load_keys();
     if (!keys) co_return keys;
-    make_peers();
-    store::EmbeddedOptions store_options;
-    store_options.store.path = options_.data_dir + "/server/db/state.db";
-    store_options.store.member_id = cluster_.self.id;
-    store_options.store.joins = join_.joining;
-    store_options.transport = &peers_->transport();
-    store_options.members_changed = [this](const std::vector<store::MemberRecord>& members) {
-      peers_->members_changed(members);
-    };
-    Result<std::unique_ptr<store::EmbeddedStore>> store =
-        co_await store::open_embedded_store(context_.named("store"), store_options);
-    if (!store) co_return store.error().while_doing("opening the store");
-    peers_->attach(**store);
-    store_ = std::move(*store);
+    Result<void> opened = co_await open_store(stop);
+    if (!opened) co_return opened.error().while_doing("opening the store");
     // The others are reached until the store is closed: it hands the leadership over before that.
     io::TaskScope peers;
-    peers.spawn(peers_->run(peers.token()));
+    if (peers_) peers.spawn(peers_->run(peers.token()));
     Result<void> served = co_await serve_api(start, stop);
     co_await store_->close();
     peers.stop();
@@ -156,6 +147,31 @@ class Server {
     options.server = options_.server;
     options.join = join_;
     peers_ = std::make_unique<Peers>(context_.named("peers"), std::move(options));
+  }
+
+  Task<Result<void>> open_store(StopToken stop) {
+    if (has_datastore(options_)) {
+      Result<std::unique_ptr<store::Store>> store =
+          co_await open_datastore(context_.named("datastore"), options_, stop);
+      if (!store) co_return store.error();
+      store_ = std::move(*store);
+      co_return Result<void>();
+    }
+    make_peers();
+    store::EmbeddedOptions store_options;
+    store_options.store.path = options_.data_dir + "/server/db/state.db";
+    store_options.store.member_id = cluster_.self.id;
+    store_options.store.joins = join_.joining;
+    store_options.transport = &peers_->transport();
+    store_options.members_changed = [this](const std::vector<store::MemberRecord>& members) {
+      peers_->members_changed(members);
+    };
+    Result<std::unique_ptr<store::EmbeddedStore>> store =
+        co_await store::open_embedded_store(context_.named("store"), store_options);
+    if (!store) co_return store.error();
+    peers_->attach(**store);
+    store_ = std::move(*store);
+    co_return Result<void>();
   }
 
   Task<Result<void>> load_keys() {
@@ -186,6 +202,7 @@ class Server {
     // Without an address that others can reach, the service "kubernetes" has no endpoint.
     if (!is_loopback(addresses_.advertise)) api_options.advertise_address = addresses_.advertise;
     api_options.advertise_port = options_.https_listen_port;
+    api_options.absorb_heartbeats = !has_datastore(options_);
     api_ = api::ApiServer::create(context_.named("api"), *store_, api_options);
 
     io::TlsServerOptions tls_options;
@@ -200,12 +217,14 @@ class Server {
     endpoint.port = options_.https_listen_port;
     Result<std::unique_ptr<io::Listener>> listener = io::listen_tcp(context_, endpoint);
     if (!listener) co_return listener.error();
-    auto members = [this] { return peers_->known(); };
+    auto members = [this] { return peers_ ? peers_->known() : std::vector<store::MemberRecord>(); };
     JoinServer joins(context_.named("join"), keys_, cluster_.token.secret, std::move(members));
     std::unique_ptr<io::HttpServer> http =
         io::HttpServer::create(context_.named("http"), std::move(*listener), tls->get(), io::HttpLimits(),
                                joins.in_front_of(api_->http_handler()));
-    if (auto served = peers_->serve(**tls, *http); !served) co_return served;
+    if (peers_) {
+      if (auto served = peers_->serve(**tls, *http); !served) co_return served;
+    }
 
     if (auto opened = open_etcd_endpoints(); !opened) co_return opened.error().while_doing("opening the etcd endpoint");
 
@@ -250,7 +269,7 @@ class Server {
     }
     options.cluster_id = store::parse_member_id(cluster_.cluster);
     options.member_id = cluster_.self.id;
-    options.members = &peers_->members();
+    if (peers_) options.members = &peers_->members();
     etcd_ = store::etcd::Server::create(*store_, options);
     if (unix_listener) {
       serve_etcd(std::move(*unix_listener), nullptr);
@@ -305,6 +324,8 @@ class Server {
       });
       parts.spawn(node->run(parts.token()));
     }
+    SnapshotSchedule snapshots(context_.named("snapshots"), *store_, snapshot_options());
+    if (!options_.snapshot_schedule_cron.empty()) parts.spawn(snapshots.run(parts.token()));
     control.spawn(informers->run(control.token()));
     control.spawn(scheduler.run(control.token()));
     control.spawn(all->run(control.token()));
@@ -332,6 +353,18 @@ class Server {
     request.since_time = options.since_time;
     request.stream = options.stream;
     return request;
+  }
+
+  SnapshotScheduleOptions snapshot_options() const {
+    SnapshotScheduleOptions snapshots;
+    snapshots.cron = options_.snapshot_schedule_cron;
+    snapshots.data_dir = options_.data_dir;
+    snapshots.dir = options_.snapshot_dir.empty() ? snapshot_folder(options_.data_dir) : options_.snapshot_dir;
+    snapshots.node = options_.node_name;
+    const bool token = options_.snapshot_passphrase_file.empty();
+    snapshots.passphrase_file = token ? options_.data_dir + "/server/token" : options_.snapshot_passphrase_file;
+    snapshots.retention = options_.snapshot_retention;
+    return snapshots;
   }
 
   agent::AgentOptions agent_options() const {

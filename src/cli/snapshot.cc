@@ -208,12 +208,12 @@ Result<void> run(Context context, const SnapshotOptions& options) {
   const bool named = !options.passphrase_file.empty();
   if (!passphrase && named) return passphrase.error();
   Result<RestoreReport> report = check ? check_snapshot(context, restore) : restore_snapshot(context, restore);
-  const bool token_is_of_another = !report && report.error().code() == Code::kUnauthorized && !named;
-  if (token_is_of_another) {
+  const bool not_opened = !report && report.error().code() == Code::kUnauthorized;
+  if (not_opened && !passphrase) return passphrase.error();
+  if (not_opened && !named) {
     return Error(Code::kUnauthorized, cat(report.error().message(), " (", options.data_dir,
                                           "/server/token was tried; name another with --passphrase-file)"));
   }
-  if (!report && !passphrase && report.error().code() == Code::kNotFound) return passphrase.error();
   if (!report) return report.error();
   std::fputs(report->text.c_str(), stdout);
   return Result<void>();

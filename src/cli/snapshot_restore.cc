@@ -16,6 +16,7 @@
 #include "cli/pki.h"
 #include "cli/snapshot_save.h"
 #include "io/tls.h"
+#include "store/member.h"
 #include "store/restore.h"
 #include "store/snapshot_file.h"
 #include "store/snapshot_stream.h"
@@ -78,7 +79,8 @@ Result<Snapshot> read_snapshot(const RestoreOptions& options, bool needs_passphr
     if (auto read = for_each_piece(fd, std::move(*first), stream); !read) return read.error();
     return snapshot;
   }
-  if (needs_passphrase && !options.passphrase) return Error(Code::kNotFound, "a snapshot needs its passphrase");
+  if (needs_passphrase && !options.passphrase)
+    return Error(Code::kUnauthorized, "it is encrypted, and opens with its passphrase alone");
   store::SnapshotFileReader::Sink sink;
   sink.files = [&snapshot](std::vector<store::KeptFile> files) {
     snapshot.files = std::move(files);
@@ -96,23 +98,6 @@ Result<Snapshot> read_snapshot(const RestoreOptions& options, bool needs_passphr
 std::string describe(const store::SnapshotInfo& info) {
   return cat("taken on ", info.node, " at ", format_time(WallTime{info.created * 1'000'000}), ", revision ",
              info.revision, ", ", info.keys, " keys, cluster ", info.cluster, ", kayak ", info.version);
-}
-
-// The member that a key makes of a server: the first 8 bytes of the key's hash (raft/types.h).
-Result<store::raft::NodeId> member_id_of(Context context, const std::string& key_pem) {
-  io::CertificateRequest request;
-  request.common_name = "kayak-peer";
-  request.not_before = context.clock.wall();
-  request.not_after = request.not_before + std::chrono::hours(1);
-  const Result<std::string> pem = io::issue_certificate_pem(context.random, request, key_pem, "", "");
-  if (!pem) return pem.error();
-  const Result<io::CertificateInfo> certificate = io::parse_certificate_pem(*pem);
-  if (!certificate) return certificate.error();
-  store::raft::NodeId id = 0;
-  std::string hash;
-  if (!hex_decode(certificate->public_key_sha256, &hash)) return Error(Code::kInternal, "a hash is not hexadecimal");
-  for (std::size_t i = 0; i < 8; ++i) id = id << 8 | static_cast<unsigned char>(hash[i]);
-  return std::max<store::raft::NodeId>(id, 1);
 }
 
 // Files of another cluster are in the way: nothing of them is overwritten.
@@ -193,11 +178,11 @@ Result<RestoreReport> restore_snapshot(Context context, const RestoreOptions& op
   }
   Result<std::string> key = io::generate_key_pem(context.random);
   if (!key) return key.error();
-  Result<store::raft::NodeId> self = member_id_of(context, *key);
-  if (!self) return self.error();
+  const Result<std::string> public_key = io::public_key_of(context.random, *key);
+  if (!public_key) return public_key.error();
   store::Restore::Options restore_options;
   restore_options.path = server_dir + "/db/state.db";
-  restore_options.self = *self;
+  restore_options.self = store::member_id(hex_encode(io::sha256(*public_key)));
   restore_options.random = &context.random;
   Result<std::unique_ptr<store::Restore>> restore = store::Restore::begin(std::move(restore_options));
   if (!restore) return why_not(restore.error(), options.data_dir);

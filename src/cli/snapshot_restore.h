@@ -24,7 +24,7 @@ Result<RestoreReport> check_snapshot(Context context, const RestoreOptions& opti
 // The keys and the store of a cluster, where there is no store yet. What was there before is left as it is when this
 // fails. The group is this server alone, under a new identity; the revision is far above the snapshot's.
 // Blocking. Errors: AlreadyExists (there is a store, or other keys; says what to do), Unavailable (a server runs
-// there), NotFound (no passphrase for what needs one), those of check_snapshot, NoSpace.
+// there), Unauthorized (no passphrase, or a wrong one), those of check_snapshot, NoSpace.
 Result<RestoreReport> restore_snapshot(Context context, const RestoreOptions& options);
 
 }  // namespace kayak::cli

@@ -11,7 +11,8 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/version.h"
-#include "io/tls.h"
+#include "cli/token.h"
+#include "store/member.h"
 #include "store/snapshot_stream.h"
 
 namespace kayak::cli {
@@ -19,7 +20,7 @@ namespace kayak::cli {
 namespace {
 
 constexpr std::size_t kMaxKeptBytes = 1024 * 1024;
-constexpr std::string_view kServerCa = "tls/server-ca.crt";
+constexpr std::string_view kPeerCa = "tls/peer-ca.crt";
 
 std::string folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
@@ -54,7 +55,7 @@ Result<std::vector<store::KeptFile>> read_kept_files(const std::string& data_dir
 
 std::string cluster_of(const std::vector<store::KeptFile>& files) {
   for (const store::KeptFile& file : files) {
-    if (file.name == kServerCa) return hex_encode(io::sha256(file.bytes)).substr(0, 16);
+    if (file.name == kPeerCa) return store::cluster_id(file.bytes).value_or("");
   }
   return "";
 }
@@ -62,12 +63,10 @@ std::string cluster_of(const std::vector<store::KeptFile>& files) {
 Result<std::string> read_passphrase(const std::string& file) {
   Result<std::string> text = read_file(file, kMaxKeptBytes);
   if (!text) return text.error().while_doing("reading the passphrase");
-  std::string_view passphrase = trim(*text);
-  constexpr std::string_view kUser = "::server:";
-  const std::size_t user = passphrase.find(kUser);
-  if (passphrase.starts_with("K10") && user != std::string_view::npos) passphrase.remove_prefix(user + kUser.size());
+  const std::string_view passphrase = trim(*text);
   if (passphrase.empty()) return Error(Code::kInvalid, cat(file, " holds no passphrase"));
-  return std::string(passphrase);
+  Result<Token> token = parse_token(passphrase);
+  return token ? std::move(token->secret) : std::string(passphrase);
 }
 
 std::string snapshot_folder(const std::string& data_dir) { return data_dir + "/server/db/snapshots"; }

@@ -22,7 +22,7 @@ struct KeptName {
 const std::vector<KeptName>& kept_names();
 // Errors: NotFound (a required one), Io.
 Result<std::vector<store::KeptFile>> read_kept_files(const std::string& data_dir);
-// Tells a cluster from others: the hash of its server CA. Empty when that is not among `files`.
+// store::cluster_id; empty when the peer CA is not among `files`.
 std::string cluster_of(const std::vector<store::KeptFile>& files);
 
 // The passphrase of `file`: its text without blanks at the ends; of a whole server token the secret alone, so that

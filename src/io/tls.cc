@@ -419,6 +419,10 @@ Result<std::unique_ptr<TlsServer>> TlsServer::create(Context context, TlsServerO
   return std::unique_ptr<TlsServer>(new MbedTlsServer(context, std::move(options), std::move(*config)));
 }
 
+void prefer_handshakes(Loop& loop, const std::vector<std::string>& addresses) {
+  loop.tls().places.prefer(std::set<std::string>(addresses.begin(), addresses.end()));
+}
+
 Task<Result<std::unique_ptr<TlsStream>>> tls_connect(Context context, StreamPtr stream, TlsClientOptions options,
                                                      StopToken stop) {
   auto plain = plain_stream(std::move(stream));

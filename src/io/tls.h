@@ -141,6 +141,10 @@ class TlsServer {
   virtual Task<Result<std::unique_ptr<TlsStream>>> handshake(StreamPtr plain, StopToken stop = StopToken()) = 0;
 };
 
+// Whose handshakes go first when there are too many: numeric addresses, instead of those named before. For the servers
+// of a group, which a crowd of clients must not keep apart.
+void prefer_handshakes(Loop& loop, const std::vector<std::string>& addresses);
+
 // A client cannot be made without a way to know its server: a name (DNS name or IP, matched against SANs only) under a
 // CA, the server's pinned public key, or both the CA of a realm and a key of a list; or says that it has none.
 class TlsServerIdentity {

@@ -15,7 +15,8 @@ namespace kayak::io {
 
 bool HandshakePlaces::free_for(const std::string& source) const {
   const auto found = by_source_.find(source);
-  return taken_ < kMax && (found == by_source_.end() || found->second < kMaxPerSource);
+  const std::size_t most = preferred_.count(source) > 0 ? kMax + kMaxPreferred : kMax;
+  return taken_ < most && (found == by_source_.end() || found->second < kMaxPerSource);
 }
 
 void HandshakePlaces::occupy(const std::string& source) {
@@ -41,8 +42,10 @@ Task<Result<HandshakePlaces::Place>> HandshakePlaces::take(std::string source, S
     occupy(source);
     co_return Place(this, std::move(source));
   }
-  if (line_.size() >= kMaxWaiting) co_return Error(Code::kTooManyRequests, "too many TLS handshakes are waiting");
-  auto waiting = line_.emplace(line_.end());
+  const bool preferred = preferred_.count(source) > 0;
+  const std::size_t longest = preferred ? kMaxWaiting + kMaxPreferred : kMaxWaiting;
+  if (line_.size() >= longest) co_return Error(Code::kTooManyRequests, "too many TLS handshakes are waiting");
+  auto waiting = line_.emplace(preferred ? line_.begin() : line_.end());
   waiting->source = source;
   co_await waiting->called.wait(stop);
   const bool called = waiting->called.is_set();

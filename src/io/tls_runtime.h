@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <list>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,10 +17,11 @@
 namespace kayak::io {
 
 // Bounds the server handshakes in progress: over all, and for one source address, so that a client that stalls its
-// handshakes cannot keep the others out. Those beyond wait in order, the waiting line is bounded, too.
+// handshakes cannot keep the others out. Those beyond wait in order, the waiting line is bounded, too. Preferred
+// sources have places of their own and stand at the head of the line.
 class HandshakePlaces {
  public:
-  static constexpr std::size_t kMax = 128, kMaxPerSource = 64, kMaxWaiting = 1024;
+  static constexpr std::size_t kMax = 128, kMaxPerSource = 64, kMaxWaiting = 1024, kMaxPreferred = 32;
   // One taken place; gives it back.
   class Place {
    public:
@@ -36,6 +38,7 @@ class HandshakePlaces {
     HandshakePlaces* places_ = nullptr;
     std::string source_;
   };
+  void prefer(std::set<std::string> sources) { preferred_ = std::move(sources); }
   // Errors: TooManyRequests (the line is full), Cancelled.
   Task<Result<Place>> take(std::string source, StopToken stop);
   std::size_t taken() const { return taken_; }
@@ -51,6 +54,7 @@ class HandshakePlaces {
   std::size_t taken_ = 0;
   std::map<std::string, std::size_t> by_source_;
   std::list<Waiting> line_;
+  std::set<std::string> preferred_;
 };
 
 class TlsRuntime {

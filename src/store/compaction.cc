@@ -3,8 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "store/sqlite_store.h"
-#include "store/store_guards.h"
+#include "store/forward.h"
 
 namespace kayak::store {
 
@@ -23,9 +22,11 @@ constexpr Duration kRetry = 1s;   // after a full disk, or while reads hold the 
 Task<Result<void>> SqliteStore::compact(Revision revision, StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
   Active active(*this);
+  CallLeader<Revision> ask = [revision, stop](const etcd::EtcdKv& leader) { return leader.compact(revision, stop); };
   while (!may_propose()) {
-    auto may = co_await wait_to_propose(0, stop);
-    if (!may) co_return may.error();
+    auto carried = co_await here_or<Revision>(ask, stop);
+    if (!carried) co_return carried.error();
+    if (*carried) co_return Result<void>();
   }
   if (revision <= pending_floor_) {
     co_return Error(Code::kExpired, cat("revision ", revision, " has been compacted already"));

@@ -329,6 +329,11 @@ Result<void> Database::checkpoint() {
 
 std::uint64_t Database::database_bytes() const { return file_bytes(options_.path) + file_bytes(wal_path()); }
 
+Result<void> Database::retire() {
+  if (auto done = lock_.lower_mark(LockFile::Mark()); !done) return done;
+  return close();
+}
+
 Result<void> Database::close() {
   const int rc = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   Result<void> done;

@@ -93,6 +93,9 @@ class Database final : public RowReader {
   // Moves everything into the one database file. Errors: NoSpace, Io.
   Result<void> close();
 
+  // As close(), for good: another file will stand in the place of this one.
+  Result<void> retire();
+
   // What the open found.
   const LogFound& found() const { return found_; }
 

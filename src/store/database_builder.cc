@@ -153,8 +153,9 @@ Result<void> DatabaseBuilder::write_out() {
   return sync_file();
 }
 
-Result<SnapshotHead> DatabaseBuilder::finish() {
+Result<SnapshotHead> DatabaseBuilder::finish(std::optional<raft::HardState> hard) {
   ASSERT(!finished_);
+  if (hard) options_.hard = *hard;
   if (auto whole = reader_.finish(); !whole) return whole.error();
   const SnapshotHead head = *reader_.head();
   last_ = head.index;

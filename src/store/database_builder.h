@@ -49,7 +49,8 @@ class DatabaseBuilder {
   const std::optional<SnapshotHead>& head() const { return reader_.head(); }
   // All of it is on disk when this returns, under incoming_path(), with its folder. Errors: as of feed(); Corrupt when
   // the stream has not come to its end.
-  Result<SnapshotHead> finish();
+  // `hard`: instead of the one in the options, as it is by now.
+  Result<SnapshotHead> finish(std::optional<raft::HardState> hard = std::nullopt);
 
  private:
   explicit DatabaseBuilder(Options options);
@@ -64,7 +65,7 @@ class DatabaseBuilder {
   Result<void> sync_file();
   Error failure(int rc, std::string_view doing) const;
 
-  const Options options_;
+  Options options_;
   const std::string path_;  // where it is built
   std::unique_ptr<PageVfs> vfs_;
   Connection connection_;

@@ -24,10 +24,11 @@ void SqliteStore::on_replica_changed() {
   const bool begins = now.leads && (!leadership_.leads || now.term != leadership_.term);
   const bool ends = leadership_.leads && (!now.leads || now.term != leadership_.term);
   if (begins) now.since = state_.revision();
-  if (now == leadership_) return;
+  if (now == leadership_) return watch_learners();
   if (ends) cease_to_lead();
   leadership_ = now;
   if (begins) begin_to_lead();
+  watch_learners();
   signal_leadership();
 }
 

@@ -4,8 +4,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "store/sqlite_store.h"
-#include "store/store_guards.h"
+#include "store/forward.h"
 
 namespace kayak::store {
 
@@ -32,10 +31,12 @@ Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, 
   Active active(*this);
   Lease lease;
   lease.ttl = lease.remaining = std::max(ttl, kMinLeaseTtl);
+  CallLeader<Lease> ask = [id, ttl, stop](const etcd::EtcdKv& leader) { return leader.lease_grant(id, ttl, stop); };
   for (;;) {
     while (!may_propose()) {
-      auto may = co_await wait_to_propose(0, stop);
-      if (!may) co_return may.error();
+      auto carried = co_await here_or<Lease>(ask, stop);
+      if (!carried) co_return carried.error();
+      if (*carried) co_return std::move(**carried);
     }
     lease.id = id != 0 ? id : free_lease_id();
     if (KeyView(state_, pending_).granted(lease.id)) co_return Error(Code::kAlreadyExists, "lease already exists");
@@ -55,11 +56,18 @@ Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, 
 }
 
 Task<Result<Revision>> SqliteStore::lease_revoke(std::int64_t id, StopToken stop) {
+  return revoke(id, true, std::move(stop));
+}
+
+Task<Result<Revision>> SqliteStore::revoke(LeaseId id, bool carries, StopToken stop) {
   Active active(*this);
+  CallLeader<Revision> ask = [id, stop](const etcd::EtcdKv& leader) { return leader.lease_revoke(id, stop); };
   for (;;) {
     while (!may_propose()) {
-      auto may = co_await wait_to_propose(0, stop);
-      if (!may) co_return may.error();
+      if (!carries && !leadership_.leads) co_return Error(Code::kCancelled, "this server leads no more");
+      auto carried = co_await here_or<Revision>(ask, stop);
+      if (!carried) co_return carried.error();
+      if (*carried) co_return **carried;
     }
     if (!KeyView(state_, pending_).granted(id)) co_return no_such_lease();
     std::vector<Entry> entries = evaluate_revoke(id, state_, pending_, pending_revision() + 1);
@@ -74,16 +82,23 @@ Task<Result<Revision>> SqliteStore::lease_revoke(std::int64_t id, StopToken stop
   }
 }
 
+// While the disk is full nobody's time runs in a group of one: there is nothing to wait for.
+bool SqliteStore::time_stands() const { return full_ && replica_->alone(); }
+
 // Asked of a majority first: one that no longer leads must not promise time that another one does not know of.
 Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken stop) {
   Active active(*this);
-  const Instant asked = context_.clock.now();
-  auto confirmed = co_await replica_->confirm(stop);
-  if (!confirmed) co_return confirmed.error();
-  while (!may_propose()) {
-    auto may = co_await wait_to_propose(0, stop);
-    if (!may) co_return may.error();
-  }
+  CallLeader<Lease> ask = [id, stop](const etcd::EtcdKv& leader) { return leader.lease_keep_alive(id, stop); };
+  Instant asked = context_.clock.now();
+  do {
+    if (time_stands()) break;
+    auto carried = co_await here_or<Lease>(ask, stop);
+    if (!carried) co_return carried.error();
+    if (*carried) co_return std::move(**carried);
+    asked = context_.clock.now();
+    auto confirmed = co_await replica_->confirm(stop);
+    if (!confirmed) co_return confirmed.error();
+  } while (!leadership_.leads);
   Lease lease;
   lease.id = id;
   lease.remaining = -1;
@@ -91,22 +106,32 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken sto
   // What has ended stays so, also while its revoke is on its way to the disk or waits for space there.
   if (granted == nullptr || lease_clock_.ended(id) || !KeyView(state_, pending_).granted(id)) co_return lease;
   lease.ttl = lease.remaining = granted->ttl;
-  lease_clock_.start(id, granted->ttl, asked);
+  if (leases_run_) lease_clock_.start(id, granted->ttl, asked);
   co_return lease;
 }
 
 Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
   Active active(*this);
-  auto confirmed = co_await replica_->confirm(stop);
-  if (!confirmed) co_return confirmed.error();
+  CallLeader<Lease> ask = [id, keys, stop](const etcd::EtcdKv& leader) {
+    return leader.lease_time_to_live(id, keys, stop);
+  };
+  // What is left of its time the leader alone knows.
+  do {
+    if (time_stands()) break;
+    auto carried = co_await here_or<Lease>(ask, stop);
+    if (!carried) co_return carried.error();
+    if (*carried) co_return std::move(**carried);
+    auto confirmed = co_await replica_->confirm(stop);
+    if (!confirmed) co_return confirmed.error();
+  } while (!leadership_.leads);
   Lease lease;
   lease.id = id;
   lease.remaining = -1;
   const LeaseTable::Granted* granted = state_.leases().find(id);
   if (granted == nullptr) co_return lease;
   lease.ttl = granted->ttl;
-  lease.remaining = lease_clock_.remaining(id, context_.clock.now());
+  lease.remaining = leases_run_ ? lease_clock_.remaining(id, context_.clock.now()) : granted->ttl;
   if (keys) lease.keys.assign(granted->keys.begin(), granted->keys.end());
   co_return lease;
 }
@@ -170,8 +195,10 @@ void SqliteStore::on_lease_timer() {
   lease_timer_ = context_.loop.after(kPause, [this] { on_lease_timer(); });
 }
 
+// Of this server's time as a leader: another one gives the lease its whole time again, so this is never carried there.
 Task<void> SqliteStore::expire(LeaseId id) {
-  auto revoked = co_await lease_revoke(id, scope_.token());
+  if (!may_propose()) co_return;  // on_lease_timer comes back to it, if this server still leads then
+  auto revoked = co_await revoke(id, false, scope_.token());
   const bool done = revoked || revoked.error().code() == Code::kNotFound || revoked.error().code() == Code::kCancelled;
   if (!done) context_.log.warn("a lease that ended is not revoked yet", {{"error", revoked.error().message()}});
 }

@@ -15,8 +15,12 @@ constexpr Duration kReadPatience = 10s;
 constexpr Duration kReadPause = 50ms;
 }  // namespace
 
-Replica::Replica(Context context, Storage& storage, PeerLink* link, raft::Options options, Host host)
-    : context_(std::move(context)), storage_(storage), link_(link), options_(options), host_(std::move(host)) {}
+Replica::Replica(Context context, Storage& storage, raft::Options options, Host host)
+    : context_(std::move(context)),
+      storage_(storage),
+      options_(options),
+      host_(std::move(host)),
+      next_read_(context_.random.next() >> 1) {}
 
 Replica::~Replica() {
   for (auto& [id, read] : reads_) read->done.set();
@@ -98,6 +102,25 @@ void Replica::peer_unreachable(raft::NodeId node) {
   settle();
 }
 
+void Replica::snapshot_ready(raft::NodeId to, raft::SnapshotId id, LogIndex index) {
+  core_->advance(now());
+  core_->snapshot_ready(to, id, index);
+  settle();
+}
+
+void Replica::snapshot_failed(raft::NodeId to) {
+  core_->advance(now());
+  core_->snapshot_failed(to);
+  settle();
+}
+
+void Replica::snapshot_fetched(raft::SnapshotId id, bool complete) {
+  if (!running_) return;
+  core_->advance(now());
+  core_->snapshot_fetched(id, complete);
+  settle();
+}
+
 void Replica::compacted(LogIndex index) {
   if (index > core_->log().compacted()) core_->compact(index);
 }
@@ -167,9 +190,13 @@ void Replica::settle() {
 
 void Replica::perform(raft::Output& output) {
   for (raft::Message& message : output.messages) {
-    if (link_ != nullptr) link_->send(std::move(message));
+    if (host_.send) host_.send(std::move(message));
   }
   if (output.append) write(std::move(*output.append));
+  if (output.installed) {
+    applied_ = output.installed->index;
+    host_.installed();
+  }
   for (const raft::Entry& entry : output.committed) {
     ASSERT(entry.index == applied_ + 1);
     host_.apply(stored(entry));
@@ -187,6 +214,9 @@ void Replica::perform(raft::Output& output) {
   }
   serve_reads();
   for (const raft::Fetch& wanted : output.fetches) scope_.spawn(fetch_entries(wanted));
+  for (const raft::NodeId to : output.snapshots_wanted) host_.snapshot_wanted(to);
+  for (const raft::SnapshotId id : output.snapshots_released) host_.snapshot_released(id);
+  if (output.snapshot_fetch) host_.fetch_snapshot(*output.snapshot_fetch);
 }
 
 void Replica::serve_reads() {
@@ -210,7 +240,12 @@ void Replica::write(raft::Append append) {
     fetch.insert(fetch.end(), rows.begin(), rows.end());
   }
   last_number_ = number_base_ + append.number;
-  storage_.append(last_number_, std::move(write), std::move(fetch));
+  if (append.install) {
+    write.hard = append.hard;  // of the new database
+    host_.install(last_number_, std::move(write));
+  } else {
+    storage_.append(last_number_, std::move(write), std::move(fetch));
+  }
 }
 
 // For a follower that needs what is no longer in memory.

@@ -16,13 +16,6 @@
 
 namespace kayak::store {
 
-// The way to the other members. All calls on the loop.
-class PeerLink {
- public:
-  virtual ~PeerLink() = default;
-  virtual void send(raft::Message message) = 0;
-};
-
 class Replica {
  public:
   struct Host {
@@ -32,10 +25,21 @@ class Replica {
     std::function<std::vector<RowId>(const Entry& entry)> rows_to_fetch;
     // Role, term, leader or readiness may be others than before.
     std::function<void()> changed;
+    // For others; null when there will be none.
+    std::function<void(raft::Message message)> send;
+    // The state is to be kept ready for a follower: snapshot_ready() or snapshot_failed().
+    std::function<void(raft::NodeId to)> snapshot_wanted;
+    std::function<void(raft::SnapshotId id)> snapshot_released;
+    // The state of another is to be fetched, in place of an earlier one: snapshot_fetched().
+    std::function<void(const raft::SnapshotFetch& fetch)> fetch_snapshot;
+    // What was fetched is to be written down now, with `write` on top of it.
+    std::function<void(std::uint64_t number, LogWrite write)> install;
+    // It is in its place: the entries that follow are on top of it.
+    std::function<void()> installed;
   };
 
-  // `storage` and `link` (null: there are no others) outlive it. Nothing happens before start().
-  Replica(Context context, Storage& storage, PeerLink* link, raft::Options options, Host host);
+  // `storage` outlives it. Nothing happens before start().
+  Replica(Context context, Storage& storage, raft::Options options, Host host);
   ~Replica();
   void start(raft::Restored restored);
   // Forgets what is not on disk and begins anew after `pause`, for a group of one whose disk is full: nobody else has
@@ -50,6 +54,9 @@ class Replica {
   void appended(std::uint64_t number, Duration took);
   void receive(raft::Message message);
   void peer_unreachable(raft::NodeId node);
+  void snapshot_ready(raft::NodeId to, raft::SnapshotId id, LogIndex index);
+  void snapshot_failed(raft::NodeId to);
+  void snapshot_fetched(raft::SnapshotId id, bool complete);
   // The log no longer has entries up to `index` one by one.
   void compacted(LogIndex index);
 
@@ -82,7 +89,6 @@ class Replica {
 
   Context context_;
   Storage& storage_;
-  PeerLink* link_;
   const raft::Options options_;
   Host host_;
   std::unique_ptr<raft::RaftCore> core_;
@@ -95,7 +101,7 @@ class Replica {
   Duration fsync_time_{};
   std::map<std::uint64_t, std::shared_ptr<Read>> reads_;
   std::multimap<LogIndex, std::shared_ptr<Read>> waiting_reads_;  // until this entry is applied
-  std::uint64_t next_read_ = 0;
+  std::uint64_t next_read_;
   std::optional<Instant> timer_at_;
   Loop::Timer timer_;
   io::TaskScope scope_;

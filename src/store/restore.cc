@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "store/database_builder.h"
+#include "store/member.h"
 
 namespace kayak::store {
 
@@ -14,7 +15,6 @@ namespace {
 // Clients may have seen revisions that were given after the snapshot: those that follow the restore must be beyond
 // them. At a thousand writes a second it takes eleven days to use so many; the numbers have room for it.
 constexpr Revision kSkippedRevisions = 1'000'000'000;
-constexpr const char* kMembersPrefix = "/kayak/members/";
 }  // namespace
 
 Restore::Restore(std::string path, LockFile lock, std::unique_ptr<DatabaseBuilder> builder)
@@ -36,7 +36,7 @@ Result<std::unique_ptr<Restore>> Restore::begin(Options options) {
   build.path = options.path;
   build.store_id.resize(16);
   options.random->fill(std::as_writable_bytes(std::span<char>(build.store_id)));
-  build.alone = DatabaseBuilder::Alone{options.self, kMembersPrefix, kSkippedRevisions};
+  build.alone = DatabaseBuilder::Alone{options.self, std::string(kMemberPrefix), kSkippedRevisions};
   Result<std::unique_ptr<DatabaseBuilder>> builder = DatabaseBuilder::create(std::move(build));
   if (!builder) return builder.error();
   return std::unique_ptr<Restore>(new Restore(std::move(options.path), std::move(*lock), std::move(*builder)));

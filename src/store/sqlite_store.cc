@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/strings.h"
-#include "store/store_guards.h"
+#include "store/forward.h"
 
 namespace kayak::store {
 
@@ -21,9 +21,9 @@ const std::vector<double> kSeconds = {0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.00
 const std::vector<double> kEntries = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
 }  // namespace
 
-SqliteStore::SqliteStore(Context context, SqliteStoreOptions options)
+SqliteStore::SqliteStore(Context context, EmbeddedOptions options)
     : context_(std::move(context)),
-      options_(std::move(options)),
+      group_options_(std::move(options)),
       history_(options_.history_bytes),
       hub_(context_.loop, *this),
       commit_seconds_(context_.metrics.histogram("kayak_store_commit_seconds",
@@ -94,7 +94,7 @@ class SqliteStore::Loader {
   std::vector<EntryRef> tail_;
 };
 
-Task<Result<std::unique_ptr<Store>>> SqliteStore::open(Context context, SqliteStoreOptions options) {
+Task<Result<std::unique_ptr<EmbeddedStore>>> SqliteStore::open(Context context, EmbeddedOptions options) {
   std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(context), std::move(options)));
   SqliteStore* self = store.get();
   Storage::Options storage_options;
@@ -118,6 +118,10 @@ Task<Result<std::unique_ptr<Store>>> SqliteStore::open(Context context, SqliteSt
       co_await Storage::open(self->context_.loop, std::move(storage_options), std::move(sink), std::move(events));
   if (!storage) co_return storage.error().while_doing("opening the store");
   self->storage_ = std::move(*storage);
+  const Database::Base base = self->storage_->base();
+  self->state_.begin_at(base.index, base.term, base.revision);
+  Result<void> records = co_await self->load_records();
+  if (!records) co_return records.error().while_doing("opening the store");
   Result<void> started = self->start(loader);
   if (!started) co_return started.error().while_doing("opening the store");
   // A group of one leads as soon as it has written so; on a full disk it can still be read.
@@ -125,7 +129,7 @@ Task<Result<std::unique_ptr<Store>>> SqliteStore::open(Context context, SqliteSt
     const bool changed = co_await self->leadership_changed(self->leadership_, StopToken());
     if (!changed) break;
   }
-  co_return std::unique_ptr<Store>(std::move(store));
+  co_return std::unique_ptr<EmbeddedStore>(std::move(store));
 }
 
 std::uint64_t SqliteStore::member_id(std::string_view store_id) const {
@@ -141,8 +145,6 @@ Result<void> SqliteStore::start(Loader& loader) {
   raft_options.election_timeout = options_.election_timeout;
   raft_options.heartbeat_interval = options_.election_timeout / 5;
   raft_options.max_uncommitted_bytes = 2 * kMaxInFlightBytes;  // writers wait before that
-  const Database::Base base = storage_->base();
-  state_.begin_at(base.index, base.term, base.revision);
   const raft::MembershipRef group = loader.membership();
   const bool alone = group && group->electors() == std::vector<raft::NodeId>{raft_options.id};
   if (alone) {
@@ -151,11 +153,13 @@ Result<void> SqliteStore::start(Loader& loader) {
   history_.start_at(state_.revision() + 1);
   if (state_.floor() > 0) sweep_wanted_.set();
   leadership_.self = raft_options.id;
+  open_here();
   Replica::Host host;
   host.apply = [this](const EntryRef& entry) { apply(entry); };
   host.rows_to_fetch = [this](const Entry& entry) { return rows_to_fetch(entry); };
   host.changed = [this] { on_replica_changed(); };
-  replica_ = std::make_unique<Replica>(context_, *storage_, options_.link, raft_options, std::move(host));
+  if (group_options_.transport != nullptr) connect(&host);
+  replica_ = std::make_unique<Replica>(context_, *storage_, raft_options, std::move(host));
   replica_->start(loader.restored(storage_->found()));
   scope_.spawn(sweep_forever());
   if (options_.compact_interval > Duration(0)) scope_.spawn(compact_forever());
@@ -177,8 +181,18 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
     if (!confirmed) co_return confirmed.error();
   }
   std::map<RowId, Bytes> fetched;
+  const Instant until = patience();
   for (;;) {
     while (!reads_only && !may_propose()) {
+      if (led_elsewhere() && request.term == 0) {
+        CallLeader<TxnResponse> ask = [&request, stop](const etcd::EtcdKv& leader) {
+          return leader.txn(request, stop);
+        };
+        auto carried = co_await carry<TxnResponse>(std::move(ask), until, stop);
+        if (!carried) co_return carried.error();
+        if (*carried) co_return std::move(**carried);
+        continue;
+      }
       auto may = co_await wait_to_propose(request.term, stop);
       if (!may) co_return may.error();
     }
@@ -292,6 +306,7 @@ void SqliteStore::on_appended(Appended appended) {
   group_entries_.observe(static_cast<double>(appended.entries));
   for (auto& [row, value] : appended.fetched) fetched_.emplace(row, std::move(value));
   full_.reset();
+  if (appended.installed) installed_state_ = std::move(appended.installed);
   replica_->appended(appended.number, appended.commit_time);
   const bool all_applied = state_.applied() == replica_->core().log().last_index();
   if (all_applied) fetched_.clear();
@@ -350,6 +365,7 @@ void SqliteStore::apply_effects(const EntryRef& entry) {
       sweep_wanted_.set();
     }
     if (effect.lease != 0 && !keyed) lease_applied(effect);
+    if (keyed && effect.key.starts_with(kMemberPrefix)) note_record(effect);
   }
   pending_.applied(*entry);
   bytes_since_compact_ += entry->bytes();
@@ -435,26 +451,32 @@ Stats SqliteStore::stats() const {
   stats.index_bytes = state_.keys().memory_bytes();
   stats.history_bytes = history_.bytes();
   if (!storage_) return stats;
-  stats.database_bytes = storage_->database_bytes();
+  const Storage::DiskTotals disk = storage_->disk_totals();
+  stats.database_bytes = disk.database_bytes;
+  stats.written_bytes = disk.written_bytes;
+  stats.syncs = disk.syncs;
   stats.commits = storage_->counters().commits.load(std::memory_order_relaxed);
   stats.written_entries = storage_->counters().entries.load(std::memory_order_relaxed);
   stats.longest_stall_us = storage_->counters().longest_stall_us.load(std::memory_order_relaxed);
-  if (const DiskCounters* disk = storage_->disk_counters()) {
-    stats.written_bytes = disk->written_bytes.load(std::memory_order_relaxed);
-    stats.syncs = disk->syncs.load(std::memory_order_relaxed);
-  }
   return stats;
 }
 
 Task<void> SqliteStore::close() {
   if (closing_) co_return;
+  if (!failed_) co_await hand_over();
   closing_ = true;
   hub_.close();
+  learner_timer_.cancel();
   for (auto it = sources_.begin(); it != sources_.end();) (*it++)->detach();
   leases_stop();
   scope_.stop();
   sweep_wanted_.set();
   signal_leadership();
+  if (!replica_->alone()) {
+    // Whether the others go on with what is under way is not for this server to wait for.
+    fail_in_flight(Error(Code::kUnavailable, "the server stops; whether this was written is not known"));
+    replica_->stop();
+  }
   // Accepted writes are finished, also those whose callers no longer wait; reads under way too.
   while (active_ > 0 || !in_flight_.empty()) {
     if (!in_flight_.empty()) {
@@ -477,8 +499,16 @@ Task<void> SqliteStore::close() {
   storage_.reset();
 }
 
-Task<Result<std::unique_ptr<Store>>> open_sqlite_store(Context context, SqliteStoreOptions options) {
+Task<Result<std::unique_ptr<EmbeddedStore>>> open_embedded_store(Context context, EmbeddedOptions options) {
   return SqliteStore::open(std::move(context), std::move(options));
+}
+
+Task<Result<std::unique_ptr<Store>>> open_sqlite_store(Context context, SqliteStoreOptions options) {
+  EmbeddedOptions alone;
+  alone.store = std::move(options);
+  auto opened = co_await SqliteStore::open(std::move(context), std::move(alone));
+  if (!opened) co_return opened.error();
+  co_return std::unique_ptr<Store>(std::move(*opened));
 }
 
 }  // namespace kayak::store

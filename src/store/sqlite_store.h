@@ -10,6 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "store/auto_promote.h"
+#include "store/database_builder.h"
+#include "store/embedded.h"
+#include "store/etcd/client_kv.h"
 #include "store/evaluator.h"
 #include "store/lease_clock.h"
 #include "store/reads.h"
@@ -20,9 +24,9 @@
 
 namespace kayak::store {
 
-class SqliteStore final : public Store, private WatchSource {
+class SqliteStore final : public EmbeddedStore, private WatchSource {
  public:
-  static Task<Result<std::unique_ptr<Store>>> open(Context context, SqliteStoreOptions options);
+  static Task<Result<std::unique_ptr<EmbeddedStore>>> open(Context context, EmbeddedOptions options);
   ~SqliteStore() override;
 
   Task<Result<RangeResponse>> range(RangeRequest request, StopToken stop) override;
@@ -43,6 +47,17 @@ class SqliteStore final : public Store, private WatchSource {
   Stats stats() const override;
   Task<void> close() override;
 
+  void receive(raft::Message message) override { replica_->receive(std::move(message)); }
+  void peer_unreachable(raft::NodeId node) override { replica_->peer_unreachable(node); }
+  Store& here() override;
+  std::vector<Member> members() const override;
+  Task<Result<void>> add_learner(MemberRecord member, StopToken stop) override;
+  Task<Result<void>> add_witness(MemberRecord member, StopToken stop) override;
+  Task<Result<void>> promote(raft::NodeId id, StopToken stop) override;
+  Task<Result<void>> remove(raft::NodeId id, StopToken stop) override;
+  Task<Result<void>> update_addresses(raft::NodeId id, std::vector<std::string> addresses, StopToken stop) override;
+  Task<Result<void>> transfer_leadership(raft::NodeId id, StopToken stop) override;
+
  private:
   // Told when its entry is committed, or why it never will be.
   struct Waiter {
@@ -62,7 +77,9 @@ class SqliteStore final : public Store, private WatchSource {
   struct RangeRun;
   class Loader;
 
-  SqliteStore(Context context, SqliteStoreOptions options);
+  class Here;
+
+  SqliteStore(Context context, EmbeddedOptions options);
   Result<void> usable() const;
   std::uint64_t member_id(std::string_view store_id) const;
   Result<void> start(Loader& loader);
@@ -99,6 +116,38 @@ class SqliteStore final : public Store, private WatchSource {
   }
   std::vector<RowId> rows_to_fetch(const Entry& entry) const;
 
+  // What another server does for this one (forward.cc). Nothing: it has not begun, and who leads may have changed.
+  void open_here();
+  bool led_elsewhere() const;
+  template <typename T>
+  using CallLeader = std::function<Task<etcd::Outcome<T>>(const etcd::EtcdKv& leader)>;
+  template <typename T>
+  Task<Result<std::optional<T>>> carry(CallLeader<T> call, Instant until, StopToken stop);
+  // For calls that may be made at the leader alone: true when this is it, false when it has been carried to another.
+  template <typename T>
+  Task<Result<std::optional<T>>> here_or(CallLeader<T> call, StopToken stop);
+  Instant patience() const;
+
+  // The group (group.cc).
+  void connect(Replica::Host* host);
+  Task<Result<void>> change(raft::MembershipChange change, StopToken stop);
+  Task<Result<void>> write_record(MemberRecord member, StopToken stop);
+  Result<void> leading() const;
+  void note_record(const Effect& effect);
+  void records_changed();
+  Task<Result<void>> load_records();
+  void make_snapshot(raft::NodeId to);
+  std::unique_ptr<SnapshotSource> make_source();
+  Result<std::unique_ptr<PeerSnapshot>> open_snapshot(raft::NodeId to, raft::SnapshotId id);
+  Task<void> fetch_snapshot(raft::SnapshotFetch fetch);
+  Task<Result<void>> pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder);
+  void install(std::uint64_t number, LogWrite write);
+  void replace_state();
+  Task<void> reload_records();
+  void watch_learners();
+  Task<void> promote_when_ready(raft::NodeId id);
+  Task<void> hand_over();
+
   // The read path.
   Task<Result<void>> fill_missing(Evaluation* evaluation);
   Task<Result<void>> fill_past_ranges(Evaluation* evaluation, StopToken stop);
@@ -118,7 +167,9 @@ class SqliteStore final : public Store, private WatchSource {
   LeaseId free_lease_id();
   void arm_lease_timer();
   void on_lease_timer();
+  bool time_stands() const;
   Task<void> expire(LeaseId id);
+  Task<Result<Revision>> revoke(LeaseId id, bool carries, StopToken stop);
 
   // Compaction.
   Revision sweep_floor() const;
@@ -126,7 +177,8 @@ class SqliteStore final : public Store, private WatchSource {
   Task<void> compact_forever();
 
   Context context_;
-  const SqliteStoreOptions options_;
+  const EmbeddedOptions group_options_;
+  const SqliteStoreOptions& options_ = group_options_.store;
   KvState state_;
   History history_;
   // A leader's: what it proposed and has not applied yet.
@@ -138,6 +190,15 @@ class SqliteStore final : public Store, private WatchSource {
     std::vector<WaiterRef> waiters;
   };
   std::map<LogIndex, Unresolved> unresolved_;
+  std::map<raft::NodeId, MemberRecord> records_;
+  // States kept ready for followers, one of which may be sent at the moment.
+  std::map<raft::SnapshotId, std::shared_ptr<SnapshotSource>> snapshots_;
+  std::optional<raft::SnapshotId> fetching_;
+  std::shared_ptr<DatabaseBuilder> fetched_state_;  // whole, and waiting to be installed
+  std::shared_ptr<KvState> installed_state_;
+  AutoPromote auto_promote_;
+  Loop::Timer learner_timer_;
+  std::shared_ptr<Store> here_;
   Leadership leadership_;
   std::shared_ptr<io::Event> leadership_event_ = std::make_shared<io::Event>();  // of the next change
   std::map<RowId, Bytes> fetched_;  // read beside the appends that are not applied yet

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 
 #include "base/strings.h"
+#include "store/database_builder.h"
 
 namespace kayak::store {
 
@@ -76,13 +78,16 @@ void Storage::main(RowSink sink, std::function<void(Result<void>)> opened) {
   opened = nullptr;
   for (;;) {
     Work work = take();
-    for (Job& job : work.jobs) {
+    for (auto& [epoch, job] : work.jobs) {
       const auto start = DiskClock::now();
-      std::optional<Error> failure = job(*database_, broken_);
+      static const std::optional<Error> kReplaced =
+          Error(Code::kUnavailable, "another server's state took this one's place");
+      std::optional<Error> failure = job(*database_, broken_ || epoch == installs_ ? broken_ : kReplaced);
       note_stall(microseconds_since(start));
       if (failure && (failure->code() == Code::kIo || failure->code() == Code::kCorrupt)) break_down(*failure);
     }
     if (!work.appends.empty() || work.sweep) write_group(work);
+    if (work.install) install_now(std::move(*work.install));
     if (work.stop) return;
     maintain(work.idle);
   }
@@ -92,7 +97,7 @@ Storage::Work Storage::take() {
   Work work;
   std::unique_lock lock(mutex_);
   auto ready = [this] { return stop_ || !jobs_.empty() || may_append() || !sweeps_.empty(); };
-  const bool worth_moving = database_->wal_frames() >= std::max(wal_limit_frames_ / 2, checkpoint_after_) && !broken_;
+  const bool worth_moving = !broken_ && database_->wal_frames() >= std::max(wal_limit_frames_ / 2, checkpoint_after_);
   if (worth_moving) {
     work.idle = !wake_.wait_for(lock, kIdleBeforeCheckpoint, ready);
   } else {
@@ -101,6 +106,14 @@ Storage::Work Storage::take() {
   work.jobs.swap(jobs_);
   for (std::size_t bytes = 0; may_append() && bytes < kMaxGroupBytes; appends_.pop_front()) {
     for (const EntryRef& entry : appends_.front().write.entries) bytes += entry->bytes();
+    if (appends_.front().install) {
+      // Alone, after what came before it.
+      if (work.appends.empty()) {
+        work.install = std::move(appends_.front());
+        appends_.pop_front();
+      }
+      break;
+    }
     work.appends.push_back(std::move(appends_.front()));
   }
   if (!sweeps_.empty()) {
@@ -180,8 +193,9 @@ void Storage::fetch_values(const std::vector<PendingAppend>& appends, Appended* 
 }
 
 void Storage::maintain(bool idle) {
+  if (broken_) return;
   const std::uint64_t frames = database_->wal_frames();
-  if (broken_ || frames < checkpoint_after_) return;
+  if (frames < checkpoint_after_) return;
   if (frames < wal_limit_frames_ && !(idle && frames >= wal_limit_frames_ / 2)) return;
   const auto start = DiskClock::now();
   Result<void> done = database_->checkpoint();
@@ -220,10 +234,20 @@ void Storage::post(std::function<void()> action) {
   });
 }
 
+Storage::DiskTotals Storage::disk_totals() const {
+  std::lock_guard lock(mutex_);
+  DiskTotals totals;
+  if (!database_) return totals;
+  totals.database_bytes = database_->database_bytes();
+  totals.written_bytes = database_->counters().written_bytes.load(std::memory_order_relaxed);
+  totals.syncs = database_->counters().syncs.load(std::memory_order_relaxed);
+  return totals;
+}
+
 void Storage::push_job(Job job) {
   {
     std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
+    jobs_.emplace_back(epoch_, std::move(job));
   }
   wake_.notify_one();
 }
@@ -231,9 +255,64 @@ void Storage::push_job(Job job) {
 void Storage::append(std::uint64_t number, LogWrite write, std::vector<RowId> fetch) {
   {
     std::lock_guard lock(mutex_);
-    appends_.push_back(PendingAppend{number, std::move(write), std::move(fetch)});
+    appends_.push_back(PendingAppend{number, std::move(write), std::move(fetch), nullptr});
   }
   wake_.notify_one();
+}
+
+void Storage::install(std::uint64_t number, std::shared_ptr<DatabaseBuilder> builder, LogWrite write) {
+  {
+    std::lock_guard lock(mutex_);
+    appends_.push_back(PendingAppend{number, std::move(write), {}, std::move(builder)});
+  }
+  wake_.notify_one();
+}
+
+void Storage::install_now(PendingAppend append) {
+  if (broken_) return;
+  const auto start = DiskClock::now();
+  auto state = std::make_shared<KvState>();
+  const Result<void> done = replace_database(append, state);
+  // Nothing can be asked of a database that is closed, so also a full disk ends this: the next start finds the old one
+  // or the new one.
+  if (!done) return break_down(done.error());
+  ++installs_;
+  Appended appended;
+  appended.number = append.number;
+  appended.entries = append.write.entries.size();
+  appended.commit_time = DiskClock::now() - start;
+  appended.installed = std::move(state);
+  post([this, appended = std::move(appended)]() mutable { events_.appended(std::move(appended)); });
+}
+
+// One rename decides. What is in the write-ahead log has to be gone by then, or it would be taken for the new one's;
+// and so has the mark, which speaks of the old log.
+Result<void> Storage::replace_database(PendingAppend& append, std::shared_ptr<KvState> state) {
+  const Result<SnapshotHead> built = append.install->finish(append.write.hard);
+  if (!built) return built.error();
+  if (auto retired = database_->retire(); !retired) return retired;
+  {
+    std::lock_guard lock(mutex_);
+    database_.reset();
+  }
+  const std::string& path = options_.database.path;
+  if (::rename(incoming_path(path).c_str(), path.c_str()) != 0) {
+    return error_from_errno(errno, cat("renaming ", incoming_path(path)));
+  }
+  if (auto synced = sync_folder_of(path); !synced) return synced;
+  RowSink sink;
+  sink.row = [&state](RowId row, const RowView& view, bool complete) { return state->apply(row, view, complete); };
+  Result<std::unique_ptr<Database>> database = Database::open(options_.database, sink);
+  if (!database) return database.error();
+  {
+    std::lock_guard lock(mutex_);
+    database_ = std::move(*database);
+  }
+  const Database::Base base = database_->base();
+  state->begin_at(base.index, base.term, base.revision);
+  SweepResult swept;
+  if (append.write.first == 0) return Result<void>();
+  return database_->write(std::span(&append.write, 1), nullptr, &swept);
 }
 
 void Storage::retry() {

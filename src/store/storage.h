@@ -16,8 +16,11 @@
 
 #include "io/loop.h"
 #include "store/database.h"
+#include "store/state.h"
 
 namespace kayak::store {
+
+class DatabaseBuilder;
 
 // The Appends up to this number are on disk.
 struct Appended {
@@ -25,7 +28,8 @@ struct Appended {
   // The rows asked for with the appends, those that there were.
   std::vector<std::pair<RowId, Bytes>> fetched;
   std::size_t entries = 0;
-  Duration commit_time{};  // of this group
+  Duration commit_time{};              // of this group
+  std::shared_ptr<KvState> installed;  // the state that replaced the one before
 };
 
 struct StorageCounters {
@@ -55,6 +59,10 @@ class Storage {
   const LogFound& found() const { return database_->found(); }
   // Numbers ascend. `fetch`: rows to read beside it, for their values.
   void append(std::uint64_t number, LogWrite write, std::vector<RowId> fetch = {});
+  // The database that `builder` has built takes the place of this one, with `write` on top of it. Jobs that were asked
+  // for before installed_seen() are then not done: what they would look for is not there.
+  void install(std::uint64_t number, std::shared_ptr<DatabaseBuilder> builder, LogWrite write);
+  void installed_seen() { ++epoch_; }
   // After append_failed: the waiting appends are tried again, or forgotten.
   void retry();
   void drop();
@@ -67,16 +75,20 @@ class Storage {
   Task<Result<void>> close();
 
   const StorageCounters& counters() const { return counters_; }
-  const DiskCounters* disk_counters() const { return database_ ? &database_->counters() : nullptr; }
+  struct DiskTotals {
+    std::uint64_t database_bytes = 0;
+    std::uint64_t written_bytes = 0, syncs = 0;  // since the database was opened
+  };
+  DiskTotals disk_totals() const;
   // As the open found it.
   Database::Base base() const { return database_->base(); }
-  std::uint64_t database_bytes() const { return database_ ? database_->database_bytes() : 0; }
 
  private:
   struct PendingAppend {
     std::uint64_t number;
     LogWrite write;
     std::vector<RowId> fetch;
+    std::shared_ptr<DatabaseBuilder> install;  // else null
   };
   // Its failure, for the thread to judge.
   using Job = std::function<std::optional<Error>(Database& database, const std::optional<Error>& broken)>;
@@ -85,8 +97,9 @@ class Storage {
     std::function<void(Result<SweepResult>)> done;  // on the storage thread
   };
   struct Work {
-    std::vector<Job> jobs;
+    std::vector<std::pair<std::uint64_t, Job>> jobs;
     std::vector<PendingAppend> appends;
+    std::optional<PendingAppend> install;
     std::optional<SweepJob> sweep;
     bool stop = false, idle = false;
   };
@@ -98,6 +111,8 @@ class Storage {
   bool may_append() const { return !appends_.empty() && !held_up_; }
   void write_group(Work& work);
   void hold_up(Work& work, const Error& error);
+  void install_now(PendingAppend append);
+  Result<void> replace_database(PendingAppend& append, std::shared_ptr<KvState> state);
   Result<void> commit(std::vector<PendingAppend>& appends, const SweepJob* sweep, Result<SweepResult>* swept);
   void fetch_values(const std::vector<PendingAppend>& appends, Appended* appended);
   void maintain(bool idle);
@@ -112,17 +127,19 @@ class Storage {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   StorageCounters counters_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<Job> jobs_;
+  std::uint64_t epoch_ = 0;  // the loop's: installs that it has seen
+  std::vector<std::pair<std::uint64_t, Job>> jobs_;
   std::deque<PendingAppend> appends_;
   bool held_up_ = false;  // there was no space for them
   std::deque<SweepJob> sweeps_;
   bool stop_ = false;
 
   // The thread's own.
-  std::unique_ptr<Database> database_;
+  std::unique_ptr<Database> database_;  // changed under the mutex; null after an install that failed
   std::optional<Error> broken_;
+  std::uint64_t installs_ = 0;
   std::uint64_t wal_limit_frames_;      // so many are moved within kCheckpointTarget
   std::uint64_t checkpoint_after_ = 0;  // a full disk refused it: not before the log has so many
   std::thread thread_;

@@ -208,8 +208,6 @@ class Store {
   virtual Task<void> close() = 0;
 };
 
-class PeerLink;
-
 struct SqliteStoreOptions {
   std::string path;                                     // of the database file; its folder must exist
   std::size_t history_bytes = 8 * 1024 * 1024;          // of recent events kept in memory for watches
@@ -222,7 +220,6 @@ struct SqliteStoreOptions {
   std::uint64_t member_id = 0;              // of this server in its group; 0: one that the store makes up and keeps
   // A database that is made waits for a group to take it in, instead of beginning one.
   bool joins = false;
-  PeerLink* link = nullptr;  // to the other members; must outlive the store
   // The shortest time without a leader after which another one is elected; the same at all members.
   Duration election_timeout = std::chrono::milliseconds(1000);
 };

@@ -170,12 +170,16 @@ Task<Result<void>> SqliteStore::fill_past_ranges(Evaluation* evaluation, StopTok
 
 Result<std::unique_ptr<StateStream>> SqliteStore::snapshot() {
   if (auto good = usable(); !good) return good.error();
+  return std::unique_ptr<StateStream>(make_source());
+}
+
+std::unique_ptr<SnapshotSource> SqliteStore::make_source() {
   auto busy = [this](bool begins) {
     active_ = begins ? active_ + 1 : active_ - 1;
     if (active_ == 0) idle_.set();
   };
   SnapshotSource::Host host{state_, *storage_, pins_, sources_, std::move(busy)};
-  return std::unique_ptr<StateStream>(std::make_unique<SnapshotSource>(std::move(host)));
+  return std::make_unique<SnapshotSource>(std::move(host));
 }
 
 Result<std::unique_ptr<Watch>> SqliteStore::watch(WatchRequest request) {

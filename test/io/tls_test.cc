@@ -278,6 +278,10 @@ TEST_CASE("tls: a server that requires certificates knows no anonymous clients")
     CHECK((seen.server == "ok") == !row.user.empty());
     CHECK((seen.echoed == "hello") == !row.user.empty());
     if (row.user.empty()) CHECK(seen.server.starts_with("Unauthorized: "));
+    if (row.own.certificate_pem.empty()) {
+      CHECK(seen.server == "Unauthorized: tls: client didn't provide a certificate");
+      CHECK(seen.client == "Unauthorized: remote error: tls: bad certificate");
+    }
   }
   TlsServerOptions nobody = server_options(server);
   nobody.client_required = true;
@@ -701,6 +705,47 @@ TEST_CASE("tls: a slow reader holds the writer back, the other direction goes on
   auto server = TlsServer::create(t.context(), server_options(identity));
   const std::string pin = parse_certificate_pem(identity.certificate_pem)->public_key_sha256;
   CHECK(test::says(t.loop.run(back_pressure(t.context(), **server, pin))) == "ok");
+}
+
+namespace {
+
+Task<Result<void>> crowd(HandshakePlaces& places, std::vector<HandshakePlaces::Place>& taken) {
+  for (std::size_t i = 0; i < HandshakePlaces::kMax; ++i) {
+    auto place = co_await places.take(i % 2 == 0 ? "10.0.0.1" : "10.0.0.2", StopToken());
+    if (!place) co_return place.error();
+    taken.push_back(std::move(*place));
+  }
+  co_return Result<void>();
+}
+// "taken", "waits", or the error.
+Task<Result<void>> try_place(Loop& loop, HandshakePlaces& places, std::string source, std::string* said) {
+  Deadline deadline(loop, 10ms);
+  const StopToken due = deadline.token();
+  auto place = co_await places.take(std::move(source), due);
+  *said = place ? "taken" : deadline.expired() ? "waits" : test::says(place);
+  co_return Result<void>();
+}
+
+}  // namespace
+
+TEST_CASE("tls: preferred sources get a handshake when others crowd") {
+  TestContext t;
+  HandshakePlaces places;
+  std::vector<HandshakePlaces::Place> taken;
+  taken.reserve(HandshakePlaces::kMax);
+  CHECK(test::says(t.loop.run(crowd(places, taken))) == "ok");
+  const auto tried = [&](const std::string& source) {
+    std::string said;
+    CHECK(test::says(t.loop.run(try_place(t.loop, places, source, &said))) == "ok");
+    return said;
+  };
+  CHECK(tried("10.0.0.3") == "waits");
+  CHECK(tried("10.0.0.9") == "waits");
+  places.prefer({"10.0.0.9"});
+  CHECK(tried("10.0.0.3") == "waits");
+  CHECK(tried("10.0.0.9") == "taken");
+  taken.clear();
+  CHECK(places.taken() == 0);
 }
 
 // ---- realms

@@ -5,6 +5,7 @@
 #include "store/evaluator.h"
 #include "store/lease_clock.h"
 #include "store/support_store.h"
+#include "store/support_vfs.h"
 
 using namespace kayak;
 using namespace kayak::store;
@@ -310,6 +311,35 @@ TEST_CASE("a lease that nobody keeps alive ends, one that is kept alive does not
   CHECK(d.get("lives") == "1");
   CHECK(d.lease(3).ttl == 3600);
   CHECK(d.store().stats().commits == commits + 1);
+}
+
+TEST_CASE("while the disk is full no lease ends, and each can be kept alive") {
+  TempFolder folder;
+  TestDisk disk;
+  SqliteStoreOptions options = options_in(folder);
+  options.vfs = disk.vfs();
+  Driver d(options);
+  REQUIRE(d.open().ok());
+  REQUIRE(d.grant(1, 2).ok());
+  REQUIRE(d.put("a", "1", 1).ok());
+  disk.capacity = static_cast<std::int64_t>(d.store().stats().database_bytes);
+  int refused = 0;
+  for (int i = 0; i < 1000 && refused < 2; ++i) {
+    auto done = d.put("fill", std::string(50'000, 'f'));
+    if (!done) REQUIRE(done.error().code() == Code::kNoSpace);
+    refused += done ? 0 : 1;
+  }
+  REQUIRE(refused == 2);
+  d.harness.run_for(3s);
+  CHECK(d.harness.wait(d.store().lease_keep_alive(1, StopToken()))->ttl == 2);
+  CHECK(d.lease(1).remaining == 2);
+  CHECK(d.get("a") == "1");
+  disk.capacity = INT64_MAX;
+  REQUIRE(d.put("b", "1").ok());
+  CHECK(d.get("a") == "1");
+  const Instant deadline = d.harness.clock.now() + 20s;
+  while (d.get("a") && d.harness.clock.now() < deadline) d.harness.run_for(100ms);
+  CHECK_FALSE(d.get("a"));
 }
 
 TEST_CASE("leases that end together are all revoked") {

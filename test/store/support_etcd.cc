@@ -50,6 +50,8 @@ void EtcdServer::start() {
   std::vector<char*> raw;
   for (std::string& arg : args) raw.push_back(arg.data());
   raw.push_back(nullptr);
+  // It does not replace the sockets that it left behind when it was killed.
+  for (const char* socket : {"client:1", "peer:1"}) ::unlink(folder_.file(socket).c_str());
   const std::string log = folder_.file("log");
   pid_ = ::fork();
   if (pid_ == 0) become(folder_.path().c_str(), log.c_str(), raw.data());

@@ -235,7 +235,7 @@ TEST_CASE("transport: the connection of calls is shared, made when it is needed,
   CHECK(says(group.harness.wait(from.client(group.c.id(), stop.token()))).starts_with("Cancelled: "));
 }
 
-TEST_CASE("transport: a member that comes back, elsewhere or where it was, is found") {
+TEST_CASE("transport: a member that comes back elsewhere, or at one address of several, is found") {
   Three group;
   REQUIRE(group.connected(group.a, group.b));
   for (int round = 0; round < 2; ++round) {

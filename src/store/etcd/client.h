@@ -34,6 +34,9 @@ struct EtcdStoreOptions {
   std::function<void(const Error&)> on_fatal;
 };
 
+// Whether `url` can be an endpoint. Errors: Invalid; the message goes on where it was quoted ("must...").
+Result<void> check_endpoint(const std::string& url);
+
 // Errors: Invalid (an endpoint or a file, with what is wrong), Unavailable (no endpoint answers; says which, why and
 // what to look at), Unauthorized (none of the endpoints is who it should be).
 Task<Result<std::unique_ptr<Store>>> open_etcd_store(Context context, EtcdStoreOptions options,

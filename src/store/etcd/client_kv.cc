@@ -229,6 +229,7 @@ io::GrpcRequest EtcdKv::request_for(std::string_view method) const {
   request.authority = options_.authority;
   request.method = method;
   request.max_message_bytes = kMaxMessageBytes;
+  request.metadata = options_.metadata;
   // A member that has lost its leader says so at once and ends its watches, instead of letting us wait.
   request.metadata.add("hasleader", "true");
   return request;

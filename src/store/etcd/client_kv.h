@@ -32,6 +32,7 @@ struct Outcome {
 struct EtcdKvOptions {
   std::string scheme = "http";
   std::string authority = "localhost";
+  io::Headers metadata;                         // of every call
   Duration timeout = std::chrono::seconds(10);  // of one call; a server of etcd gives up by itself after about 7
 };
 

@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 constexpr Duration kFirstPause = 100ms;
 constexpr Duration kLongestPause = 5s;
 constexpr Duration kConnectTimeout = 5s;
+// Longer than a call may take.
+constexpr Duration kLinger = 12s;
 constexpr std::string_view kUnix = "unix://";
 
 }  // namespace
@@ -33,21 +35,22 @@ Result<Target> parse_target(const std::string& url) {
   target.url = url;
   if (url.starts_with(kUnix)) {
     target.unix_path = url.substr(kUnix.size());
-    if (!target.unix_path.starts_with('/')) {
-      return Error(Code::kInvalid,
-                   cat(quote(url), " must name the socket by its whole path, as unix:///run/etcd.sock"));
-    }
-    return target;
+    if (target.unix_path.starts_with('/')) return target;
+    return Error(Code::kInvalid, "must name the socket by its whole path, like unix:///run/etcd.sock");
   }
-  Result<io::Url> parsed = io::parse_url(url);
-  if (!parsed)
-    return Error(Code::kInvalid, cat(quote(url), " is not like https://host:2379, http://host:2379 or unix:///path"));
-  if (parsed->path != "/" || !parsed->query.empty())
-    return Error(Code::kInvalid, cat(quote(url), " must end after its port"));
+  const Result<io::Url> parsed = io::parse_url(url);
+  if (!parsed || parsed->path != "/" || !parsed->query.empty()) {
+    return Error(Code::kInvalid, "must be like https://host:2379, http://host:2379 or unix:///path");
+  }
   target.tls = parsed->scheme == "https";
   target.host = parsed->host;
   target.port = parsed->port;
   return target;
+}
+
+Result<void> check_endpoint(const std::string& url) {
+  const Result<Target> target = parse_target(url);
+  return target ? Result<void>() : target.error();
 }
 
 Links::Links(Context context, const EtcdStoreOptions& options, std::vector<Target> targets)
@@ -126,37 +129,49 @@ Duration Links::pause() {
 }
 
 Task<void> Links::run(StopToken stop) {
+  io::TaskScope connections(stop);
   for (std::size_t at = 0; !stop.stopped(); at = (at + 1) % targets_.size()) {
     Result<io::StreamPtr> stream = co_await connect(targets_[at], stop);
     if (stop.stopped()) break;
     if (stream) {
-      co_await serve(at, std::move(*stream), stop);
+      co_await serve(at, std::move(*stream), &connections);
     } else {
       failed(at, stream.error());
     }
     const Duration wait = pause();
     if (wait > Duration(0)) (void)co_await context_.loop.sleep(wait, stop);
   }
+  (void)co_await connections.join();
 }
 
-Task<void> Links::serve(std::size_t at, io::StreamPtr stream, StopToken stop) {
+// Until the connection has ended or was left.
+Task<void> Links::serve(std::size_t at, io::StreamPtr stream, io::TaskScope* connections) {
   const Target& target = targets_[at];
   EtcdKvOptions kv_options;
   kv_options.scheme = target.tls ? "https" : "http";
   kv_options.authority = target.authority();
   const io::Http2ClientOptions http_options;
   auto client = io::Http2Client::create(context_, std::move(stream), http_options);
-  auto link = std::make_shared<Link>(target.url, std::move(client), std::move(kv_options));
-  io::StopCallback on_stop(stop, [&link] { link->stop.stop(); });
-  link_ = link;
+  link_ = std::make_shared<Link>(target.url, std::move(client), std::move(kv_options));
+  const LinkRef link = link_;
   there_.set();
+  connections->spawn(carry(at, link, connections->token()));
+  co_await link->over.wait();
+}
+
+Task<void> Links::carry(std::size_t at, LinkRef link, StopToken stop) {
+  io::StopCallback on_stop(stop, [&link] { link->stop.stop(); });
   const Result<void> ended = co_await link->client->run(link->stop.token());
-  there_.reset();
-  link_.reset();
-  if (stop.stopped()) co_return;
-  // leave() has said why.
-  if (link->stop.stopped()) co_return;
-  failed(at, ended ? Error(Code::kIo, "the server closed the connection") : ended.error());
+  link->linger.cancel();
+  // When it was left before, it is known why.
+  if (!link->over.is_set() && !stop.stopped()) {
+    failed(at, ended ? Error(Code::kIo, "the server closed the connection") : ended.error());
+  }
+  if (link_ == link) {
+    link_.reset();
+    there_.reset();
+  }
+  link->over.set();
 }
 
 void Links::good() {
@@ -166,18 +181,21 @@ void Links::good() {
   if (link_) context_.log.info("an etcd endpoint is used", {{"endpoint", link_->url}});
 }
 
-void Links::leave(const LinkRef& link, std::string why) {
-  if (link != link_ || link->stop.stopped()) return;
+void Links::leave(LinkRef link, std::string why, bool silent) {
+  if (silent) link->stop.stop();
+  if (link != link_) return;
   const auto target =
       std::find_if(targets_.begin(), targets_.end(), [&](const Target& t) { return t.url == link->url; });
   failed(static_cast<std::size_t>(target - targets_.begin()), Error(Code::kUnavailable, std::move(why)));
   link_.reset();
   there_.reset();
-  link->stop.stop();
+  link->over.set();
+  io::StopSource* end = &link->stop;
+  if (!silent) link->linger = context_.loop.after(kLinger, [end] { end->stop(); });
 }
 
 Task<Result<LinkRef>> Links::get(Duration patience, StopToken stop) {
-  if (link_ && !link_->client->usable()) leave(link_, "the server is going away");
+  if (link_ && !link_->client->usable()) leave(link_, "the connection has ended");
   if (link_) co_return link_;
   io::Deadline deadline(context_.loop, patience, stop);
   const StopToken until = deadline.token();

@@ -1,6 +1,6 @@
 // client_links.h: the connection to one of several endpoints, made anew at another one when it breaks.
-// One connection at a time carries everything, calls and the watch stream. A call takes the link, uses it, and says by
-// `good` or `leave` what it has learned of it.
+// One connection at a time takes everything new, calls and the watch stream. A call takes the link, uses it, and says
+// by `good` or `leave` what it has learned of it.
 #pragma once
 
 #include <memory>
@@ -24,7 +24,7 @@ struct Target {
   std::string unix_path;
   std::string authority() const;
 };
-// Errors: Invalid.
+// Errors: Invalid, as check_endpoint.
 Result<Target> parse_target(const std::string& url);
 
 // A connection under way. Whoever holds it may still call on it after it broke: the calls fail.
@@ -34,7 +34,9 @@ struct Link {
   const std::string url;
   std::unique_ptr<io::Http2Client> client;
   EtcdKv kv;
-  io::StopSource stop;
+  io::StopSource stop;  // ends the connection, with every call on it
+  io::Event over;       // new calls go elsewhere
+  io::Loop::Timer linger;
 };
 using LinkRef = std::shared_ptr<Link>;
 
@@ -48,8 +50,9 @@ class Links {
   Task<Result<LinkRef>> get(Duration patience, StopToken stop);
   // A call was answered: the endpoint is fine.
   void good();
-  // The endpoint is of no use now: every call on the link ends, and the next endpoint is tried.
-  void leave(const LinkRef& link, std::string why);
+  // The endpoint is of no use now, and the next one is tried. Calls under way have time to end, unless the server is
+  // silent: nothing will come any more.
+  void leave(LinkRef link, std::string why, bool silent = false);
   // Of the last failed attempt at each endpoint, in order of endpoints.
   std::string failures() const;
   // Every endpoint was tried and showed that it is not who it should be, or that it does not know us.
@@ -58,7 +61,8 @@ class Links {
  private:
   Task<Result<io::StreamPtr>> connect(const Target& target, StopToken stop);
   Task<Result<io::TlsClientOptions>> tls_options(const Target& target);
-  Task<void> serve(std::size_t at, io::StreamPtr stream, StopToken stop);
+  Task<void> serve(std::size_t at, io::StreamPtr stream, io::TaskScope* connections);
+  Task<void> carry(std::size_t at, LinkRef link, StopToken stop);
   void failed(std::size_t at, const Error& error);
   Duration pause();
 

@@ -140,7 +140,7 @@ Task<Result<T>> ClientStore::attempt(Call<T> call, bool safe, StopToken stop) {
   for (;;) {
     const Duration left = std::max(until - context_.clock.now(), Duration(1));
     auto link = co_await links_->get(left, waiting.token());
-    if (!link && link.error().code() == Code::kCancelled && !stop.stopped()) co_return usable().error();
+    if (!link && closing_.stopped()) co_return usable().error();
     if (!link) co_return link.error();
     Outcome<T> outcome = co_await call((*link)->kv, stop);
     if (outcome.fate == Fate::kAnswered) {
@@ -150,7 +150,8 @@ Task<Result<T>> ClientStore::attempt(Call<T> call, bool safe, StopToken stop) {
     const Error& error = outcome.result.error();
     if (stop.stopped()) co_return Error(Code::kCancelled, error.message());
     const bool busy = error.code() == Code::kTooManyRequests;
-    if (outcome.silent || (outcome.fate == Fate::kNotBegun && !busy)) links_->leave(*link, error.message());
+    if (outcome.silent || (outcome.fate == Fate::kNotBegun && !busy))
+      links_->leave(*link, error.message(), outcome.silent);
     if (outcome.fate == Fate::kUnknown && !safe) {
       co_return Error(Code::kUnavailable, cat("the outcome is unknown: ", error.message()));
     }
@@ -284,7 +285,8 @@ Task<Result<std::unique_ptr<Store>>> open_etcd_store(Context context, EtcdStoreO
   std::vector<Target> targets;
   for (const std::string& url : options.endpoints) {
     Result<Target> target = parse_target(url);
-    if (!target) co_return target.error().while_doing("the datastore's endpoint");
+    if (!target)
+      co_return Error(Code::kInvalid, cat("the datastore's endpoint ", quote(url), " ", target.error().message()));
     targets.push_back(std::move(*target));
   }
   if (targets.empty()) co_return Error(Code::kInvalid, "the datastore has no endpoint");

@@ -90,6 +90,8 @@ Error error_of(const io::GrpcStatus& status) {
   for (const Row& row : kRows) {
     if (!row.message.empty() && row.grpc == status.code && row.message == message) return Error(row.code, message);
   }
+  // gRPC's own limit, which the server of etcd sets half a MiB above that of its requests.
+  if (message.find("message larger than max") != std::string::npos) return Error(Code::kTooLarge, message);
   for (const CodeRow& row : kCodes) {
     if (row.grpc == status.code) return Error(row.code, message);
   }

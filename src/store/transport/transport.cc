@@ -101,6 +101,7 @@ class TransportImpl final : public Transport {
   }
   static Task<void> run_link(std::shared_ptr<PeerLink> link, StopToken stop) { co_await link->run(stop); }
   void end_calls_of(NodeId member);
+  void prefer_members() const;
   io::GrpcStatus admit(const io::HttpRequest& request, std::string_view method) const;
   io::GrpcStatus check_names(const io::HttpRequest& request, NodeId* from) const;
   io::GrpcStatus check_message(const raft::Message& message, NodeId from) const;
@@ -118,6 +119,7 @@ class TransportImpl final : public Transport {
   PeerSnapshotSource snapshots_;
   std::map<NodeId, std::shared_ptr<PeerLink>> links_;
   std::map<std::string, NodeId, std::less<>> by_key_;
+  std::map<NodeId, std::string> seen_at_;  // the numeric address that a member called from last
   MemberCalls calls_;
   io::TaskScope* scope_ = nullptr;  // of run()
   std::shared_ptr<bool> alive_;     // for what was posted
@@ -147,7 +149,21 @@ void TransportImpl::set_peers(std::vector<PeerInfo> peers) {
   for (const auto& [id, link] : before) {
     link->close();
     end_calls_of(id);
+    seen_at_.erase(id);
   }
+  prefer_members();
+}
+
+void TransportImpl::prefer_members() const {
+  std::vector<std::string> addresses;
+  for (const auto& [id, link] : links_) {
+    for (const std::string& address : link->peer().addresses) {
+      const auto place = parse_peer_address(address);
+      if (place) addresses.push_back(place->first);  // names among them do no harm
+    }
+  }
+  for (const auto& [id, address] : seen_at_) addresses.push_back(address);
+  io::prefer_handshakes(settings_.context.loop, addresses);
 }
 
 void TransportImpl::end_calls_of(NodeId member) {
@@ -257,6 +273,10 @@ Task<io::GrpcStatus> TransportImpl::receive_messages(io::GrpcCall& call) {
   const Result<void> opened = co_await call.open();
   const auto link = links_.find(from);
   if (link != links_.end()) link->second->peer_is_up();
+  if (const std::string& address = call.request().remote.ip; link != links_.end() && seen_at_[from] != address) {
+    seen_at_[from] = address;
+    prefer_members();
+  }
   if (opened) status = co_await receive_all(call, from, stop);
   calls_.erase(place);
   if (status.code == Grpc::kInvalidArgument || status.code == Grpc::kPermissionDenied) {

@@ -1,0 +1,72 @@
+// forward.cc: the store as other servers use it, so that what is carried to a leader goes no further.
+#include "store/forward.h"
+
+namespace kayak::store {
+
+namespace {
+constexpr Duration kPatience = std::chrono::seconds(10);
+
+// etcd's words, which the other side knows to mean that nothing was done.
+Error does_not_lead() { return Error(Code::kUnavailable, "etcdserver: no leader"); }
+}  // namespace
+
+class SqliteStore::Here final : public Store {
+ public:
+  explicit Here(SqliteStore& store) : store_(store) {}
+
+  Task<Result<RangeResponse>> range(RangeRequest request, StopToken stop) override {
+    return store_.range(std::move(request), std::move(stop));
+  }
+  Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop) override {
+    if (!leads()) co_return does_not_lead();
+    co_return co_await store_.txn(std::move(request), std::move(stop));
+  }
+  Result<std::unique_ptr<Watch>> watch(WatchRequest request) override { return store_.watch(std::move(request)); }
+  Task<Result<void>> compact(Revision revision, StopToken stop) override {
+    if (!leads()) co_return does_not_lead();
+    co_return co_await store_.compact(revision, std::move(stop));
+  }
+  Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) override {
+    if (!leads()) co_return does_not_lead();
+    co_return co_await store_.lease_grant(id, ttl, std::move(stop));
+  }
+  Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop) override {
+    if (!leads()) co_return does_not_lead();
+    co_return co_await store_.lease_revoke(id, std::move(stop));
+  }
+  Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop) override {
+    if (!leads()) co_return does_not_lead();
+    co_return co_await store_.lease_keep_alive(id, std::move(stop));
+  }
+  Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop) override {
+    if (!leads()) co_return does_not_lead();
+    co_return co_await store_.lease_time_to_live(id, keys, std::move(stop));
+  }
+  Task<Result<std::vector<std::int64_t>>> leases(StopToken stop) override { return store_.leases(std::move(stop)); }
+  Task<Result<Revision>> current_revision(StopToken stop) override { return store_.current_revision(std::move(stop)); }
+  Leadership leadership() const override { return store_.leadership(); }
+  Task<bool> leadership_changed(Leadership known, StopToken stop) override {
+    return store_.leadership_changed(std::move(known), std::move(stop));
+  }
+  Result<std::unique_ptr<StateStream>> snapshot() override { return store_.snapshot(); }
+  Revision revision() const override { return store_.revision(); }
+  Revision compacted() const override { return store_.compacted(); }
+  Stats stats() const override { return store_.stats(); }
+  Task<void> close() override { co_return; }  // it is not this one's to close
+
+ private:
+  bool leads() const { return store_.leadership_.leads; }
+  SqliteStore& store_;
+};
+
+void SqliteStore::open_here() { here_ = std::make_shared<Here>(*this); }
+Store& SqliteStore::here() { return *here_; }
+
+bool SqliteStore::led_elsewhere() const {
+  return group_options_.transport != nullptr && !leadership_.leads && leadership_.leader != raft::kNobody &&
+         leadership_.leader != leadership_.self && !failed_ && !closing_;
+}
+
+Instant SqliteStore::patience() const { return context_.clock.now() + kPatience; }
+
+}  // namespace kayak::store

@@ -1,0 +1,373 @@
+// group.cc: the engine as a member of a group: the records of the others, changes of the membership, states that go to
+// and come from others.
+#include <algorithm>
+
+#include "base/strings.h"
+#include "store/forward.h"
+#include "store/log_payload.h"
+#include "store/snapshot_source.h"
+
+namespace kayak::store {
+
+namespace {
+using namespace std::chrono_literals;
+constexpr Duration kLearnerPeriod = 500ms;
+constexpr Duration kHandOver = 2s;
+constexpr Duration kTransfer = 5s;
+
+// A state that is being sent. It may outlive the leader's interest in it.
+class SentState final : public PeerSnapshot {
+ public:
+  explicit SentState(std::shared_ptr<SnapshotSource> source) : source_(std::move(source)) {}
+  Task<Result<std::optional<std::string>>> next() override { return source_->next(); }
+
+ private:
+  std::shared_ptr<SnapshotSource> source_;
+};
+}  // namespace
+
+const raft::PayloadCodec& log_payloads() {
+  static const LogPayloadCodec codec;
+  return codec;
+}
+
+void SqliteStore::connect(Replica::Host* host) {
+  Transport* transport = group_options_.transport;
+  host->send = [transport](raft::Message message) { transport->send(std::move(message)); };
+  host->snapshot_wanted = [this](raft::NodeId to) { make_snapshot(to); };
+  host->snapshot_released = [this](raft::SnapshotId id) { snapshots_.erase(id); };
+  host->fetch_snapshot = [this](const raft::SnapshotFetch& fetch) { scope_.spawn(fetch_snapshot(fetch)); };
+  host->install = [this](std::uint64_t number, LogWrite write) { install(number, std::move(write)); };
+  host->installed = [this] { replace_state(); };
+  transport->serve_snapshots([this](raft::NodeId to, raft::SnapshotId id) { return open_snapshot(to, id); });
+}
+
+// ---- the members' records
+
+Task<Result<void>> SqliteStore::load_records() {
+  records_.clear();
+  std::vector<RowId> rows;
+  std::vector<std::string> keys;
+  KeyIndex::Cursor cursor = state_.keys().seek(kMemberPrefix);
+  for (const KeyRecord* record = cursor.get(); record != nullptr; cursor.next(), record = cursor.get()) {
+    if (!record->key().starts_with(kMemberPrefix)) break;
+    if (record->deleted) continue;
+    keys.emplace_back(record->key());
+    rows.push_back(record->row);
+  }
+  if (rows.empty()) co_return Result<void>();
+  auto values = co_await read_values(rows);
+  if (!values) co_return values.error();
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    Result<MemberRecord> member = decode_member(keys[i], *(*values)[i]);
+    if (member) records_[member->id] = std::move(*member);
+  }
+  records_changed();
+  co_return Result<void>();
+}
+
+void SqliteStore::note_record(const Effect& effect) {
+  if (effect.type == EffectType::kDelete) {
+    records_.erase(parse_member_id(effect.key.substr(kMemberPrefix.size())));
+  } else {
+    Result<MemberRecord> member = decode_member(effect.key, *effect.value);
+    // Whoever can write here can write everything; a record that is none is as if it were not there.
+    if (!member) {
+      context_.log.warn("a member's record cannot be read", {{"error", member.error().message()}});
+      return;
+    }
+    records_[member->id] = std::move(*member);
+  }
+  records_changed();
+}
+
+void SqliteStore::records_changed() {
+  if (!group_options_.members_changed) return;
+  std::vector<MemberRecord> records;
+  records.reserve(records_.size());
+  for (const auto& [id, record] : records_) records.push_back(record);
+  group_options_.members_changed(records);
+}
+
+std::vector<Member> SqliteStore::members() const {
+  const raft::Membership& group = replica_->core().membership();
+  std::vector<Member> out;
+  auto add = [&](raft::NodeId id, Member::Role role) {
+    Member& member = out.emplace_back();
+    member.id = id;
+    member.role = role;
+    const auto record = records_.find(id);
+    if (record == records_.end()) return;
+    member.name = record->second.name;
+    member.key = record->second.key;
+    member.addresses = record->second.addresses;
+  };
+  for (const raft::NodeId id : group.voters) add(id, Member::Role::kVoter);
+  for (const raft::NodeId id : group.learners) add(id, Member::Role::kLearner);
+  if (group.witness != raft::kNobody) add(group.witness, Member::Role::kWitness);
+  std::sort(out.begin(), out.end(), [](const Member& a, const Member& b) { return a.id < b.id; });
+  return out;
+}
+
+// ---- changes
+
+Result<void> SqliteStore::leading() const {
+  if (auto good = usable(); !good) return good;
+  if (leadership_.leads) return Result<void>();
+  return Error(Code::kUnavailable, "this server does not lead");
+}
+
+Task<Result<void>> SqliteStore::write_record(MemberRecord member, StopToken stop) {
+  if (auto good = check_member(member); !good) co_return good;
+  const auto known = records_.find(member.id);
+  if (known != records_.end() && known->second == member) co_return Result<void>();
+  TxnRequest request;
+  request.term = leadership_.term;
+  Op& put = request.success.emplace_back();
+  put.key = member_key(member.id);
+  put.value = std::make_shared<const std::string>(encode_member(member));
+  auto done = co_await txn(std::move(request), stop);
+  if (!done) co_return done.error();
+  co_return Result<void>();
+}
+
+Task<Result<void>> SqliteStore::change(raft::MembershipChange change, StopToken stop) {
+  if (auto good = leading(); !good) co_return good;
+  const raft::Term term = replica_->core().term();
+  const Result<LogIndex> index = replica_->change_membership(change);
+  if (!index) co_return index.error();
+  auto waiter = std::make_shared<Waiter>();
+  Unresolved& unresolved = unresolved_[*index];
+  unresolved.term = term;
+  unresolved.waiters.push_back(waiter);
+  if (state_.applied() >= *index) waiter->done.set();
+  auto committed = co_await wait_for(waiter, stop);
+  if (!committed) co_return committed;
+  if (waiter->superseded) co_return Error(Code::kUnavailable, "another server leads since; nothing was changed");
+  co_return Result<void>();
+}
+
+Task<Result<void>> SqliteStore::add_learner(MemberRecord member, StopToken stop) {
+  Active active(*this);
+  if (auto good = leading(); !good) co_return good;
+  const raft::NodeId id = member.id;
+  auto written = co_await write_record(std::move(member), stop);
+  if (!written || replica_->core().membership().contains(id)) co_return written;
+  co_return co_await change(raft::MembershipChange{raft::MembershipChange::Type::kAddLearner, id}, stop);
+}
+
+Task<Result<void>> SqliteStore::add_witness(MemberRecord member, StopToken stop) {
+  Active active(*this);
+  if (auto good = leading(); !good) co_return good;
+  const raft::NodeId id = member.id;
+  auto written = co_await write_record(std::move(member), stop);
+  if (!written || replica_->core().membership().contains(id)) co_return written;
+  co_return co_await change(raft::MembershipChange{raft::MembershipChange::Type::kAddWitness, id}, stop);
+}
+
+Task<Result<void>> SqliteStore::promote(raft::NodeId id, StopToken stop) {
+  Active active(*this);
+  co_return co_await change(raft::MembershipChange{raft::MembershipChange::Type::kPromote, id}, stop);
+}
+
+Task<Result<void>> SqliteStore::remove(raft::NodeId id, StopToken stop) {
+  Active active(*this);
+  if (auto good = leading(); !good) co_return good;
+  if (id == leadership_.self && replica_->core().membership().voters.size() > 1) {
+    // Its successor does it.
+    co_await hand_over();
+    co_return Error(Code::kUnavailable, "this server led and has handed that over: ask once more");
+  }
+  if (replica_->core().membership().contains(id)) {
+    auto changed = co_await change(raft::MembershipChange{raft::MembershipChange::Type::kRemove, id}, stop);
+    if (!changed) co_return changed;
+  } else if (records_.count(id) == 0) {
+    co_return Error(Code::kNotFound, cat("there is no member ", member_id_text(id)));
+  }
+  TxnRequest request;
+  Op& gone = request.success.emplace_back();
+  gone.type = Op::Type::kDelete;
+  gone.key = member_key(id);
+  auto done = co_await txn(std::move(request), stop);
+  if (!done) co_return done.error();
+  co_return Result<void>();
+}
+
+Task<Result<void>> SqliteStore::update_addresses(raft::NodeId id, std::vector<std::string> addresses, StopToken stop) {
+  Active active(*this);
+  if (auto good = leading(); !good) co_return good;
+  const auto known = records_.find(id);
+  if (known == records_.end()) co_return Error(Code::kNotFound, cat("there is no member ", member_id_text(id)));
+  MemberRecord member = known->second;
+  member.addresses = std::move(addresses);
+  co_return co_await write_record(std::move(member), stop);
+}
+
+Task<Result<void>> SqliteStore::transfer_leadership(raft::NodeId id, StopToken stop) {
+  Active active(*this);
+  if (auto good = leading(); !good) co_return good;
+  if (id == leadership_.self) co_return Result<void>();
+  if (auto begun = replica_->transfer_leadership(id); !begun) co_return begun;
+  const io::Deadline deadline(context_.loop, kTransfer, stop);
+  while (leadership_.leader != id) {
+    const bool changed = co_await leadership_changed(leadership_, deadline.token());
+    if (!changed) co_return deadline.error(cat("handing the leadership to member ", member_id_text(id)));
+  }
+  co_return Result<void>();
+}
+
+// A leader that goes lets another one begin at once, instead of after a silence.
+Task<void> SqliteStore::hand_over() {
+  const raft::RaftCore& core = replica_->core();
+  if (!leadership_.leads || core.membership().voters.size() < 2) co_return;
+  raft::NodeId best = raft::kNobody;
+  LogIndex furthest = 0;
+  for (const raft::NodeId id : core.membership().voters) {
+    const raft::Progress* progress = core.progress(id);
+    if (progress == nullptr || progress->match() < furthest) continue;
+    best = id;
+    furthest = progress->match();
+  }
+  if (best == raft::kNobody || !replica_->transfer_leadership(best)) co_return;
+  const io::Deadline deadline(context_.loop, kHandOver);
+  while (leadership_.leader == leadership_.self || leadership_.leader == raft::kNobody) {
+    const bool changed = co_await leadership_changed(leadership_, deadline.token());
+    if (!changed) co_return;
+  }
+}
+
+// ---- learners that become voters
+
+void SqliteStore::watch_learners() {
+  const bool wanted =
+      group_options_.auto_promote && leadership_.leads && !replica_->core().membership().learners.empty() && !closing_;
+  if (!wanted) {
+    auto_promote_.reset();
+    learner_timer_.cancel();
+    return;
+  }
+  if (learner_timer_) return;
+  learner_timer_ = context_.loop.after(kLearnerPeriod, [this] {
+    learner_timer_.cancel();
+    if (!leadership_.leads || closing_ || failed_) return;
+    const Instant now = context_.clock.now();
+    const raft::RaftCore& core = replica_->core();
+    const auto next = auto_promote_.next(core.membership(), learners_keeping_up(core, now), now);
+    if (next) {
+      scope_.spawn(promote_when_ready(*next));
+    } else {
+      watch_learners();
+    }
+  });
+}
+
+Task<void> SqliteStore::promote_when_ready(raft::NodeId id) {
+  const Result<void> done = co_await promote(id, scope_.token());
+  if (done) context_.log.info("a server has caught up and votes from now on", {{"member", member_id_text(id)}});
+  watch_learners();
+}
+
+// ---- states that go to others
+
+void SqliteStore::make_snapshot(raft::NodeId to) {
+  if (closing_ || failed_) return replica_->snapshot_failed(to);
+  std::shared_ptr<SnapshotSource> source = make_source();
+  const raft::SnapshotId id = context_.random.next() | 1;
+  const LogIndex index = source->head().index;
+  snapshots_[id] = std::move(source);
+  replica_->snapshot_ready(to, id, index);
+}
+
+Result<std::unique_ptr<PeerSnapshot>> SqliteStore::open_snapshot(raft::NodeId, raft::SnapshotId id) {
+  const auto snapshot = snapshots_.find(id);
+  if (snapshot == snapshots_.end()) return Error(Code::kNotFound, "there is no such snapshot (any more)");
+  // What was given once cannot be given again: a follower that broke off asks for another.
+  std::shared_ptr<SnapshotSource> source = std::exchange(snapshot->second, nullptr);
+  if (!source) return Error(Code::kNotFound, "the snapshot was fetched already");
+  return std::unique_ptr<PeerSnapshot>(std::make_unique<SentState>(std::move(source)));
+}
+
+// ---- states that come from others
+
+Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
+  fetching_ = fetch.snapshot.id;
+  fetched_state_.reset();
+  DatabaseBuilder::Options options;
+  options.path = options_.path;
+  options.vfs = options_.vfs;
+  options.store_id = storage_->found().store_id;
+  options.hard.term = replica_->core().term();
+  auto make = [options] { return DatabaseBuilder::create(options); };
+  context_.log.info("this server is far behind and fetches the state",
+                    {{"from", member_id_text(fetch.from)}, {"entry", fetch.snapshot.index}});
+  Result<std::unique_ptr<DatabaseBuilder>> made = co_await context_.loop.offload(std::move(make));
+  Result<void> pulled;
+  std::shared_ptr<DatabaseBuilder> builder;
+  if (made) {
+    builder = std::move(*made);
+    pulled = co_await pull(&fetch, builder);
+  } else {
+    pulled = made.error();
+  }
+  if (fetching_ != fetch.snapshot.id) co_return;  // another took its place
+  fetching_.reset();
+  if (!pulled && !scope_.token().stopped()) {
+    context_.log.warn("the state could not be fetched; it is tried again", {{"error", pulled.error().message()}});
+  }
+  if (pulled) fetched_state_ = std::move(builder);
+  replica_->snapshot_fetched(fetch.snapshot.id, pulled.ok());
+  fetched_state_.reset();  // not taken: it came too late
+}
+
+Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder) {
+  struct Sink {
+    static Task<Result<void>> take(Loop* loop, std::shared_ptr<DatabaseBuilder> builder, std::string slice) {
+      auto feed = [builder, slice = std::move(slice)]() -> Result<void> {
+        const Result<std::size_t> used = builder->feed(slice);
+        if (!used) return used.error();
+        if (*used != slice.size()) return Error(Code::kCorrupt, "bytes follow the end of the state");
+        return Result<void>();
+      };
+      co_return co_await loop->offload(std::move(feed));
+    }
+  };
+  Loop* loop = &context_.loop;
+  PeerSnapshotSink sink = [loop, builder](std::string slice) { return Sink::take(loop, builder, std::move(slice)); };
+  auto fetched = co_await group_options_.transport->fetch_snapshot(fetch->from, fetch->snapshot.id, std::move(sink),
+                                                                   scope_.token());
+  if (!fetched) co_return fetched;
+  if (!builder->complete()) co_return Error(Code::kIo, "the state ends in its middle");
+  if (builder->head()->index != fetch->snapshot.index || builder->head()->term != fetch->snapshot.term) {
+    co_return Error(Code::kCorrupt, "the state is that of another log entry");
+  }
+  co_return Result<void>();
+}
+
+void SqliteStore::install(std::uint64_t number, LogWrite write) {
+  ASSERT(fetched_state_);
+  storage_->install(number, std::move(fetched_state_), std::move(write));
+}
+
+// Everything that was known of the old state goes: no event tells how the new one came about.
+void SqliteStore::replace_state() {
+  ASSERT(installed_state_);
+  storage_->installed_seen();
+  for (auto it = sources_.begin(); it != sources_.end();) (*it++)->detach();
+  snapshots_.clear();
+  state_ = std::move(*installed_state_);
+  installed_state_.reset();
+  history_ = History(options_.history_bytes);
+  history_.start_at(state_.revision() + 1);
+  fetched_.clear();
+  bytes_since_compact_ = 0;
+  hub_.restart();
+  fail_in_flight(Error(Code::kUnavailable, "this server fell far behind; whether this was written is not known"));
+  scope_.spawn(reload_records());
+}
+
+Task<void> SqliteStore::reload_records() {
+  const Result<void> loaded = co_await load_records();
+  if (!loaded) context_.log.warn("the members' records cannot be read", {{"error", loaded.error().message()}});
+}
+
+}  // namespace kayak::store

@@ -1,0 +1,280 @@
+// snapshot_test.cc: what a snapshot keeps, where a restore refuses, when the schedule comes and what it removes.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "cli/pki.h"
+#include "cli/snapshot_restore.h"
+#include "cli/snapshot_save.h"
+#include "cli/snapshot_schedule.h"
+
+using namespace kayak;
+using namespace kayak::cli;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+class Folder {
+ public:
+  Folder() {
+    char name[] = "/tmp/kayak-snapshot-XXXXXX";
+    REQUIRE(::mkdtemp(name) != nullptr);
+    path = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+  std::string path;
+};
+
+template <typename T>
+Task<Result<void>> capture(Task<T> task, std::optional<T>* out) {
+  Task<T> owned = std::move(task);
+  out->emplace(co_await owned);
+  co_return Result<void>();
+}
+
+// A server's data directory, with keys and a store.
+struct Machine {
+  explicit Machine(std::string dir) : data_dir(std::move(dir)) {
+    REQUIRE(make_directories(data_dir + "/server/db"));
+    ServerKeyOptions options;
+    options.tls_dir = data_dir + "/server/tls";
+    REQUIRE(load_or_make_server_keys(random, clock.wall(), options));
+    REQUIRE(write_file_atomic(data_dir + "/server/token",
+                              "K10" + std::string(64, 'a') + "::server:a-secret-of-the-cluster\n", 0600));
+    store = wait(store::open_sqlite_store(context(), store_options())).value();
+  }
+  ~Machine() { close(); }
+  template <typename T>
+  T wait(Task<T> task) {
+    std::optional<T> out;
+    REQUIRE(loop.run(capture(std::move(task), &out)));
+    return std::move(*out);
+  }
+  Context context() { return Context{loop, clock, random, Log::discard(), metrics}; }
+  store::SqliteStoreOptions store_options() const {
+    store::SqliteStoreOptions options;
+    options.path = data_dir + "/server/db/state.db";
+    return options;
+  }
+  void close() {
+    if (!store) return;
+    REQUIRE(loop.run(close_it(store.get())));
+    store.reset();
+  }
+  static Task<Result<void>> close_it(store::Store* store) {
+    co_await store->close();
+    co_return Result<void>();
+  }
+  void put(const std::string& key, const std::string& value) {
+    store::TxnRequest request;
+    store::Op& op = request.success.emplace_back();
+    op.key = key;
+    op.value = std::make_shared<const std::string>(value);
+    REQUIRE(wait(store->txn(std::move(request))));
+  }
+  SnapshotScheduleOptions schedule(std::size_t retention = 2) const {
+    SnapshotScheduleOptions options;
+    options.cron = "@every 1s";
+    options.data_dir = data_dir;
+    options.dir = data_dir + "/snapshots";
+    options.node = "here";
+    options.passphrase_file = data_dir + "/server/token";
+    options.retention = retention;
+    return options;
+  }
+
+  std::string data_dir;
+  Loop loop;
+  ManualClock clock;
+  SystemRandom random;
+  Metrics metrics;
+  std::unique_ptr<store::Store> store;
+};
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::int64_t at(const char* text) {
+  std::tm time{};
+  REQUIRE(::strptime(text, "%Y-%m-%d %H:%M:%S", &time) != nullptr);
+  time.tm_isdst = -1;
+  return ::mktime(&time);
+}
+std::string shown(std::int64_t time) {
+  const std::time_t seconds = time;
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &local);
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("the schedule's next time") {
+  ::setenv("TZ", "Europe/Berlin", 1);
+  ::tzset();
+  struct Row {
+    const char* cron;
+    const char* after;
+    const char* next;
+  };
+  for (const Row& row : {Row{"0 */12 * * *", "2026-11-29 11:59:59", "2026-11-29 12:00:00"},
+                         Row{"0 */12 * * *", "2026-11-29 12:00:00", "2026-11-30 00:00:00"},
+                         Row{"0 */12 * * *", "2026-11-29 12:00:01", "2026-11-30 00:00:00"},
+                         Row{"*/5 * * * *", "2026-12-31 23:57:00", "2027-01-01 00:00:00"},
+                         Row{"30 4 1,15 * 5", "2026-11-29 00:00:00", "2026-12-01 04:30:00"},
+                         Row{"30 4 * * 5", "2026-11-29 00:00:00", "2026-12-04 04:30:00"},
+                         Row{"0 0 29 2 *", "2026-11-29 00:00:00", "2028-02-29 00:00:00"},
+                         Row{"@every 90s", "2026-11-29 00:00:00", "2026-11-29 00:01:30"},
+                         Row{"@monthly", "2026-11-29 00:00:00", "2026-12-01 00:00:00"}}) {
+    CAPTURE(row.cron, row.after);
+    CHECK(shown(next_time(api::validation::parse_cron(row.cron).value(), at(row.after))) == row.next);
+  }
+  CHECK(next_time(api::validation::parse_cron("0 0 30 2 *").value(), at("2026-11-29 00:00:00")) == 0);
+  if (fs::exists("/usr/share/zoneinfo/Europe/Berlin")) {
+    // 02:30 is left out on that day.
+    CHECK(shown(next_time(api::validation::parse_cron("30 2 * * *").value(), at("2026-03-28 12:00:00"))) ==
+          "2026-03-30 02:30:00");
+  }
+  ::unsetenv("TZ");
+  ::tzset();
+}
+
+TEST_CASE("scheduled snapshots: the newest stay, what was saved by hand is not touched") {
+  Folder folder;
+  Machine machine(folder.path);
+  machine.put("/a", "1");
+  SnapshotSchedule schedule(machine.context(), *machine.store, machine.schedule());
+  fs::create_directories(folder.path + "/snapshots");
+  for (const char* name : {"on-demand-here-1", "scheduled-there-1", "scheduled-here-other", "scheduled-here-5.part"}) {
+    std::ofstream(cat(folder.path, "/snapshots/", name)) << "x";
+  }
+  for (int i = 0; i < 4; ++i) {
+    machine.clock.set_wall(WallTime{(1'700'000'000 + std::int64_t{i}) * 1'000'000});
+    auto saved = machine.wait(schedule.save(StopToken()));
+    INFO((saved ? std::string() : saved.error().message()));
+    REQUIRE(saved);
+  }
+  CHECK(names_in(folder.path + "/snapshots") ==
+        std::vector<std::string>{"on-demand-here-1", "scheduled-here-1700000002", "scheduled-here-1700000003",
+                                 "scheduled-here-other", "scheduled-there-1"});
+  struct stat info {};
+  REQUIRE(::stat((folder.path + "/snapshots/scheduled-here-1700000003").c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("a snapshot that cannot be written leaves no half") {
+  Folder folder;
+  Machine machine(folder.path);
+  machine.put("/a", "1");
+  fs::create_directories(folder.path + "/snapshots");
+  SnapshotScheduleOptions options = machine.schedule();
+  options.passphrase_file = folder.path + "/missing";
+  SnapshotSchedule without(machine.context(), *machine.store, options);
+  CHECK(machine.wait(without.save(StopToken())).error().code() == Code::kNotFound);
+  CHECK(names_in(folder.path + "/snapshots").empty());
+
+  // Every write finds no space there.
+  const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  REQUIRE(full >= 0);
+  auto output = SnapshotOutput::to_descriptor(full);
+  auto state = machine.store->snapshot();
+  REQUIRE(state);
+  SaveOptions save;
+  save.passphrase = "p";
+  auto saved = machine.wait(save_snapshot(machine.context(), **state, std::move(save), *output));
+  ::close(full);
+  REQUIRE_FALSE(saved);
+  CHECK(saved.error().code() == Code::kNoSpace);
+}
+
+TEST_CASE("restored: the keys and the state; refused where something would be lost") {
+  Folder folder;
+  const std::string from = folder.path + "/from", to = folder.path + "/to";
+  auto machine = std::make_unique<Machine>(from);
+  machine->put("/a", "1");
+  machine->put("/kayak/members/0000000000000001", "{}");
+  SnapshotSchedule schedule(machine->context(), *machine->store, machine->schedule());
+  REQUIRE(machine->wait(schedule.save(StopToken())));
+  RestoreOptions options;
+  options.file = cat(from, "/snapshots/", names_in(from + "/snapshots").front());
+  options.data_dir = to;
+  // Of the token the secret alone counts.
+  options.passphrase = "a-secret-of-the-cluster";
+  Loop loop;
+  const Context context{loop, machine->clock, machine->random, Log::discard(), machine->metrics};
+
+  SECTION("to a fresh machine") {
+    auto restored = restore_snapshot(context, options);
+    INFO((restored ? std::string() : restored.error().message()));
+    REQUIRE(restored);
+    for (const KeptName& kept : kept_names()) {
+      CAPTURE(kept.name);
+      const std::string old_path = cat(from, "/server/", kept.name), new_path = cat(to, "/server/", kept.name);
+      CHECK(read_file(old_path).value() == read_file(new_path).value());
+      CHECK(fs::status(old_path).permissions() == fs::status(new_path).permissions());
+    }
+    // Twice is refused, and says what to do.
+    const auto again = restore_snapshot(context, options);
+    REQUIRE_FALSE(again);
+    CHECK(again.error().code() == Code::kAlreadyExists);
+    CHECK(again.error().message().find(cat("move ", to, "/server away")) != std::string::npos);
+  }
+  SECTION("beside a running server") {
+    options.data_dir = from;
+    const auto refused = restore_snapshot(context, options);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == Code::kUnavailable);
+    CHECK(refused.error().message().find("stop it first") != std::string::npos);
+  }
+  SECTION("over the keys of another cluster") {
+    Machine other(to);
+    other.close();
+    fs::remove(to + "/server/db/state.db");
+    const std::string key = read_file(to + "/server/tls/server-ca.key").value();
+    const auto refused = restore_snapshot(context, options);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == Code::kAlreadyExists);
+    CHECK(refused.error().message().find("of another cluster") != std::string::npos);
+    CHECK(read_file(to + "/server/tls/server-ca.key").value() == key);
+    CHECK_FALSE(file_exists(to + "/server/db/state.db"));
+  }
+  SECTION("with a wrong passphrase, or without one") {
+    options.passphrase = "another";
+    CHECK(restore_snapshot(context, options).error().code() == Code::kUnauthorized);
+    CHECK(check_snapshot(context, options).error().code() == Code::kUnauthorized);
+    options.passphrase.reset();
+    CHECK(restore_snapshot(context, options).error().code() == Code::kUnauthorized);
+    CHECK(check_snapshot(context, options));
+    CHECK_FALSE(file_exists(to + "/server/db/state.db"));
+    CHECK_FALSE(file_exists(to + "/server/tls/server-ca.key"));
+  }
+  SECTION("of a file that is cut short") {
+    const std::string bytes = read_file(options.file).value();
+    for (const std::size_t size : {bytes.size() - 1, bytes.size() / 2, std::size_t{0}}) {
+      CAPTURE(size);
+      REQUIRE(write_file_atomic(folder.path + "/cut", bytes.substr(0, size), 0600));
+      options.file = folder.path + "/cut";
+      CHECK_FALSE(restore_snapshot(context, options));
+      CHECK_FALSE(file_exists(to + "/server/db/state.db"));
+      CHECK_FALSE(file_exists(to + "/server/tls/server-ca.key"));
+    }
+  }
+}
