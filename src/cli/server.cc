@@ -217,7 +217,7 @@ class Server {
     endpoint.port = options_.https_listen_port;
     Result<std::unique_ptr<io::Listener>> listener = io::listen_tcp(context_, endpoint);
     if (!listener) co_return listener.error();
-    auto members = [this] { return peers_ ? peers_->known() : std::vector<store::MemberRecord>{cluster_.self}; };
+    auto members = [this] { return peers_ ? peers_->known() : std::vector<store::MemberRecord>(); };
     JoinServer joins(context_.named("join"), keys_, cluster_.token.secret, std::move(members));
     std::unique_ptr<io::HttpServer> http =
         io::HttpServer::create(context_.named("http"), std::move(*listener), tls->get(), io::HttpLimits(),
