@@ -115,7 +115,7 @@ TEST_CASE("a broken key-value layer is caught") {
       {"a transaction compares with what is applied alone", ShellMutant::kForgetsInFlight, 100},
       {"evaluates before older entries are applied", ShellMutant::kEvaluatesTooEarly, 1000},
       {"a follower reads consistently without ReadIndex", ShellMutant::kReadsAlone, 100},
-      {"a transaction that writes nothing is answered without a round", ShellMutant::kTxnReadsAlone, 12000},
+      {"a transaction that writes nothing is answered without a round", ShellMutant::kTxnReadsAlone, 4000},
       {"a revision used again after a change of leaders", ShellMutant::kReusesRevision, 100},
       {"a range of the past reads the newest", ShellMutant::kPastReadsNewest, 100},
       {"compaction drops a live row", ShellMutant::kCompactionDropsLive, 1000},

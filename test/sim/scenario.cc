@@ -96,6 +96,12 @@ Scenario Scenario::from_seed(std::uint64_t seed) {
     }
     scenario.history_bytes = dice.chance(0.5) ? dice.below(8000) : 1'000'000;
     scenario.workload.keys = static_cast<std::uint32_t>(dice.below(12) + 2);
+    // Leaders that hand over and are cut off before they hear of it, with many who still ask them.
+    if (dice.chance(0.3)) {
+      scenario.troubles.transfer += 30;
+      scenario.workload.clients = 8;
+      scenario.workload.think_time = 20ms;
+    }
   }
   return scenario;
 }
