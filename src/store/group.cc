@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr Duration kLearnerPeriod = 500ms;
 constexpr Duration kHandOver = 2s;
 constexpr Duration kTransfer = 5s;
+constexpr Duration kAnswers = 15s;
 
 // A state that is being sent. It may outlive the leader's interest in it.
 class SentState final : public PeerSnapshot {
@@ -96,6 +97,9 @@ std::vector<Member> SqliteStore::members() const {
     Member& member = out.emplace_back();
     member.id = id;
     member.role = role;
+    const raft::Progress* progress = replica_->core().progress(id);
+    member.answers =
+        id == leadership_.self || (progress != nullptr && context_.clock.now() - progress->contact < kAnswers);
     const auto record = records_.find(id);
     if (record == records_.end()) return;
     member.name = record->second.name;
