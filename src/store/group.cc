@@ -157,7 +157,8 @@ Task<Result<void>> SqliteStore::add_learner(MemberRecord member, StopToken stop)
   const raft::NodeId id = member.id;
   auto written = co_await write_record(std::move(member), stop);
   if (!written || replica_->core().membership().contains(id)) co_return written;
-  co_return co_await change(raft::MembershipChange{raft::MembershipChange::Type::kAddLearner, id}, stop);
+  const raft::MembershipChange wanted{raft::MembershipChange::Type::kAddLearner, id};
+  co_return co_await change(wanted, stop);
 }
 
 Task<Result<void>> SqliteStore::add_witness(MemberRecord member, StopToken stop) {
@@ -166,12 +167,14 @@ Task<Result<void>> SqliteStore::add_witness(MemberRecord member, StopToken stop)
   const raft::NodeId id = member.id;
   auto written = co_await write_record(std::move(member), stop);
   if (!written || replica_->core().membership().contains(id)) co_return written;
-  co_return co_await change(raft::MembershipChange{raft::MembershipChange::Type::kAddWitness, id}, stop);
+  const raft::MembershipChange wanted{raft::MembershipChange::Type::kAddWitness, id};
+  co_return co_await change(wanted, stop);
 }
 
 Task<Result<void>> SqliteStore::promote(raft::NodeId id, StopToken stop) {
   Active active(*this);
-  co_return co_await change(raft::MembershipChange{raft::MembershipChange::Type::kPromote, id}, stop);
+  const raft::MembershipChange wanted{raft::MembershipChange::Type::kPromote, id};
+  co_return co_await change(wanted, stop);
 }
 
 Task<Result<void>> SqliteStore::remove(raft::NodeId id, StopToken stop) {
@@ -183,7 +186,8 @@ Task<Result<void>> SqliteStore::remove(raft::NodeId id, StopToken stop) {
     co_return Error(Code::kUnavailable, "this server led and has handed that over: ask once more");
   }
   if (replica_->core().membership().contains(id)) {
-    auto changed = co_await change(raft::MembershipChange{raft::MembershipChange::Type::kRemove, id}, stop);
+    const raft::MembershipChange wanted{raft::MembershipChange::Type::kRemove, id};
+    auto changed = co_await change(wanted, stop);
     if (!changed) co_return changed;
   } else if (records_.count(id) == 0) {
     co_return Error(Code::kNotFound, cat("there is no member ", member_id_text(id)));
