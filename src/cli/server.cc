@@ -171,6 +171,7 @@ class Server {
         co_await store::open_embedded_store(context_.named("store"), store_options);
     if (!store) co_return store.error();
     peers_->attach(**store);
+    embedded_ = store->get();
     heartbeats_ = std::make_unique<HeartbeatExchange>(context_.named("heartbeats"), **store, peers_->transport());
     store_ = std::move(*store);
     co_return Result<void>();
@@ -341,6 +342,7 @@ class Server {
     api_->set_log_hook(nullptr);
     control.stop();
     Result<void> controlled = co_await control.join();
+    if (embedded_ != nullptr) co_await embedded_->hand_over();
     co_return parted ? controlled : parted;
   }
 
@@ -417,6 +419,7 @@ class Server {
   ClusterIdentity cluster_;
   std::unique_ptr<Peers> peers_;
   std::unique_ptr<store::Store> store_;
+  store::EmbeddedStore* embedded_ = nullptr;  // the same; null on an external etcd
   io::Event members_changed_;
   std::unique_ptr<HeartbeatExchange> heartbeats_;  // null on an external etcd
   std::unique_ptr<api::ApiServer> api_;

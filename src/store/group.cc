@@ -224,8 +224,8 @@ Task<Result<void>> SqliteStore::transfer_leadership(raft::NodeId id, StopToken s
   co_return Result<void>();
 }
 
-// A leader that goes lets another one begin at once, instead of after a silence.
 Task<void> SqliteStore::hand_over() {
+  Active active(*this);
   const raft::RaftCore& core = replica_->core();
   if (!leadership_.leads || core.membership().voters.size() < 2) co_return;
   raft::NodeId best = raft::kNobody;
