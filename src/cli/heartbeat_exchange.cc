@@ -40,7 +40,8 @@ Task<bool> HeartbeatExchange::offer(api::Heartbeat heartbeat, StopToken stop) {
   if (!client) co_return false;
   io::GrpcRequest request = transport_.request(leadership.leader, kOffer);
   request.timeout = kCallTimeout;
-  std::vector<api::Heartbeat> one(1, std::move(heartbeat));
+  std::vector<api::Heartbeat> one;
+  one.push_back(std::move(heartbeat));
   std::string bytes = api::encode_heartbeats(one);
   Result<std::string> answer = co_await io::grpc_unary(**client, std::move(request), std::move(bytes), stop);
   co_return answer&&* answer == "1";
