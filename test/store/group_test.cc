@@ -38,5 +38,41 @@ TEST_CASE("servers that join get the state, a vote and all that follows") {
   }
 }
 
+// Of every write one call, all under way at once; how many were acknowledged.
+struct Burst {
+  std::vector<std::string> done, failed;  // keys; of these the outcome is not known
+  std::size_t ended() const { return done.size() + failed.size(); }
+};
+Task<void> put_one(Store* store, std::string key, StopToken stop, Burst* burst) {
+  TxnRequest request;
+  request.success.push_back(put_op(key, "value of " + key));
+  auto done = co_await store->txn(std::move(request), std::move(stop));
+  (done ? burst->done : burst->failed).push_back(std::move(key));
+}
+void put_many(GroupServer& server, const std::string& prefix, int count, io::TaskScope* scope, Burst* burst) {
+  for (int i = 0; i < count; ++i) scope->spawn(put_one(&server.store(), cat(prefix, i), server.alive(), burst));
+}
+
+TEST_CASE("a follower closes while entries are on their way to its disk") {
+  Group group;
+  group.make(3);
+  GroupServer& leader = group.leader();
+  GroupServer& slow = group.follower();
+  slow.disk().sync_delay_us = 30'000;
+  for (int round = 0; round < 5; ++round) {
+    io::TaskScope writes;
+    Burst burst;
+    for (int i = 0; i < 10; ++i) {
+      put_many(leader, cat("key-", round, "-", i, "-"), 3, &writes, &burst);
+      group.harness.run_for(7ms);
+    }
+    slow.close();
+    REQUIRE(group.harness.wait(writes.join()));
+    CHECK(burst.failed.empty());
+    REQUIRE(slow.start());
+  }
+  CHECK(group.differences() == "");
+}
+
 }  // namespace
 }  // namespace kayak::store
