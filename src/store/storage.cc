@@ -88,7 +88,10 @@ void Storage::main(RowSink sink, std::function<void(Result<void>)> opened) {
     }
     if (!work.appends.empty() || work.sweep) write_group(work);
     if (work.install) install_now(std::move(*work.install));
-    if (work.stop) return;
+    if (work.stop) {
+      if (close_) close_(broken_ ? Result<void>(*broken_) : database_->close());
+      return;
+    }
     maintain(work.idle);
   }
 }
@@ -352,15 +355,27 @@ Task<Result<SweepResult>> Storage::sweep(SweepLimits limits) {
 }
 
 Task<Result<void>> Storage::close() {
-  auto close = [](Database& database) { return database.close(); };
-  auto closed = co_await call(close);
+  struct Shared {
+    io::Event done;
+    Result<void> result;
+  };
+  auto shared = std::make_shared<Shared>();
+  Loop* loop = &loop_;
+  auto closed = [shared, loop](Result<void> result) {
+    loop->post([shared, result = std::move(result)] {
+      shared->result = result;
+      shared->done.set();
+    });
+  };
   {
     std::lock_guard lock(mutex_);
+    close_ = std::move(closed);
     stop_ = true;
   }
   wake_.notify_one();
+  co_await shared->done.wait();
   thread_.join();
-  co_return closed;
+  co_return shared->result;
 }
 
 }  // namespace kayak::store

@@ -135,6 +135,7 @@ class Storage {
   bool held_up_ = false;  // there was no space for them
   std::deque<SweepJob> sweeps_;
   bool stop_ = false;
+  std::function<void(Result<void>)> close_;  // after all that was asked for; empty: it ends as a crash would
 
   // The thread's own.
   std::unique_ptr<Database> database_;  // changed under the mutex; null after an install that failed

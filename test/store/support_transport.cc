@@ -81,12 +81,49 @@ Task<void> no_api(io::HttpExchange& exchange) {
 }
 }  // namespace
 
-struct TestMember::Running {
-  std::unique_ptr<io::TlsServer> tls;
-  std::unique_ptr<io::HttpServer> http;
-  io::StopSource stop;
-  io::TaskScope scope;
-};
+PeerServer::PeerServer(Harness& harness, const Context& context, Transport& transport, const PeerIdentity& identity,
+                       std::uint16_t port)
+    : harness_(harness) {
+  io::TlsServerOptions tls;
+  tls.certificate_pem = identity.certificate_pem;  // of the API, which nobody calls here
+  tls.key_pem = identity.key_pem;
+  tls.alpn = {"h2", "http/1.1"};
+  tls_ = std::move(*io::TlsServer::create(context, std::move(tls)));
+  ASSERT(tls_->set_realm(transport.realm()));
+  auto listener = io::listen_tcp(context, io::Endpoint{"127.0.0.1", port});
+  for (int i = 0; i < 1000 && !listener; ++i) {
+    harness_.run_for(5ms);
+    listener = io::listen_tcp(context, io::Endpoint{"127.0.0.1", port});
+  }
+  ASSERT(listener);
+  port_ = (*listener)->local().port;
+  http_ = io::HttpServer::create(context, std::move(*listener), tls_.get(), io::HttpLimits(), no_api);
+  http_->serve_realm(peer_limits(), transport.http_handler());
+  scope_.spawn(http_->run(stop_.token(), 0ms));
+  scope_.spawn(transport.run(stop_.token()));
+}
+
+PeerServer::~PeerServer() { stop(); }
+
+void PeerServer::stop() {
+  stop_.stop();
+  (void)harness_.wait(scope_.join());
+  http_.reset();
+}
+
+TransportOptions transport_options(const PeerCa& ca, const PeerIdentity& identity, TransportTimes times) {
+  TransportOptions options;
+  options.self = identity.id;
+  options.cluster = kTestCluster;
+  options.certificate_pem = identity.certificate_pem;
+  options.key_pem = identity.key_pem;
+  options.ca_pem = ca.pem();
+  options.append_bytes = 4 * 1024 * 1024;
+  options.message_bytes = 256 * 1024;
+  options.wire.message_bytes = 2 * 1024 * 1024;
+  options.times = times;
+  return options;
+}
 
 TestMember::TestMember(Harness& harness, const PeerCa& ca, PeerIdentity identity, TransportTimes times)
     : identity(std::move(identity)), harness_(harness), ca_(ca), times_(times) {}
@@ -94,46 +131,21 @@ TestMember::TestMember(Harness& harness, const PeerCa& ca, PeerIdentity identity
 TestMember::~TestMember() { stop(); }
 
 void TestMember::start() {
-  ASSERT(!running_);
-  TransportOptions options;
-  options.self = identity.id;
-  options.cluster = kTestCluster;
-  options.certificate_pem = identity.certificate_pem;
-  options.key_pem = identity.key_pem;
-  options.ca_pem = ca_.pem();
-  options.append_bytes = 4 * 1024 * 1024;
-  options.message_bytes = 256 * 1024;
-  options.wire.message_bytes = 2 * 1024 * 1024;
-  options.times = times_;
+  ASSERT(!server_);
   Transport::Events events;
   events.message = [this](raft::Message message) { received.push_back(std::move(message)); };
   events.unreachable = [this](raft::NodeId id) { unreachable.push_back(id); };
   const Context outer = harness_.context();
   const Context context{outer.loop, outer.clock, outer.random, log, outer.metrics};
-  transport_ = Transport::create(context, codec_, std::move(options), std::move(events));
+  transport_ = Transport::create(context, codec_, transport_options(ca_, identity, times_), std::move(events));
   if (on_create) on_create(*transport_);
-
-  running_ = std::make_unique<Running>();
-  io::TlsServerOptions tls;
-  tls.certificate_pem = identity.certificate_pem;  // of the API, which nobody calls here
-  tls.key_pem = identity.key_pem;
-  tls.alpn = {"h2", "http/1.1"};
-  running_->tls = std::move(*io::TlsServer::create(context, std::move(tls)));
-  ASSERT(running_->tls->set_realm(transport_->realm()));
-  auto listener = io::listen_tcp(context, io::Endpoint{"127.0.0.1", 0});
-  ASSERT(listener);
-  port_ = (*listener)->local().port;
-  running_->http = io::HttpServer::create(context, std::move(*listener), running_->tls.get(), io::HttpLimits(), no_api);
-  running_->http->serve_realm(peer_limits(), transport_->http_handler());
-  running_->scope.spawn(running_->http->run(running_->stop.token(), 0ms));
-  running_->scope.spawn(transport_->run(running_->stop.token()));
+  server_ = std::make_unique<PeerServer>(harness_, context, *transport_, identity);
+  port_ = server_->port();
 }
 
 void TestMember::stop() {
-  if (!running_) return;
-  running_->stop.stop();
-  (void)harness_.wait(running_->scope.join());
-  running_.reset();
+  if (!server_) return;
+  server_.reset();
   transport_.reset();
 }
 

@@ -57,6 +57,29 @@ constexpr std::uint64_t kTestCluster = 0x1234;
 
 // Short times, so that tests end soon.
 TransportTimes quick_times();
+// As what a member's transport is made, with these.
+TransportOptions transport_options(const PeerCa& ca, const PeerIdentity& identity,
+                                   TransportTimes times = quick_times());
+
+// A transport's side of a port: TLS and HTTP, and its run(). Until stop() or its end.
+class PeerServer {
+ public:
+  // At `port`, or a free one (0). `transport` outlives it. The port may be taken for a moment by a connection that
+  // ends: it is waited for.
+  PeerServer(Harness& harness, const Context& context, Transport& transport, const PeerIdentity& identity,
+             std::uint16_t port = 0);
+  ~PeerServer();
+  void stop();
+  std::uint16_t port() const { return port_; }
+
+ private:
+  Harness& harness_;
+  std::uint16_t port_ = 0;
+  std::unique_ptr<io::TlsServer> tls_;
+  std::unique_ptr<io::HttpServer> http_;
+  io::StopSource stop_;
+  io::TaskScope scope_;
+};
 
 // One server: transport, TLS and HTTP on a port of its own. Between start() and stop() it is up.
 class TestMember {
@@ -65,7 +88,7 @@ class TestMember {
   ~TestMember();
   void start();
   void stop();
-  bool is_up() const { return running_ != nullptr; }
+  bool is_up() const { return server_ != nullptr; }
   PeerInfo info() const;
   raft::NodeId id() const { return identity.id; }
   std::uint16_t port() const { return port_; }
@@ -81,14 +104,13 @@ class TestMember {
   Log log = Log::discard();
 
  private:
-  struct Running;
   Harness& harness_;
   const PeerCa& ca_;
   TransportTimes times_;
   BlobCodec codec_;
   std::uint16_t port_ = 0;
   std::unique_ptr<Transport> transport_;
-  std::unique_ptr<Running> running_;
+  std::unique_ptr<PeerServer> server_;
 };
 
 // Everyone knows everyone who is up; the others keep the address that they had.

@@ -30,6 +30,10 @@ struct TestDisk::Impl {
   std::map<std::string, std::int64_t> sizes;
   std::map<std::string, std::string> start;  // contents when recording first saw a file
   std::vector<Operation> operations;
+  mutable std::mutex gate;
+  std::condition_variable changed;
+  std::int64_t allowed = INT64_MAX;  // operations that may yet begin
+  int under_way = 0, waiting = 0;
 
   static Impl* of(sqlite3_vfs* v) { return static_cast<Impl*>(v->pAppData); }
   void record(Operation operation) {
@@ -51,6 +55,29 @@ struct TestDisk::Impl {
 
 namespace {
 
+// One operation: waits while the disk is held.
+class Begun {
+ public:
+  explicit Begun(TestDisk::Impl* impl) : impl_(*impl) {
+    std::unique_lock lock(impl_.gate);
+    ++impl_.waiting;
+    impl_.changed.wait(lock, [this] { return impl_.allowed > 0; });
+    --impl_.waiting;
+    --impl_.allowed;
+    ++impl_.under_way;
+  }
+  Begun(const Begun&) = delete;
+  Begun& operator=(const Begun&) = delete;
+  ~Begun() {
+    std::lock_guard lock(impl_.gate);
+    --impl_.under_way;
+    impl_.changed.notify_all();
+  }
+
+ private:
+  TestDisk::Impl& impl_;
+};
+
 struct File {
   sqlite3_file base;
   TestDisk::Impl* impl;
@@ -69,6 +96,7 @@ int f_read(sqlite3_file* f, void* b, int n, sqlite3_int64 at) {
 }
 int f_write(sqlite3_file* f, const void* bytes, int size, sqlite3_int64 at) {
   File* file = self(f);
+  const Begun begun(file->impl);
   TestDisk& disk = *file->impl->disk;
   if (disk.fail_writes > 0) {
     --disk.fail_writes;
@@ -85,6 +113,7 @@ int f_write(sqlite3_file* f, const void* bytes, int size, sqlite3_int64 at) {
   return file->below()->pMethods->xWrite(file->below(), bytes, size, at);
 }
 int f_truncate(sqlite3_file* f, sqlite3_int64 size) {
+  const Begun begun(self(f)->impl);
   self(f)->impl->record({Operation::Type::kTruncate, *self(f)->path, size, ""});
   {
     std::lock_guard lock(self(f)->impl->mutex);
@@ -93,6 +122,7 @@ int f_truncate(sqlite3_file* f, sqlite3_int64 size) {
   return self(f)->below()->pMethods->xTruncate(self(f)->below(), size);
 }
 int f_sync(sqlite3_file* f, int flags) {
+  const Begun begun(self(f)->impl);
   TestDisk& disk = *self(f)->impl->disk;
   if (disk.fail_syncs > 0) {
     --disk.fail_syncs;
@@ -136,6 +166,7 @@ int v_open(sqlite3_vfs* v, const char* path, sqlite3_file* f, int flags, int* ou
 }
 int v_delete(sqlite3_vfs* v, const char* path, int sync) {
   TestDisk::Impl* impl = TestDisk::Impl::of(v);
+  const Begun begun(impl);
   impl->record({Operation::Type::kRemove, path, 0, ""});
   {
     std::lock_guard lock(impl->mutex);
@@ -193,6 +224,21 @@ TestDisk::TestDisk() : impl_(std::make_unique<Impl>()) {
 }
 TestDisk::~TestDisk() { sqlite3_vfs_unregister(&impl_->vfs); }
 const char* TestDisk::vfs() const { return impl_->name.c_str(); }
+
+void TestDisk::hold_after(std::size_t count) {
+  std::unique_lock lock(impl_->gate);
+  impl_->allowed = static_cast<std::int64_t>(count);
+  if (count == 0) impl_->changed.wait(lock, [this] { return impl_->under_way == 0; });
+}
+bool TestDisk::held() const {
+  std::lock_guard lock(impl_->gate);
+  return impl_->waiting > 0 && impl_->allowed <= 0 && impl_->under_way == 0;
+}
+void TestDisk::let_go() {
+  std::lock_guard lock(impl_->gate);
+  impl_->allowed = INT64_MAX;
+  impl_->changed.notify_all();
+}
 
 std::size_t TestDisk::operations() const {
   std::lock_guard lock(impl_->mutex);

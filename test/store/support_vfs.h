@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -30,6 +31,13 @@ class TestDisk {
   std::atomic<int> sync_delay_us{0};
   std::atomic<bool> recording{false};
   std::atomic<bool> lying{false};  // syncs succeed and do nothing
+
+  // After `count` more operations (writes, truncations, syncs, removals) each one waits, and with it its caller, until
+  // let_go(): what a process killed between two of them leaves behind is what lies in the folder now. Returns when
+  // nothing is under way that began before.
+  void hold_after(std::size_t count);
+  bool held() const;  // something waits
+  void let_go();
 
   // How many operations are recorded so far.
   std::size_t operations() const;
