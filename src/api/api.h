@@ -77,6 +77,8 @@ struct ApiRequest {
   UserInfo user;
   std::string user_agent;
   std::string audit_id;  // made when empty
+  // Not 0: of a component that runs on the leader alone, in this term (store::Leadership): refused with Conflict later.
+  std::uint64_t term = 0;
   ReadOptions read;
   WriteOptions write;
   DeleteOptions remove;
@@ -129,6 +131,8 @@ struct ApiResponse {
   std::unique_ptr<io::HttpBody> stream;  // text/plain, e.g. pods/log
 };
 
+class HeartbeatLink;
+
 struct ApiServerOptions {
   std::string service_cidr = "10.43.0.0/16";
   int node_port_first = 30000, node_port_last = 32767;
@@ -141,6 +145,8 @@ struct ApiServerOptions {
   Duration history_age = std::chrono::minutes(5);
   // Heartbeats are kept in memory for so long. False where other servers write the same store (an existing etcd).
   bool absorb_heartbeats = true;
+  // To the other servers that write the same store; null: there are none. Outlives the server.
+  HeartbeatLink* heartbeat_link = nullptr;
   Duration heartbeat_age = std::chrono::minutes(5);
 };
 

@@ -166,13 +166,15 @@ Task<Result<void>> Server::run(StopToken stop) {
   if (reconciled) {
     ready_.set();
     scope.spawn(expire_events(parts_, scope.token()));
-    scope.spawn(keep_folding_heartbeats(context_, store_, cache_, options_.heartbeat_age, scope.token()));
+    scope.spawn(keep_folding_heartbeats(context_, store_, cache_, options_.heartbeat_link, options_.heartbeat_age,
+                                        scope.token()));
   } else {
     scope.stop();
   }
   auto joined = co_await scope.join();
   cache_.end_watches();
-  co_await fold_last_heartbeats(context_, store_, cache_);
+  const HeartbeatLink* link = options_.heartbeat_link;
+  if (link == nullptr || link->leads()) co_await fold_last_heartbeats(context_, store_, cache_);
   if (!reconciled && reconciled.error().code() != Code::kCancelled) co_return reconciled.error();
   co_return joined;
 }

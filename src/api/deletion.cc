@@ -197,7 +197,8 @@ Task<Result<ApiResponse>> delete_one(ServerParts& parts, const ApiRequest& reque
     const std::string key = storage_key(stored, at.namespace_, at.name);
     if (step == Step::kRemove) {
       if (options.dry_run) co_return removed_answer(*request.kind, strategy, object);
-      auto revision = co_await swap_delete(parts, key, object->revision(), stop);
+      const Expectation expected{object->revision(), request.term};
+      auto revision = co_await swap_delete(parts, key, expected, stop);
       if (!revision) co_return revision.error();
       if (*revision == 0) continue;
       const ObjectRef last = Object::at_revision(object, *revision);
@@ -207,7 +208,8 @@ Task<Result<ApiResponse>> delete_one(ServerParts& parts, const ApiRequest& reque
     }
     store::Revision revision = object->revision();
     if (!options.dry_run) {
-      auto swapped = co_await swap(parts, key, object->revision(), text, stop);
+      const Expectation expected{object->revision(), request.term};
+      auto swapped = co_await swap(parts, key, expected, text, stop);
       if (!swapped) co_return swapped.error();
       if (*swapped == 0) continue;
       revision = *swapped;

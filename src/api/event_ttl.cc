@@ -41,7 +41,8 @@ Task<Result<void>> remove_some(ServerParts& parts, const std::vector<ObjectRef>&
     const ObjectRef event = expired[next++];
     const std::string key = storage_key(kinds::events(), event->namespace_(), event->name());
     // Lost races are fine: the event was written again and is young.
-    auto removed = co_await swap_delete(parts, key, event->revision(), stop);
+    const Expectation expected{event->revision(), parts.store.leadership().term};
+    auto removed = co_await swap_delete(parts, key, expected, stop);
     if (!removed) co_return removed.error();
   }
   co_return Result<void>();
@@ -86,7 +87,8 @@ Task<Result<void>> expire_events(ServerParts& parts, StopToken stop) {
       older_than = marks.front().revision;
       marks.pop_front();
     }
-    auto removed = co_await remove_expired(parts, older_than, at_start, stop);
+    Result<void> removed;
+    if (parts.store.leadership().leads) removed = co_await remove_expired(parts, older_than, at_start, stop);
     if (!removed && removed.error().code() == Code::kCancelled) co_return removed;
     if (!removed) parts.context.log.warn("events could not be expired", {{"error", removed.error().message()}});
     auto slept = co_await parts.context.loop.sleep(kPeriod, stop);

@@ -46,6 +46,7 @@ struct Fold {
 
 Task<Result<bool>> write_group(Fold& fold, const Group& group, StopToken stop) {
   store::TxnRequest txn;
+  txn.term = fold.store.leadership().term;
   std::deque<HeartbeatOverlay::Writing> writing;
   for (const Put& put : group) {
     writing.emplace_back(fold.cache.heartbeats(), put.key);
@@ -104,15 +105,18 @@ Task<Result<bool>> fold_heartbeats_older_than(Context context, store::Store& sto
   co_return *folded > 0;
 }
 
-Task<Result<void>> keep_folding_heartbeats(Context context, store::Store& store, WatchCache& cache, Duration age,
-                                           StopToken stop) {
+Task<Result<void>> keep_folding_heartbeats(Context context, store::Store& store, WatchCache& cache,
+                                           const HeartbeatLink* link, Duration age, StopToken stop) {
   for (;;) {
     const bool pending = co_await cache.heartbeats().pending().wait(stop);
     if (!pending) co_return Result<void>();
     const std::optional<Instant> oldest = cache.heartbeats().oldest();
     if (!oldest) continue;
     Duration pause = *oldest + age - context.clock.now();
-    if (pause <= Duration(0)) {
+    const bool others = pause <= Duration(0) && link != nullptr && !link->leads();
+    if (others) {
+      pause = age;  // the leader's write will come, or this server will lead
+    } else if (pause <= Duration(0)) {
       auto folded = co_await fold_heartbeats_older_than(context, store, cache, age, stop);
       if (stop.stopped()) co_return Result<void>();
       if (!folded) context.log.warn("heartbeats could not be folded", {{"error", folded.error().message()}});

@@ -3,6 +3,7 @@
 // Source: src/store/README.md, Heartbeats.
 #pragma once
 
+#include "api/heartbeat_link.h"
 #include "api/watch_cache.h"
 
 namespace kayak::api {
@@ -17,8 +18,9 @@ Task<Result<bool>> fold_heartbeats_older_than(Context context, store::Store& sto
                                               StopToken stop);
 
 // Folds when due, until `stop`.
-Task<Result<void>> keep_folding_heartbeats(Context context, store::Store& store, WatchCache& cache, Duration age,
-                                           StopToken stop);
+// Of several servers the one that leads does so; `link` null: there are no others.
+Task<Result<void>> keep_folding_heartbeats(Context context, store::Store& store, WatchCache& cache,
+                                           const HeartbeatLink* link, Duration age, StopToken stop);
 
 // At a clean stop, after everything else: heartbeats are durable writes from now on, and those there are get folded, in
 // at most a few seconds.

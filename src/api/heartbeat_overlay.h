@@ -47,6 +47,7 @@ class HeartbeatOverlay {
 
   // From now on every heartbeat is a durable write.
   void close() { closed_ = true; }
+  bool open() const { return !closed_; }
 
   // A durable write of a key, from before it is sent until the cache shows it. Heartbeats of that key are no heartbeats
   // meanwhile but writes that wait for their turn: absorbed, they would be lost under a text made before them.

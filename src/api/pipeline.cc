@@ -7,6 +7,7 @@
 #include "api/defaults.h"
 #include "api/document.h"
 #include "api/heartbeat.h"
+#include "api/heartbeat_link.h"
 #include "api/managed_fields.h"
 #include "api/status.h"
 #include "api/validation/validation.h"
@@ -246,14 +247,22 @@ void give_back(Reservation& taken) {
 }
 
 // Null when it has to be written after all.
-ObjectRef absorb_heartbeat(WatchCache& cache, const Object& old, store::Bytes text) {
+// What is shown from now on; null when it has to be written.
+Task<ObjectRef> absorb_heartbeat(ServerParts& parts, const Object& old, store::Bytes text, StopToken stop) {
+  WatchCache& cache = parts.cache;
   Heartbeat heartbeat;
   heartbeat.kind = &old.kind();
   heartbeat.namespace_ = old.namespace_();
   heartbeat.name = old.name();
   heartbeat.revision = old.revision();
   heartbeat.text = std::move(text);
-  return cache.take_heartbeat(heartbeat);
+  HeartbeatLink* link = parts.options.heartbeat_link;
+  if (link != nullptr && cache.heartbeats().open()) {
+    // The leader alone can tell whether the object still stands at this revision.
+    const bool taken = co_await link->offer(heartbeat, std::move(stop));
+    if (!taken) co_return nullptr;
+  }
+  co_return cache.take_heartbeat(heartbeat);
 }
 
 Result<Written> written_of(const Kind& stored, store::Bytes text, store::Revision revision, bool created) {
@@ -273,13 +282,14 @@ std::string manager_of(const ApiRequest& request) {
 }
 
 // NOLINTNEXTLINE(bugprone-exception-escape): compare-and-swap, no kin of std::swap
-Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, store::Revision expected, store::Bytes text,
+Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, Expectation expected, store::Bytes text,
                                    StopToken stop) {
   HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), key);
   store::TxnRequest txn;
+  txn.term = expected.term;
   store::Compare compare;
   compare.key = key;
-  compare.number = expected;
+  compare.number = expected.revision;
   txn.compares.push_back(std::move(compare));
   store::Op put;
   put.key = std::move(key);
@@ -292,13 +302,13 @@ Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, store::R
   co_return done->revision;
 }
 
-Task<Result<store::Revision>> swap_delete(ServerParts& parts, std::string key, store::Revision expected,
-                                          StopToken stop) {
+Task<Result<store::Revision>> swap_delete(ServerParts& parts, std::string key, Expectation expected, StopToken stop) {
   HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), key);
   store::TxnRequest txn;
+  txn.term = expected.term;
   store::Compare compare;
   compare.key = key;
-  compare.number = expected;
+  compare.number = expected.revision;
   txn.compares.push_back(std::move(compare));
   store::Op remove;
   remove.type = store::Op::Type::kDelete;
@@ -349,7 +359,8 @@ Task<Result<Written>> create_named(ServerParts& parts, const ApiRequest& request
     give_back(taken);
     co_return written_of(target.stored, std::move(text), 0, true);
   }
-  auto revision = co_await swap(parts, storage_key(target.stored, request.namespace_, name), 0, text, stop);
+  const Expectation absent{0, request.term};
+  auto revision = co_await swap(parts, storage_key(target.stored, request.namespace_, name), absent, text, stop);
   if (!revision || *revision == 0) give_back(taken);
   if (!revision) co_return revision.error();
   if (*revision == 0) co_return already_exists(target.served, name);
@@ -436,7 +447,7 @@ Task<Result<Written>> update_object(ServerParts& parts, const ApiRequest& reques
     }
     if (difference == Difference::kHeartbeat) {
       Written shown;
-      shown.object = absorb_heartbeat(parts.cache, *old, text);
+      shown.object = co_await absorb_heartbeat(parts, *old, text, stop);
       if (shown.object) {
         give_back(taken);
         co_return shown;
@@ -444,10 +455,11 @@ Task<Result<Written>> update_object(ServerParts& parts, const ApiRequest& reques
     }
     const std::string key = storage_key(target.stored, request.namespace_, request.name);
     Result<store::Revision> revision = store::Revision{0};
+    const Expectation expected{old->revision(), request.term};
     if (remove) {
-      revision = co_await swap_delete(parts, key, old->revision(), stop);
+      revision = co_await swap_delete(parts, key, expected, stop);
     } else {
-      revision = co_await swap(parts, key, old->revision(), text, stop);
+      revision = co_await swap(parts, key, expected, text, stop);
     }
     if (!revision || *revision == 0) give_back(taken);
     if (!revision) co_return revision.error();

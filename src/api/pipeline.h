@@ -52,12 +52,16 @@ Result<void> match_url(const ApiRequest& request, json::Value& document);
 struct Expected;
 Change patch_change(const ApiRequest& request, const Expected& expected, const Kind* defaults_of);
 
-// Puts `text` at `key` if the key's mod_revision is still `expected` (0: absent). The new revision; 0: lost the race.
-Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, store::Revision expected, store::Bytes text,
+// What a write expects: that the key's mod_revision is still this (0: absent), and the leadership's term (0: any).
+struct Expectation {
+  store::Revision revision = 0;
+  std::uint64_t term = 0;
+};
+// Puts `text` at `key`. The new revision; 0: lost the race. Errors: those of the store; Conflict (another term).
+Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, Expectation expected, store::Bytes text,
                                    StopToken stop);
 // The same for removing.
-Task<Result<store::Revision>> swap_delete(ServerParts& parts, std::string key, store::Revision expected,
-                                          StopToken stop);
+Task<Result<store::Revision>> swap_delete(ServerParts& parts, std::string key, Expectation expected, StopToken stop);
 
 std::string manager_of(const ApiRequest& request);
 

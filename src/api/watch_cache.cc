@@ -125,13 +125,29 @@ Task<Result<void>> WatchCache::load(StopToken stop) {
   Result<void> filled;
   if (past < newest) filled = co_await fill(past, stop);
   if (past < newest && filled) filled = co_await replay(newest, stop);
-  if (past >= newest || (!filled && filled.error().code() == Code::kExpired)) {
-    clear();
-    filled = co_await fill(0, stop);
-  }
+  const bool not_from_there = !filled && (filled.error().code() == Code::kExpired || waits(filled.error(), stop));
+  if (past >= newest || not_from_there) filled = co_await fill_whole(stop);
   if (!filled) co_return filled.error().while_doing("filling the watch cache");
   loaded_ = true;
   co_return Result<void>();
+}
+
+// Among several servers one may start, or fall behind, while nobody leads: what is there now is known when somebody
+// does.
+bool WatchCache::waits(const Error& error, const StopToken& stop) {
+  return error.code() == Code::kUnavailable && !stop.stopped();
+}
+
+Task<Result<void>> WatchCache::fill_whole(StopToken stop) {
+  constexpr Duration kPause = std::chrono::milliseconds(500);
+  for (bool told = false;; told = true) {
+    clear();
+    auto filled = co_await fill(0, stop);
+    if (filled || !waits(filled.error(), stop)) co_return filled;
+    if (!told) context_.log.warn("the store cannot be read yet; waiting", {{"error", filled.error().message()}});
+    const Result<void> slept = co_await context_.loop.sleep(kPause, stop);
+    if (!slept) co_return slept;
+  }
 }
 
 // The objects as they were at `revision` (0: as they are).
@@ -218,10 +234,9 @@ Task<Result<void>> WatchCache::reload(StopToken stop) {
       for (CacheWatch* watch : watches) watch->fail(too_old_revision(revision_, store_.revision()));
     }
   }
-  clear();
   // Half a list would look like many deletions: nobody reads meanwhile.
   loaded_ = false;
-  Result<void> filled = co_await fill(0, stop);
+  Result<void> filled = co_await fill_whole(stop);
   loaded_ = filled.ok();
   co_return filled;
 }

@@ -166,6 +166,8 @@ class WatchCache {
   void record(KindState& state, EventRef event);
   void show(KindState& state, ObjectSet::iterator place, ObjectRef object);
   void show_heartbeats_again();
+  static bool waits(const Error& error, const StopToken& stop);
+  Task<Result<void>> fill_whole(StopToken stop);
   void dispatch(KindState& state, const CacheEvent& event);
   void advance(store::Revision revision);
   void trim_history();

@@ -15,7 +15,9 @@
 #include "base/strings.h"
 #include "base/version.h"
 #include "cli/cluster.h"
+#include "cli/control_plane.h"
 #include "cli/datastore.h"
+#include "cli/heartbeat_exchange.h"
 #include "cli/host.h"
 #include "cli/join.h"
 #include "cli/join_server.h"
@@ -24,12 +26,10 @@
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
 #include "client/inprocess.h"
-#include "controllers/controllers.h"
 #include "io/grpc_server.h"
 #include "io/http.h"
 #include "io/signals.h"
 #include "io/tls.h"
-#include "sched/sched.h"
 #include "store/etcd/server.h"
 #include "store/store.h"
 
@@ -170,6 +170,7 @@ class Server {
         co_await store::open_embedded_store(context_.named("store"), store_options);
     if (!store) co_return store.error();
     peers_->attach(**store);
+    heartbeats_ = std::make_unique<HeartbeatExchange>(context_.named("heartbeats"), **store, peers_->transport());
     store_ = std::move(*store);
     co_return Result<void>();
   }
@@ -203,7 +204,9 @@ class Server {
     if (!is_loopback(addresses_.advertise)) api_options.advertise_address = addresses_.advertise;
     api_options.advertise_port = options_.https_listen_port;
     api_options.absorb_heartbeats = !has_datastore(options_);
+    api_options.heartbeat_link = heartbeats_.get();
     api_ = api::ApiServer::create(context_.named("api"), *store_, api_options);
+    if (heartbeats_) heartbeats_->attach(*api_);
 
     io::TlsServerOptions tls_options;
     tls_options.certificate_pem = keys_.serving.certificate_pem;
@@ -297,24 +300,19 @@ class Server {
 
   // Scheduler, controllers and the node agent, until `parts` stops.
   Task<Result<void>> run_parts(io::TaskScope& parts) {
-    // The agent ends its pods through the API and the controllers' informers: it goes first, they follow.
+    // The agent ends its pods through the API, with what the controllers then do about them: it goes first.
     io::TaskScope control;
     io::StopCallback on_failure(control.token(), [&parts] { parts.stop(); });
-    auto informer_client =
-        client::make_inprocess_client(context_.named("informers"), *api_, client::controller_identity("informers"));
-    auto informers = client::make_informer_factory(context_.named("informers"), *informer_client);
-    auto scheduler_client =
-        client::make_inprocess_client(context_.named("scheduler"), *api_, client::scheduler_identity());
-    sched::Scheduler scheduler(context_.named("scheduler"), *scheduler_client, *informers, sched::Scheduler::Options());
-    controllers::Options controller_options;
-    controller_options.cluster_cidr = options_.cluster_cidr;
-    auto client_for = [this](std::string_view name) {
-      return client::make_inprocess_client(context_.named("controllers"), *api_, client::controller_identity(name));
-    };
-    auto all = controllers::make_controllers(context_.named("controllers"), client_for, *informers, controller_options);
+    ControlPlane::Options control_options;
+    control_options.node_name = options_.node_name;
+    control_options.controllers.cluster_cidr = options_.cluster_cidr;
+    ControlPlane control_plane(context_, *api_, *store_, std::move(control_options));
 
     auto node_client =
         client::make_inprocess_client(context_.named("agent"), *api_, client::node_identity(options_.node_name));
+    auto informer_client =
+        client::make_inprocess_client(context_.named("informers"), *api_, client::controller_identity("informers"));
+    auto informers = client::make_informer_factory(context_.named("informers"), *informer_client);
     std::unique_ptr<agent::Agent> node;
     if (!options_.disable_agent) {
       node = agent::Agent::create(context_.named("agent"), *node_client, *informers, agent_options());
@@ -326,9 +324,9 @@ class Server {
     }
     SnapshotSchedule snapshots(context_.named("snapshots"), *store_, snapshot_options());
     if (!options_.snapshot_schedule_cron.empty()) parts.spawn(snapshots.run(parts.token()));
-    control.spawn(informers->run(control.token()));
-    control.spawn(scheduler.run(control.token()));
-    control.spawn(all->run(control.token()));
+    if (node) control.spawn(informers->run(control.token()));
+    control.spawn(control_plane.run(control.token()));
+    if (heartbeats_) parts.spawn(heartbeats_->run(parts.token()));
     io::Event never;
     co_await never.wait(parts.token());
     Result<void> parted = co_await parts.join();
@@ -392,6 +390,7 @@ class Server {
   ClusterIdentity cluster_;
   std::unique_ptr<Peers> peers_;
   std::unique_ptr<store::Store> store_;
+  std::unique_ptr<HeartbeatExchange> heartbeats_;  // null on an external etcd
   std::unique_ptr<api::ApiServer> api_;
   std::unique_ptr<store::etcd::Server> etcd_;
   std::unique_ptr<io::TlsServer> etcd_tls_;

@@ -51,7 +51,8 @@ class InProcessWatch final : public WatchStream {
 
 class InProcessClient final : public Client {
  public:
-  InProcessClient(api::ApiServer& server, Identity identity) : server_(server), identity_(std::move(identity)) {}
+  InProcessClient(api::ApiServer& server, Identity identity, std::uint64_t term)
+      : server_(server), identity_(std::move(identity)), term_(term) {}
 
   Task<Result<ObjectRef>> get(const Kind& kind, std::string namespace_, std::string name, StopToken stop) override {
     api::ApiRequest request = make(api::Verb::kGet, kind, std::move(namespace_), std::move(name));
@@ -150,6 +151,7 @@ class InProcessClient final : public Client {
     request.namespace_ = std::move(namespace_);
     request.name = std::move(name);
     request.user = identity_.user;
+    request.term = term_;
     request.user_agent = identity_.field_manager;
     request.write.field_manager = identity_.field_manager;
     // Our own documents are of our own schema: what it does not know is a bug, not a warning.
@@ -174,6 +176,7 @@ class InProcessClient final : public Client {
 
   api::ApiServer& server_;
   Identity identity_;
+  const std::uint64_t term_;
 };
 
 Identity identity_of(std::string name, std::vector<std::string> groups, std::string manager) {
@@ -187,6 +190,10 @@ Identity identity_of(std::string name, std::vector<std::string> groups, std::str
 
 }  // namespace
 
+Identity controller_manager_identity() {
+  return identity_of("system:kube-controller-manager", {}, "kube-controller-manager");
+}
+
 Identity scheduler_identity() { return identity_of("system:kube-scheduler", {}, "kube-scheduler"); }
 
 Identity controller_identity(std::string_view name) {
@@ -198,8 +205,8 @@ Identity node_identity(std::string_view node_name) {
   return identity_of(cat("system:node:", node_name), {"system:nodes"}, "kubelet");
 }
 
-std::unique_ptr<Client> make_inprocess_client(Context, api::ApiServer& server, Identity identity) {
-  return std::make_unique<InProcessClient>(server, std::move(identity));
+std::unique_ptr<Client> make_inprocess_client(Context, api::ApiServer& server, Identity identity, std::uint64_t term) {
+  return std::make_unique<InProcessClient>(server, std::move(identity), term);
 }
 
 }  // namespace kayak::client

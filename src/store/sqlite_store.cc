@@ -216,6 +216,13 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
       waiter = std::make_shared<Waiter>();
       in_flight_.back().waiters.push_back(waiter);
     }
+    if (!waiter && !reads_only) {
+      // It wrote nothing, so no majority has vouched for what it saw: another server may lead by now.
+      const std::uint64_t term = leadership_.term;
+      auto confirmed = co_await replica_->confirm(stop);
+      if (!confirmed) co_return confirmed.error();
+      if (!leadership_.leads || leadership_.term != term) continue;
+    }
     if (waiter) {
       const bool writes = !evaluation->effects.empty();
       auto committed = co_await wait_for(waiter, stop);

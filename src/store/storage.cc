@@ -81,7 +81,7 @@ void Storage::main(RowSink sink, std::function<void(Result<void>)> opened) {
     for (auto& [epoch, job] : work.jobs) {
       const auto start = DiskClock::now();
       static const std::optional<Error> kReplaced =
-          Error(Code::kUnavailable, "another server's state took this one's place");
+          Error(Code::kExpired, "another server's state took this one's place");
       std::optional<Error> failure = job(*database_, broken_ || epoch == installs_ ? broken_ : kReplaced);
       note_stall(microseconds_since(start));
       if (failure && (failure->code() == Code::kIo || failure->code() == Code::kCorrupt)) break_down(*failure);

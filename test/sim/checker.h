@@ -31,6 +31,9 @@ class Checker {
   void applied(raft::NodeId node, const raft::Entry& entry, std::uint64_t digest);
   void installed(raft::NodeId node, raft::LogIndex index, std::uint64_t digest);
 
+  // Of the state after a committed entry that someone has applied.
+  std::uint64_t digest_at(raft::LogIndex index) const { return index == 0 ? 0 : committed_[index].digest; }
+
   std::size_t snapshots() const { return snapshots_; }
   raft::LogIndex commit() const { return committed_.size() - 1; }
   bool is_committed(raft::LogIndex index, raft::Term term) const {

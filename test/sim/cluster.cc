@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <numeric>
 
 #include "base/assert.h"
@@ -36,6 +37,7 @@ Cluster::Cluster(Scenario scenario)
     ledger_ = std::make_unique<KvLedger>();
     clients_ = std::make_unique<KvWorkload>(static_cast<Clients::Service&>(*this), scenario_.workload, *ledger_);
   }
+  if (scenario_.kind == WorldKind::kDatabases) folder_ = std::make_unique<store::test::TempFolder>();
   nodes_.reserve(kMaxNodes);
   raft::Membership group;
   for (raft::NodeId id = 1; id <= scenario_.servers; ++id) group.voters.push_back(id);
@@ -48,6 +50,10 @@ Node& Cluster::add_node(bool witness, const raft::Membership& membership) {
   NodeOptions options = scenario_.node;
   options.raft.id = nodes_.size() + 1;
   options.raft.witness = witness;
+  if (folder_ && !witness) {
+    options.folder = folder_->file(std::to_string(options.raft.id));
+    std::filesystem::create_directory(options.folder);
+  }
   nodes_.push_back(std::make_unique<Node>(static_cast<World&>(*this), options, make_));
   Node& node = *nodes_.back();
   node.disk().begin_with().base.membership = membership;
@@ -99,7 +105,7 @@ void Cluster::dispatch(Event event) {
   Node* node = find(event.node);
   // A paused process gets everything later, in the same order.
   const bool to_node = event.kind == Kind::kMessage || event.kind == Kind::kNode || event.kind == Kind::kRequest ||
-                       event.kind == Kind::kWatch || event.kind == Kind::kUnwatch;
+                       event.kind == Kind::kWatch || event.kind == Kind::kUnwatch || event.kind == Kind::kHeartbeats;
   if (to_node && node->up() && node->paused_until > now_) {
     event.at = node->paused_until;
     return push(std::move(event));
@@ -140,6 +146,12 @@ void Cluster::dispatch(Event event) {
       const StreamNews news = std::move(slots_[event.client].news);
       free_slots_.push_back(event.client);
       return clients_->told(event.request, news);
+    }
+    case Kind::kHeartbeats: {
+      const std::vector<api::Heartbeat> heartbeats = std::move(slots_[event.client].heartbeats);
+      free_slots_.push_back(event.client);
+      if (node->up()) node->take(heartbeats);
+      return;
     }
     case Kind::kClient:
       return clients_->called(event.client, event.request);
@@ -195,7 +207,7 @@ void Cluster::wake(const Node& node, Instant at, NodeEvent event) {
 void Cluster::submit(RequestId request, const Command& command, bool any_node) {
   // Some do not know yet who leads, or know one that does no more.
   Node* node = dice_.chance(0.1) ? nullptr : leader();
-  if (dice_.chance(0.3)) node = any_leader();
+  if (dice_.chance(0.3)) node = ledger_ ? oldest_leader() : any_leader();
   if (any_node || !node) node = ledger_ ? random_server() : nodes_[dice_.below(nodes_.size())].get();
   const std::size_t slot = take_slot();
   slots_[slot].command = command;
@@ -207,6 +219,7 @@ void Cluster::submit(RequestId request, const Command& command, bool any_node) {
 }
 
 void Cluster::answer(RequestId request, Reply reply) {
+  if ((request & kOwnRequest) != 0) return;
   const std::size_t slot = take_slot();
   slots_[slot].reply = reply;
   push({.at = now_ + dice_.around(500us), .kind = Event::Kind::kReply, .client = slot, .request = request});
@@ -233,6 +246,24 @@ void Cluster::close_stream(StreamId id) {
   if (found == streams_.end()) return;
   push({.at = now_ + dice_.around(2ms), .kind = Event::Kind::kUnwatch, .node = found->second.node, .request = id});
   streams_.erase(found);
+}
+
+void Cluster::stream(const Node& from, const std::vector<api::Heartbeat>& heartbeats) {
+  for (const auto& to : nodes_) {
+    if (to.get() == &from || to->options().raft.witness || cut_[from.id()][to->id()] || dice_.chance(loss_)) continue;
+    const std::size_t slot = take_slot();
+    slots_[slot].heartbeats = heartbeats;
+    push({.at = now_ + delay_ / 2 + dice_.around(delay_ / 2),
+          .kind = Event::Kind::kHeartbeats,
+          .node = to->id(),
+          .client = slot});
+  }
+}
+
+Reign Cluster::quiet_reign(const Node& node) {
+  const Node* leads = now_ < quiet_from_ ? nullptr : leader();
+  if (!leads || node.core().leader() != leads->id() || node.applied() != leads->applied()) return {};
+  return leads->reign();
 }
 
 // Like a connection: in order, until it ends.
@@ -265,6 +296,15 @@ Node* Cluster::any_leader() {
   return leaders.empty() ? nullptr : leaders[dice_.below(leaders.size())];
 }
 
+Node* Cluster::oldest_leader() {
+  Node* oldest = nullptr;
+  for (const auto& node : nodes_) {
+    if (!node->up() || node->core().role() != raft::Role::kLeader) continue;
+    if (!oldest || node->core().term() < oldest->core().term()) oldest = node.get();
+  }
+  return oldest;
+}
+
 Node* Cluster::random_up() {
   std::vector<Node*> up;
   for (const auto& node : nodes_) {
@@ -292,6 +332,12 @@ void Cluster::crash(Node& node, Duration down_for) {
   }
   node.paused_until = now_;
   push({.at = now_ + down_for, .kind = Event::Kind::kStart, .node = node.id()});
+}
+
+raft::LogIndex Cluster::applied_everywhere() {
+  // Databases are swept where nobody could ask for what is gone: installing a snapshot is not among what they do here.
+  const bool alone = nodes_.size() == 1 && scenario_.troubles.membership == 0;
+  return alone ? nodes_[0]->most_applied() : 0;
 }
 
 void Cluster::stopped(Node& node) { crash(node, 200ms + dice_.around(1s)); }
@@ -337,6 +383,7 @@ void Cluster::disturb(Node& node, int kind) {
       if (dice_.chance(0.5)) return node.jump_clock(dice_.around(1s));
       return node.set_clock_rate(clock_rate());
     case 8:
+      if (node.has_database() && dice_.chance(0.3)) return node.fill_disk(dice_.around(2s));
       return node.stall_next_sync(dice_.between(Duration(100ms), Duration(6s)));
     case 9:
       return node.fail_next_sync();
@@ -441,6 +488,7 @@ void Cluster::make_peace() {
   ++cut_number_;
   loss_ = twice_ = late_ = 0;
   delay_ = scenario_.delay;
+  quiet_from_ = now_ + 5s;
   for (const auto& node : nodes_) {
     node->make_peace();
     if (!node->up()) node->start();
@@ -553,13 +601,16 @@ RunStats Cluster::run() {
   run_until(now_ + scenario_.chaos);
   make_peace();
   check_all_agree();
+  clients_->expect_all();
   if (ledger_) run_until(now_ + 3s);  // watchers that had just moved
   const std::string verdict = clients_->verdict();
   if (!verdict.empty()) throw Violation(verdict);
+  quiet_from_ = Instant{INT64_MAX};
   check_no_disruption();
   check_lonely_leader();
   stats_.operations = clients_->done();
   stats_.watched = clients_->watched();
+  stats_.heartbeats = heartbeats_.absorbed();
   stats_.entries = checker_.commit();
   stats_.snapshots = checker_.snapshots();
   for (const auto& node : nodes_) {

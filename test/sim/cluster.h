@@ -15,6 +15,7 @@
 #include "sim/scenario.h"
 #include "sim/toy_store.h"
 #include "sim/workload.h"
+#include "store/support_store.h"
 
 namespace kayak::sim {
 
@@ -24,8 +25,9 @@ struct RunStats {
   raft::LogIndex entries = 0;  // committed
   raft::Term terms = 0;
   std::size_t snapshots = 0;
-  std::size_t changes = 0;  // memberships committed
-  std::size_t watched = 0;  // returns of watches
+  std::size_t changes = 0;     // memberships committed
+  std::size_t watched = 0;     // returns of watches
+  std::size_t heartbeats = 0;  // absorbed
 };
 
 class Cluster final : private World, private Clients::Service {
@@ -51,7 +53,8 @@ class Cluster final : private World, private Clients::Service {
       kStart,
       kWatch,
       kUnwatch,
-      kNews
+      kNews,
+      kHeartbeats
     };
     Instant at;
     std::uint64_t order = 0;
@@ -69,6 +72,7 @@ class Cluster final : private World, private Clients::Service {
     Reply reply;
     store::WatchRequest watch;
     StreamNews news;
+    std::vector<api::Heartbeat> heartbeats;
   };
   struct Stream {
     raft::NodeId node = 0;
@@ -85,6 +89,10 @@ class Cluster final : private World, private Clients::Service {
   void transmit(raft::Message message) override;
   void wake(const Node& node, Instant at, NodeEvent event) override;
   void answer(RequestId request, Reply reply) override;
+  HeartbeatLedger& heartbeats() override { return heartbeats_; }
+  void stream(const Node& from, const std::vector<api::Heartbeat>& heartbeats) override;
+  Reign quiet_reign(const Node& node) override;
+  raft::LogIndex applied_everywhere() override;
   void stopped(Node& node) override;
   Node* reach(raft::NodeId from, raft::NodeId to) override;
   void submit(RequestId request, const Command& command, bool any_node) override;
@@ -104,6 +112,7 @@ class Cluster final : private World, private Clients::Service {
   Node& add_node(bool witness, const raft::Membership& membership);
   Node* leader();  // one that thinks so, of the highest term
   Node* any_leader();
+  Node* oldest_leader();  // which may not know yet that it is none any more
   Node* random_up();
   Node* random_server();
   void crash(Node& node, Duration down_for);
@@ -144,7 +153,8 @@ class Cluster final : private World, private Clients::Service {
   std::uint64_t order_ = 0;
   std::vector<Slot> slots_;
   std::vector<std::size_t> free_slots_;
-  std::vector<std::unique_ptr<Node>> nodes_;  // by id - 1
+  std::unique_ptr<store::test::TempFolder> folder_;  // of a world of databases
+  std::vector<std::unique_ptr<Node>> nodes_;         // by id - 1
   bool cut_[kMaxNodes + 1][kMaxNodes + 1] = {};
   std::uint64_t cut_number_ = 0;
   double loss_ = 0, twice_ = 0, late_ = 0;
@@ -152,6 +162,8 @@ class Cluster final : private World, private Clients::Service {
   bool peace_ = false;
   raft::Term leads_[kMaxNodes + 1] = {};  // the last term in which each was seen to lead
   std::unique_ptr<KvLedger> ledger_;      // of a world of key-values
+  HeartbeatLedger heartbeats_;
+  Instant quiet_from_{INT64_MAX};  // trouble is long past
   std::map<StreamId, Stream> streams_;
   std::unique_ptr<Clients> clients_;
   RunStats stats_;

@@ -166,6 +166,7 @@ void KvLedger::applied(LogIndex index, Term term, const store::Entry* entry) {
     }
   }
   floors_.push_back(floor);
+  revisions_.push_back(revision());
 }
 
 void KvLedger::write(const store::TxnRequest& request, std::uint64_t id, const store::Entry& entry) {

@@ -18,7 +18,7 @@ namespace kayak::sim {
 class KvLedger {
  public:
   using State = std::map<std::string, store::KeyValue>;
-  KvLedger() : states_(2), events_(2), floors_{0} {}
+  KvLedger() : states_(2), events_(2), floors_{0}, revisions_{1} {}
 
   // A leader gives `request` a place in its log.
   void proposed(LogIndex index, Term term, std::uint64_t id, const std::shared_ptr<const KvRequest>& request);
@@ -37,6 +37,10 @@ class KvLedger {
   Revision revision() const { return static_cast<Revision>(states_.size()) - 1; }
   // Revisions below are gone for whoever has applied `index`.
   Revision floor_after(LogIndex index) const { return floors_[std::min<std::size_t>(index, floors_.size() - 1)]; }
+  // The store's revision after `index`.
+  Revision revision_after(LogIndex index) const {
+    return revisions_[std::min<std::size_t>(index, revisions_.size() - 1)];
+  }
   const State& at(Revision revision) const { return states_[static_cast<std::size_t>(revision)]; }
   const std::vector<store::WatchEvent>& events(Revision revision) const {
     return events_[static_cast<std::size_t>(revision)];
@@ -65,7 +69,7 @@ class KvLedger {
   std::set<std::uint64_t> refused_;
   std::vector<State> states_;                           // by revision
   std::vector<std::vector<store::WatchEvent>> events_;  // by revision, in the order of their rows
-  std::vector<Revision> floors_;                        // by index
+  std::vector<Revision> floors_, revisions_;            // by index
   Revision heard_ = 1;
   std::map<std::pair<std::uint64_t, std::uint64_t>, Revision> last_served_;  // by server and life
 };

@@ -69,7 +69,7 @@ std::shared_ptr<const void> KvMachine::pin() {
 
 store::Bytes KvMachine::value_of(RowId row, Revision revision) {
   if (store::Bytes known = history_.value(revision, row)) return known;
-  return sound(store::read_values(rows_, {row}), "reading a value")[0];
+  return sound(store::read_values(*rows_, {row}), "reading a value")[0];
 }
 
 Revision KvMachine::pending_revision() const {
@@ -78,20 +78,21 @@ Revision KvMachine::pending_revision() const {
 
 StateMachine::Proposal KvMachine::evaluate(const Command& command, raft::LogIndex index, raft::Term term) {
   if (command.kv->type == KvRequest::Type::kCompact) return evaluate_compaction(command.kv->compact, index, term);
-  return evaluate_txn(command.kv->txn, index, term);
+  return evaluate_txn(command.kv, index, term);
 }
 
-StateMachine::Proposal KvMachine::evaluate_txn(const store::TxnRequest& request, LogIndex index, Term term) {
+StateMachine::Proposal KvMachine::evaluate_txn(const std::shared_ptr<const KvRequest>& request, LogIndex index,
+                                               Term term) {
   auto answer = std::make_shared<KvAnswer>();
   Revision revision = pending_revision() + 1;
   const bool first_of_term = std::exchange(evaluated_in_, term) != term;
   if (mutant_ == ShellMutant::kReusesRevision && first_of_term && revision > 2 && in_flight_.empty()) --revision;
-  static const store::PendingKeys kNothing;
-  const store::PendingKeys& pending = mutant_ == ShellMutant::kForgetsInFlight ? kNothing : pending_;
+  static const store::Pending kNothing;
+  const store::Pending& pending = mutant_ == ShellMutant::kForgetsInFlight ? kNothing : pending_;
   const auto values = [this](RowId row, Revision at) { return value_of(row, at); };
-  Result<void> good = store::check_txn(request);
+  Result<void> good = store::check_txn(request->txn);
   Result<store::Evaluation> evaluation =
-      good ? store::evaluate(request, store::KeyView(state_, pending), state_, index, revision, values)
+      good ? store::evaluate(request->txn, store::KeyView(state_, pending), state_, index, revision, values)
            : Result<store::Evaluation>(good.error());
   Proposal proposal;
   proposal.answer.kv = answer;
@@ -99,29 +100,15 @@ StateMachine::Proposal KvMachine::evaluate_txn(const store::TxnRequest& request,
     answer->error = evaluation.error();
     return proposal;
   }
-  answer->txn = std::move(evaluation->response);
-  answer->missing = std::move(evaluation->missing);
-  const std::vector<store::Op>& ops = answer->txn.succeeded ? request.success : request.failure;
-  for (const std::size_t op : evaluation->past_ranges) answer->past_ranges.emplace_back(op, ops[op].range);
-  answer->pin = pin();
-  if (evaluation->effects.empty()) return proposal;
   Entry entry;
   entry.index = index;
   entry.term = term;
   entry.revision = revision;
   entry.effects = std::move(evaluation->effects);
-  for (std::size_t i = 0; i < entry.effects.size(); ++i) {
-    const Effect& effect = entry.effects[i];
-    store::PendingVersion& version = pending_[effect.key];
-    version.value = effect.value;
-    version.meta.create_revision = effect.create_revision;
-    version.meta.mod_revision = revision;
-    version.meta.version = effect.version;
-    version.meta.lease = effect.lease;
-    version.meta.row = store::row_id(index, i);
-    version.meta.value_bytes = effect.value ? static_cast<std::uint32_t>(effect.value->size()) & 0x7fffffffU : 0;
-    version.meta.deleted = effect.type == EffectType::kDelete ? 1 : 0;
-  }
+  answer->request = request;
+  answer->evaluation.emplace(std::move(*evaluation));
+  answer->pin = pin();
+  if (entry.effects.empty()) return proposal;
   answer->wrote = true;
   return propose(std::move(entry), std::move(answer));
 }
@@ -151,6 +138,7 @@ StateMachine::Proposal KvMachine::evaluate_compaction(Revision floor, LogIndex i
 StateMachine::Proposal KvMachine::propose(Entry entry, std::shared_ptr<KvAnswer> answer) {
   auto shared = std::make_shared<const Entry>(std::move(entry));
   in_flight_.push_back(shared);
+  pending_.add(*shared);
   if (mutant_ == ShellMutant::kWatchBeforeReadable && has_key(shared->effects[0])) show(shared);
   return {.payload = std::move(shared), .answer = {.kv = std::move(answer)}};
 }
@@ -159,19 +147,20 @@ StateMachine::Proposal KvMachine::propose(Entry entry, std::shared_ptr<KvAnswer>
 void KvMachine::complete(Answer* out) {
   if (!out->kv) return;
   KvAnswer& answer = *out->kv;
-  for (const store::Evaluation::Missing& missing : answer.missing) {
-    store::OpResponse& response = answer.txn.responses[missing.op];
+  if (!answer.evaluation) return;
+  for (const store::Evaluation::Missing& missing : answer.evaluation->missing) {
+    store::OpResponse& response = *missing.response;
     (missing.previous ? response.previous : response.range.kvs)[missing.place].value =
         value_of(missing.row, missing.mod_revision);
   }
-  for (const auto& [op, request] : answer.past_ranges) {
+  for (const store::Evaluation::PastRange& past : answer.evaluation->past_ranges) {
     const bool newest_wanted = mutant_ == ShellMutant::kPastReadsNewest;
-    answer.txn.responses[op].range =
-        sound(range(request, newest_wanted ? state_.revision() : request.revision), "reading a range of the past");
-    answer.txn.responses[op].range.revision = answer.txn.revision;
+    const Revision at = newest_wanted ? state_.revision() : past.request->revision;
+    past.response->range = sound(range(*past.request, at), "reading a range of the past");
+    past.response->range.revision = answer.evaluation->response.revision;
   }
-  answer.missing.clear();
-  answer.past_ranges.clear();
+  answer.txn = std::move(answer.evaluation->response);
+  answer.evaluation.reset();
   answer.pin = nullptr;
 }
 
@@ -215,20 +204,19 @@ void KvMachine::apply(const raft::Entry& raft_entry) {
     entry = std::move(own);
   }
   ASSERT(entry->index == raft_entry.index && entry->term == raft_entry.term);
-  rows_.append(*entry);
+  if (rows_ == &memory_) memory_.append(*entry);
   const bool events = has_key(entry->effects[0]);
   const store::Applied applied = events ? applied_of(entry) : store::Applied();
   for (std::size_t i = 0; i < entry->effects.size(); ++i) {
     const RowId row = store::row_id(entry->index, i);
     const Result<void> done = state_.apply(row, store::KvState::view_of(*entry, i), true);
     if (!done) throw Violation("the state refuses a committed row: " + done.error().message());
-    const auto pending = pending_.find(entry->effects[i].key);
-    if (pending != pending_.end() && pending->second.meta.row == row) pending_.erase(pending);
     std::string bytes;
     store::encode_row(*entry, i, {entry->index - 1, entry->index - 1}, &bytes);
     digest_ = mix(digest_, bytes);
   }
   applied_ = entry->index;
+  pending_.applied(*entry);
   swept_ = false;
   while (!in_flight_.empty() && in_flight_.front()->index <= entry->index) in_flight_.pop_front();
   if (!events || entry->revision <= early_) return;
@@ -263,7 +251,7 @@ Result<store::RangeResponse> KvMachine::range(const store::RangeRequest& request
     std::vector<store::PastVersion> version(1);
     version[0].row = record->row;
     if (record->mod_revision > at) {
-      if (auto done = store::read_past(rows_, at, true, SIZE_MAX, &version); !done) return done.error();
+      if (auto done = store::read_past(*rows_, at, true, SIZE_MAX, &version); !done) return done.error();
     } else {
       version[0].meta = *record;
       version[0].found = !record->deleted;
@@ -286,7 +274,7 @@ Result<store::RangeResponse> KvMachine::range(const store::RangeRequest& request
 
 StateMachine::ImageRef KvMachine::image() const {
   auto image = std::make_shared<KvImage>();
-  image->rows = rows_;
+  image->rows = memory_;
   image->applied = applied_;
   image->digest = digest_;
   return image;
@@ -295,14 +283,14 @@ StateMachine::ImageRef KvMachine::image() const {
 void KvMachine::restore(const ImageRef& ref) {
   static const KvImage kEmpty;
   const auto& image = ref ? *static_cast<const KvImage*>(ref.get()) : kEmpty;
-  rows_ = image.rows;
+  memory_ = image.rows;
   state_ = store::KvState();
   const auto take = [&](RowId row, const store::RowView& view) {
-    const Result<void> done = state_.apply(row, view, row > rows_.swept_row());
+    const Result<void> done = state_.apply(row, view, row > memory_.swept_row());
     if (!done) throw Violation("the state refuses a row of an image: " + done.error().message());
     return true;
   };
-  sound(rows_.scan(store::kFirstLogRow, take).ok() ? Result<bool>(true) : Error(Code::kCorrupt, "rows"), "restoring");
+  sound(memory_.scan(store::kFirstLogRow, take).ok() ? Result<bool>(true) : Error(Code::kCorrupt, "rows"), "restoring");
   applied_ = image.applied;
   digest_ = image.digest;
   pins_.clear();
@@ -316,21 +304,48 @@ void KvMachine::restore(const ImageRef& ref) {
   if (mutant_ != ShellMutant::kInstallKeepsGroups) watches_->restart();
 }
 
-void KvMachine::sweep(std::size_t rows) {
+void KvMachine::loaded(store::RowReader& rows, LogIndex applied, std::uint64_t digest) {
+  rows_ = &rows;
+  applied_ = applied;
+  digest_ = digest;
+  history_.start_at(state_.revision() + 1);
+  watches_->restart();
+}
+
+Revision KvMachine::sweep_floor() const {
   Revision floor = state_.floor();
   const bool pinned = !pins_.empty() && mutant_ != ShellMutant::kSweepIgnoresPins;
   if (pinned) floor = std::min(floor, *pins_.begin());
   if (mutant_ == ShellMutant::kCompactionDropsLive && floor > 0) floor = std::min(floor + 2, state_.revision());
-  const RowId before = rows_.swept_row();
-  for (const MemoryRows::Tombstone& tombstone : rows_.sweep(floor, rows)) {
+  return floor;
+}
+
+void KvMachine::sweep(std::size_t rows) {
+  const Revision floor = sweep_floor();
+  const RowId before = memory_.swept_row();
+  for (const MemoryRows::Tombstone& tombstone : memory_.sweep(floor, rows)) {
     state_.forget_tombstone(tombstone.key, tombstone.row);
   }
-  swept_ = !pinned && rows_.swept_row() == before;
+  swept_ = floor >= state_.floor() && memory_.swept_row() == before;
+}
+
+std::optional<store::SweepLimits> KvMachine::sweep_limits(std::size_t rows, Revision bound) const {
+  if (!sweep_pending()) return std::nullopt;
+  store::SweepLimits limits;
+  limits.floor = std::min(sweep_floor(), bound);
+  limits.rows = rows;
+  return limits;
+}
+
+void KvMachine::swept(const store::SweepResult& result) {
+  for (const store::SweepResult::Tombstone& tombstone : result.tombstones) {
+    state_.forget_tombstone(tombstone.key, tombstone.row);
+  }
 }
 
 Result<store::WatchSlice> KvMachine::read_events(const store::WatchGroup& group, const store::WatchStep& step,
                                                  bool previous) {
-  return store::read_events(rows_, group.range(), step.from, step.to, previous);
+  return store::read_events(*rows_, group.range(), step.from, step.to, previous);
 }
 
 }  // namespace kayak::sim

@@ -10,6 +10,7 @@
 
 #include "sim/kv_rows.h"
 #include "sim/state_machine.h"
+#include "store/database.h"
 #include "store/evaluator.h"
 #include "store/history.h"
 #include "store/reads.h"
@@ -32,8 +33,17 @@ class KvMachine final : public StateMachine {
   std::uint64_t digest() const override { return digest_; }
   KvMachine* kv() override { return this; }
 
-  // One slice of the work that a compaction leaves.
+  // Instead of restore(), for a server with a real database: row by row, then the whole.
+  Result<void> load(store::RowId row, const store::RowView& view, bool complete) {
+    return state_.apply(row, view, complete);
+  }
+  void loaded(store::RowReader& rows, LogIndex applied, std::uint64_t digest);
+
+  // One slice of the work that a compaction leaves, on rows in memory.
   void sweep(std::size_t rows);
+  // And what a database does of it; revisions from `bound` on stay. None: nothing is to be done.
+  std::optional<store::SweepLimits> sweep_limits(std::size_t rows, Revision bound) const;
+  void swept(const store::SweepResult& result);
   bool sweep_pending() const { return state_.floor() > 0 && !swept_; }
 
   const store::KvState& state() const { return state_; }
@@ -48,7 +58,7 @@ class KvMachine final : public StateMachine {
   // Errors: Corrupt (a row is missing).
   Result<store::WatchSlice> read_events(const store::WatchGroup& group, const store::WatchStep& step, bool previous);
   Result<std::vector<store::Bytes>> read_values(const std::vector<store::RowId>& rows) {
-    return store::read_values(rows_, rows);
+    return store::read_values(*rows_, rows);
   }
   // States replaced one another so often: what was being read then is of no use.
   std::uint64_t generation() const { return generation_; }
@@ -62,10 +72,11 @@ class KvMachine final : public StateMachine {
     KvMachine& machine;
   };
 
-  Proposal evaluate_txn(const store::TxnRequest& request, LogIndex index, Term term);
+  Proposal evaluate_txn(const std::shared_ptr<const KvRequest>& request, LogIndex index, Term term);
   Proposal evaluate_compaction(Revision floor, LogIndex index, Term term);
   Proposal propose(store::Entry entry, std::shared_ptr<KvAnswer> answer);
   Revision pending_revision() const;
+  Revision sweep_floor() const;
   store::Bytes value_of(store::RowId row, Revision revision);
   store::Applied applied_of(const store::EntryRef& entry);
   void show(const store::EntryRef& entry);
@@ -74,9 +85,10 @@ class KvMachine final : public StateMachine {
   const ShellMutant mutant_;
   const std::size_t history_bytes_;
   store::KvState state_;
-  MemoryRows rows_;
+  MemoryRows memory_;
+  store::RowReader* rows_ = &memory_;  // or a database
   store::History history_;
-  store::PendingKeys pending_;
+  store::Pending pending_;
   std::deque<store::EntryRef> in_flight_;
   Revision pending_floor_ = 0;
   store::RowId pending_compact_row_ = 0;

@@ -16,11 +16,15 @@ using store::Revision;
 using store::Term;
 
 struct KvRequest {
-  enum class Type : std::uint8_t { kTxn, kRange, kCompact };
+  enum class Type : std::uint8_t { kTxn, kRange, kCompact, kRenew };
   Type type = Type::kTxn;
   store::TxnRequest txn{};
   store::RangeRequest range{};
   Revision compact = 0;
+  // kRenew: a node's lease gets this time, and with `changes` something else, too.
+  std::string node;
+  std::int64_t time = 0;
+  bool changes = false;
 };
 
 struct KvAnswer {
@@ -30,9 +34,9 @@ struct KvAnswer {
   bool wrote = false;
   LogIndex applied = 0;  // of the server that answered, when it read
   // Kept until the answer is complete: values and older revisions are read when the entry is committed.
-  std::vector<store::Evaluation::Missing> missing;
-  std::vector<std::pair<std::size_t, store::RangeRequest>> past_ranges;
-  std::shared_ptr<const void> pin;
+  std::optional<store::Evaluation> evaluation;
+  std::shared_ptr<const KvRequest> request;  // into which it points
+  std::shared_ptr<const void> pin, writing;
 };
 
 using StreamId = std::uint64_t;  // one watch at one server

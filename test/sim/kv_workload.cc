@@ -19,7 +19,8 @@ using store::WatchEvent;
 constexpr std::uint64_t kClients = 256;
 constexpr RequestId kThinks = 0;
 const std::string kEverything(1, '\0');
-constexpr Duration kStay = 2s;  // of a watcher at one server, on average
+constexpr Duration kStay = 2s;     // of a watcher at one server, on average
+constexpr Duration kRenewal = 1s;  // of a node's lease
 
 bool same(const store::KeyValue& a, const store::KeyValue& b) {
   const bool same_value = (!a.value && !b.value) || (a.value && b.value && *a.value == *b.value);
@@ -30,6 +31,11 @@ bool same(const WatchEvent& a, const WatchEvent& b) {
   const bool same_previous =
       a.previous.has_value() == b.previous.has_value() && (!a.previous || same(*a.previous, *b.previous));
   return a.type == b.type && same(a.kv, b.kv) && same_previous;
+}
+
+// The key "\0" would end a message.
+std::string range_text(const std::string& key, const std::string& end) {
+  return key == kEverything ? std::string("everything") : cat("[", key, ", ", end, ")");
 }
 
 }  // namespace
@@ -50,7 +56,7 @@ KvWorkload::KvWorkload(Service& service, WorkloadOptions options, KvLedger& ledg
 }
 
 void KvWorkload::begin() {
-  for (std::size_t client = 0; client < clients_.size() + watchers_.size(); ++client) {
+  for (std::size_t client = 0; client < clients_.size() + watchers_.size() + nodes_.size(); ++client) {
     service_.call_later(client, kThinks, service_.dice().around(options_.think_time));
   }
 }
@@ -70,6 +76,7 @@ std::string KvWorkload::draw_key() {
 }
 
 void KvWorkload::called(std::size_t at, RequestId request) {
+  if (at >= clients_.size() + watchers_.size()) return renew(at, request);
   if (at >= clients_.size()) {
     Watcher& watcher = watchers_[at - clients_.size()];
     if (request != watcher.stream) return;
@@ -83,6 +90,20 @@ void KvWorkload::called(std::size_t at, RequestId request) {
   if (clients_[at].request != request) return;
   if (request != kThinks) return finish(at, {Reply::Kind::kUnknown, {}});
   if (!stopped_) ask(at);
+}
+
+// Once in kRenewal, whatever became of the last one.
+void KvWorkload::renew(std::size_t at, RequestId request) {
+  RequestId& asked = nodes_[at - clients_.size() - watchers_.size()];
+  if (request != asked) return;
+  auto renewal = std::make_shared<KvRequest>();
+  renewal->type = KvRequest::Type::kRenew;
+  renewal->node = cat("node-", at);
+  renewal->time = service_.now().nanoseconds;
+  renewal->changes = service_.dice().chance(0.1);
+  asked = ++next_id_ * kClients + at;
+  service_.call_later(at, asked, kRenewal);
+  service_.submit(asked, {.kv = std::move(renewal)}, false);
 }
 
 // Transactions, reads and compactions.
@@ -212,6 +233,10 @@ void KvWorkload::ask(std::size_t at) {
 
 void KvWorkload::answered(RequestId request, const Reply& reply) {
   const std::size_t client = request % kClients;
+  if (client >= clients_.size()) {
+    if (reply.kind == Reply::Kind::kRefused) ledger_.refused(request);
+    return;
+  }
   if (clients_[client].request == request) finish(client, reply);
 }
 
@@ -297,7 +322,7 @@ void KvWorkload::take(Watcher& watcher, const store::WatchBatch& batch, const St
   if (note && revision < watcher.next) return;
   if (revision < watcher.next) throw Violation(cat("a watch tells of revision ", revision, " again, or out of order"));
   if (missed(watcher, watcher.next, note ? revision : revision - 1)) {
-    throw Violation(cat("a watch of [", watcher.key, ", ", watcher.range_end, ") from revision ", watcher.start,
+    throw Violation(cat("a watch of ", range_text(watcher.key, watcher.range_end), " from revision ", watcher.start,
                         " has a gap between ", watcher.next, " and ", revision));
   }
   const std::vector<WatchEvent> right = wanted(watcher, revision);
@@ -333,9 +358,9 @@ void KvWorkload::told(StreamId stream, const StreamNews& news) {
 
 std::string KvWorkload::verdict() const {
   for (const Watcher& watcher : watchers_) {
-    if (!missed(watcher, watcher.next, ledger_.revision())) continue;
-    return cat("a watch of [", watcher.key, ", ", watcher.range_end, ") from ", watcher.start, " has seen all up to ",
-               watcher.next - 1, " only; the store is at ", ledger_.revision());
+    if (!missed(watcher, watcher.next, expected_)) continue;
+    return cat("a watch of ", range_text(watcher.key, watcher.range_end), " from ", watcher.start,
+               " has seen all up to ", watcher.next - 1, " only; the store was at ", expected_);
   }
   return "";
 }

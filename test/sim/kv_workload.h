@@ -1,6 +1,7 @@
 // kv_workload.h: clients of the real key-value layer: transactions over several keys, ranges of now and of the past,
-// compactions; and watchers that move from server to server and resume where they were. Whatever they hear is judged by
-// the ledger at once.
+// compactions; nodes that renew
+// their leases; and watchers that move from server to server and resume where they were. Whatever they hear is judged
+// by the ledger at once.
 #pragma once
 
 #include <map>
@@ -23,7 +24,8 @@ class KvWorkload final : public Clients {
   void told(StreamId stream, const StreamNews& news) override;
   std::size_t done() const override { return done_; }
   std::size_t watched() const override { return watched_; }
-  // Whether every watcher has seen everything.
+  void expect_all() override { expected_ = ledger_.revision(); }
+  // Whether every watcher has seen everything that was there at expect_all().
   std::string verdict() const override;
 
  private:
@@ -51,6 +53,8 @@ class KvWorkload final : public Clients {
   void finish(std::size_t client, const Reply& reply);
   std::string draw_key();
 
+  void renew(std::size_t node, RequestId request);
+
   void open(std::size_t watcher);
   void leave(Watcher& watcher);
   void take(Watcher& watcher, const store::WatchBatch& batch, const StreamNews& news);
@@ -62,8 +66,10 @@ class KvWorkload final : public Clients {
   KvLedger& ledger_;
   std::vector<Client> clients_;
   std::vector<Watcher> watchers_;
+  std::vector<RequestId> nodes_ = std::vector<RequestId>(2);  // what each has asked for; 0: nothing
   std::uint64_t next_value_ = 0;
   std::uint64_t next_id_ = 0;
+  Revision expected_ = 0;
   bool stopped_ = false;
   std::size_t done_ = 0;
   std::size_t watched_ = 0;

@@ -86,13 +86,14 @@ int main(int argc, char** argv) {
     total.changes += outcome.stats.changes;
     total.snapshots += outcome.stats.snapshots;
     total.watched += outcome.stats.watched;
+    total.heartbeats += outcome.stats.heartbeats;
   }
   std::printf(
       "sim: %llu seeds from %llu fine: %zu events, %zu operations, %llu entries, %llu terms, %zu changes of members, "
-      "%zu snapshots, %zu returns of watches\n",
+      "%zu snapshots, %zu returns of watches, %zu heartbeats\n",
       static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(start), total.events, total.operations,
       static_cast<unsigned long long>(total.entries), static_cast<unsigned long long>(total.terms), total.changes,
-      total.snapshots, total.watched);
+      total.snapshots, total.watched, total.heartbeats);
   if (seeds == 1)
     std::printf("sim: seed %llu is a world of %s\n", static_cast<unsigned long long>(start), describe(start).c_str());
   return 0;

@@ -17,6 +17,7 @@ struct Seeds {
   std::uint64_t step = 1;
 };
 constexpr std::uint64_t kKeyValueStep = 4;
+constexpr std::uint64_t kDatabaseStep = 16;
 
 // Runs seeds in a child process, as an assertion of the core is a way to be caught, too. The first seed that fails, or
 // 0; `how` is what was said about it.
@@ -126,8 +127,18 @@ TEST_CASE("a broken key-value layer is caught") {
       {"an installed snapshot keeps the old history", ShellMutant::kInstallKeepsHistory, 1000},
       {"an installed snapshot leaves watches in the dark", ShellMutant::kInstallKeepsGroups, 4000},
       {"truncated rows stay in the index", ShellMutant::kTruncatedRowsInIndex, 1000},
+      {"a fold of heartbeats writes an older copy", ShellMutant::kFoldWritesOlder, 400},
+      {"heartbeats stay at the leader", ShellMutant::kHeartbeatsStay, 400},
+      {"a heartbeat is shown over a newer object", ShellMutant::kOverlayOutlivesRevision, 400},
   };
   for (const Row& row : rows) check_caught(row.name, {.shell = row.mutant}, {row.seeds, kKeyValueStep});
+  const Row in_databases[] = {
+      {"a database whose syncs do nothing", ShellMutant::kSyncsLie, 320},
+      {"a database's entries acknowledged before it has them", ShellMutant::kSkipFsync, 320},
+      {"a database's compaction drops a live row", ShellMutant::kCompactionDropsLive, 3200},
+      {"a database's uncommitted rows in the index", ShellMutant::kTruncatedRowsInIndex, 3200},
+  };
+  for (const Row& row : in_databases) check_caught(row.name, {.shell = row.mutant}, {row.seeds, kDatabaseStep});
 }
 
 }  // namespace

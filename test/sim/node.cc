@@ -11,9 +11,50 @@ constexpr int kSlices = 3;
 }  // namespace
 
 Node::Node(World& world, NodeOptions options, MakeStateMachine make)
-    : world_(world), options_(std::move(options)), make_(std::move(make)), anchor_sim_(world.now()) {}
+    : world_(world), options_(std::move(options)), make_(std::move(make)), anchor_sim_(world.now()) {
+  if (options_.folder.empty()) return;
+  database_ = std::make_unique<KvDisk>(options_.folder, world.dice().next(), options_.mutant == ShellMutant::kSyncsLie);
+}
 
 raft::Restored Node::restore() {
+  if (!database_) return restore_from_disk();
+  raft::Restored restored = restore_from_database();
+  restored.record = disk_.contents().record;
+  return restored;
+}
+
+// As SqliteStore does: what is known to be committed goes into the state, the rest is the log's tail.
+raft::Restored Node::restore_from_database() {
+  KvMachine& machine = *state_->kv();
+  raft::Restored restored;
+  raft::LogIndex commit = 0;
+  store::EntryAssembler assembler;
+  store::RowSink sink;
+  sink.begin = [&](raft::LogIndex known) { commit = known; };
+  sink.row = [&](store::RowId row, const store::RowView& view, bool complete) -> Result<void> {
+    if (store::row_index(row) <= commit) return machine.load(row, view, complete);
+    const store::EntryRef entry = assembler.add(row, view);
+    if (entry) restored.tail.push_back(store::to_raft(entry));
+    return {};
+  };
+  database_->open(sink);
+  const store::LogFound& found = database_->database().found();
+  restored.hard = found.hard;
+  restored.compacted = found.compacted;
+  restored.compacted_term = found.compacted_term;
+  restored.applied = restored.tail.empty() ? found.last : restored.tail.front().index - 1;
+  restored.hard.commit = restored.applied;
+  for (const raft::TermRun& run : found.terms) {
+    if (run.first <= restored.applied) restored.terms.push_back(run);
+  }
+  const raft::MembershipRef& membership = machine.state().membership();
+  restored.membership = membership ? *membership : disk_.contents().base.membership;
+  restored.membership_index = machine.state().membership_index();
+  machine.loaded(database_->database(), restored.applied, world_.checker().digest_at(restored.applied));
+  return restored;
+}
+
+raft::Restored Node::restore_from_disk() {
   const DiskContents& disk = disk_.contents();
   raft::Restored restored;
   restored.hard = disk.hard;
@@ -42,15 +83,19 @@ void Node::start() {
   ASSERT(!up());
   ++life_;
   const DiskContents& disk = disk_.contents();
-  raft::Restored restored = restore();
-  world_.checker().started(id(), restored);
   state_ = make_();
   make_streams();
-  state_->restore(disk.base.image);
-  applied_ = disk.base.index;
-  if (disk.base.index > 0) world_.checker().installed(id(), disk.base.index, state_->digest());
-  for (const raft::Entry& entry : disk.entries) {
-    if (entry.index <= restored.applied) apply(entry);
+  raft::Restored restored = restore();
+  world_.checker().started(id(), restored);
+  if (database_) {
+    applied_ = restored.applied;
+  } else {
+    state_->restore(disk.base.image);
+    applied_ = disk.base.index;
+    if (disk.base.index > 0) world_.checker().installed(id(), disk.base.index, state_->digest());
+    for (const raft::Entry& entry : disk.entries) {
+      if (entry.index <= restored.applied) apply(entry);
+    }
   }
   if (options_.mutant == ShellMutant::kTruncatedRowsInIndex && state_->kv()) {
     for (const raft::Entry& entry : restored.tail) state_->apply(entry);
@@ -63,7 +108,12 @@ void Node::start() {
 void Node::crash() {
   ASSERT(up());
   ++life_;
-  disk_.crash(world_.dice());
+  if (database_) {
+    const std::optional<store::SweepLimits> sweep = sweep_limits();
+    disk_.crash(database_->power_loss(world_.dice(), disk_, sweep ? &*sweep : nullptr));
+  } else {
+    disk_.crash(world_.dice());
+  }
   for (const auto& [index, waiter] : waiters_) world_.answer(waiter.request, {Reply::Kind::kUnknown, {}});
   for (const auto& [read, request] : reads_) world_.answer(request.request, {Reply::Kind::kRefused, {}});
   for (const WaitingRead& read : waiting_reads_) world_.answer(read.request, {Reply::Kind::kRefused, {}});
@@ -72,6 +122,7 @@ void Node::crash() {
   waiting_reads_.clear();
   core_.reset();
   streams_.reset();
+  heartbeats_.reset();
   state_.reset();
   led_ = 0;
   timer_at_.reset();
@@ -111,6 +162,7 @@ void Node::make_peace() {
   paused_until = std::min(paused_until, world_.now());
   stall_ = {};
   fail_sync_ = false;
+  full_until_ = {};
   set_clock_rate(1);
 }
 
@@ -130,7 +182,7 @@ void Node::handle(const NodeEvent& event) {
     case Kind::kSnapshotMade: {
       advance();
       if (core_->role() != raft::Role::kLeader) return settle();
-      if (world_.dice().chance(0.1)) {
+      if (database_ || world_.dice().chance(0.1)) {
         core_->snapshot_failed(event.peer);
         return settle();
       }
@@ -147,6 +199,11 @@ void Node::handle(const NodeEvent& event) {
       return settle();
     case Kind::kStreamRead:
       streams_->read(event.first);
+      break;
+    case Kind::kHeartbeats:
+      advance();
+      settle();
+      tick();
       break;
     case Kind::kProgress:
       streams_->send_progress();
@@ -180,6 +237,18 @@ void Node::request(RequestId request, const Command& command) {
     world_.answer(request, {Reply::Kind::kRefused, {}});
     return settle();
   }
+  if (command.kv && command.kv->type == KvRequest::Type::kRenew) return renew(request, *command.kv);
+  propose(request, command, "");
+}
+
+void Node::renew(RequestId request, const KvRequest& renewal) {
+  const std::shared_ptr<KvRequest> durable = heartbeats_->renew(renewal, reign(), world_.now());
+  if (durable) return propose(request, {.kv = durable}, durable->txn.success[0].key);
+  world_.answer(request, {Reply::Kind::kDone, {.kv = std::make_shared<KvAnswer>()}});
+  settle();
+}
+
+void Node::propose(RequestId request, const Command& command, const std::string& heartbeat_key) {
   if (options_.mutant == ShellMutant::kForgetsInFlight && !command.kv) state_->forget_proposals();
   const raft::LogIndex next = core_->log().last_index() + 1;
   StateMachine::Proposal proposal = state_->evaluate(command, next, core_->term());
@@ -193,6 +262,7 @@ void Node::request(RequestId request, const Command& command) {
     begin_read(std::move(read));
     return settle();
   }
+  if (!heartbeat_key.empty()) proposal.answer.kv->writing = heartbeats_->writing(heartbeat_key);
   const Result<raft::LogIndex> index = core_->propose(std::move(proposal.payload));
   ASSERT(index && *index == next);
   if (world_.ledger()) world_.ledger()->proposed(next, core_->term(), request, command.kv);
@@ -223,6 +293,30 @@ void Node::make_streams() {
     world_.wake(*this, at, {Kind::kProgress, raft::kNobody, 0, 0});
   };
   streams_ = std::make_unique<KvStreams>(*machine, options_.mutant, std::move(outside));
+  heartbeats_ = std::make_unique<KvHeartbeats>(*machine, world_.heartbeats(), options_.mutant);
+  if (!options_.raft.witness) tick_later();
+}
+
+void Node::tick_later() {
+  world_.wake(*this, world_.now() + KvHeartbeats::kTick, {Kind::kHeartbeats, raft::kNobody, 0, 0});
+}
+
+void Node::tick() {
+  tick_later();
+  if (!core_->ready() || core_->transferring()) {
+    if (core_->role() == raft::Role::kFollower) heartbeats_->check_follower(world_.quiet_reign(*this), world_.now());
+    return;
+  }
+  heartbeats_->judge(reign(), world_.now());
+  world_.stream(*this, heartbeats_->stream());
+  for (const std::shared_ptr<KvRequest>& fold : heartbeats_->fold(world_.now())) {
+    if (!core_->ready()) return;  // a proposal before it has ended this
+    propose(kOwnRequest | id() << 40 | ++next_own_, {.kv = fold}, fold->txn.success[0].key);
+  }
+}
+
+void Node::take(const std::vector<api::Heartbeat>& heartbeats) {
+  if (heartbeats_ && core_->role() != raft::Role::kLeader) heartbeats_->take(heartbeats, world_.now());
 }
 
 void Node::watch(StreamId id, const store::WatchRequest& request) {
@@ -251,7 +345,10 @@ Result<void> Node::change(const raft::MembershipChange& change) {
 void Node::settle() {
   raft::Output output = core_->take_output();
   const raft::Term leads = core_->role() == raft::Role::kLeader ? core_->term() : 0;
-  if (led_ != leads) state_->forget_proposals();
+  if (led_ != leads) {
+    state_->forget_proposals();
+    if (heartbeats_) heartbeats_->begin_anew(world_.now());
+  }
   led_ = leads;
   world_.checker().stepped(*core_);
   perform(output);
@@ -269,6 +366,7 @@ void Node::perform(raft::Output& output) {
     const auto staged = staged_.find(output.installed->id);
     ASSERT(staged != staged_.end());
     state_->restore(staged->second);
+    if (heartbeats_) heartbeats_->begin_anew(world_.now());  // of objects that may have changed since
     staged_.clear();
     applied_ = output.installed->index;
     prepared_.reset();
@@ -299,7 +397,8 @@ void Node::perform(raft::Output& output) {
   }
   for (const raft::SnapshotId snapshot : output.snapshots_released) pins_.erase(snapshot);
   KvMachine* machine = state_->kv();
-  if (machine && machine->sweep_pending() && pins_.empty() && world_.dice().chance(0.2)) machine->sweep(8);
+  if (machine && !database_ && machine->sweep_pending() && pins_.empty() && world_.dice().chance(0.2))
+    machine->sweep(8);
   if (output.snapshot_fetch) {
     fetch_ = output.snapshot_fetch;
     const Instant at = world_.now() + world_.dice().around(std::chrono::milliseconds(10));
@@ -335,7 +434,15 @@ void Node::sync() {
 }
 
 void Node::synced() {
-  if (std::exchange(fail_sync_, false)) return world_.stopped(*this);
+  if (database_) {
+    const Result<void> written = write_to_database();
+    if (!written && written.error().code() == Code::kIo) return world_.stopped(*this);
+    if (!written) {  // the disk is full: it is tried again
+      return world_.wake(*this, world_.now() + std::chrono::milliseconds(100), {Kind::kSynced, raft::kNobody, 0, 0});
+    }
+  } else if (std::exchange(fail_sync_, false)) {
+    return world_.stopped(*this);
+  }
   const std::uint64_t number = disk_.end_sync();
   advance();
   sync_hint_ = (7 * sync_hint_ + (world_.now() - sync_began_)) / 8;
@@ -345,18 +452,47 @@ void Node::synced() {
   settle();
 }
 
+Result<void> Node::write_to_database() {
+  const bool full = world_.now() < full_until_, fails = !full && std::exchange(fail_sync_, false);
+  if (fails) database_->fail_next_sync();
+  database_->set_full(full);
+  const std::optional<store::SweepLimits> sweep = sweep_limits();
+  store::SweepResult swept;
+  Result<void> written = database_->write(disk_.under_way(), sweep ? &*sweep : nullptr, &swept);
+  if (!written) {
+    const bool expected =
+        written.error().code() == Code::kIo ? fails : written.error().code() == Code::kNoSpace && full;
+    if (!expected) throw Violation("a database fails: " + written.error().message());
+    return written;
+  }
+  if (!sweep) return written;
+  state_->kv()->swept(swept);
+  if (swept.swept_row != 0) core_->compact(store::row_index(swept.swept_row));
+  return written;
+}
+
+// Nobody may need a snapshot for what is swept.
+std::optional<store::SweepLimits> Node::sweep_limits() {
+  const Revision bound = world_.ledger()->revision_after(world_.applied_everywhere());
+  return state_->kv()->sweep_limits(options_.compact_after, bound);
+}
+
 void Node::apply(const raft::Entry& entry) {
   ASSERT(entry.index == applied_ + 1);
   if (world_.ledger()) {
     world_.ledger()->applied(entry.index, entry.term, static_cast<const store::Entry*>(entry.payload.get()));
   }
   state_->apply(entry);
+  const auto* effects = static_cast<const store::Entry*>(entry.payload.get());
+  if (heartbeats_ && effects) heartbeats_->applied(*effects);
   applied_ = entry.index;
+  most_applied_ = std::max(most_applied_, applied_);
   world_.checker().applied(id(), entry, state_->digest());
   const auto [first, last] = waiters_.equal_range(entry.index);
   for (auto waiter = first; waiter != last; ++waiter) {
     const bool committed = waiter->second.term == entry.term;
     if (committed) state_->complete(&waiter->second.answer);
+    if (waiter->second.answer.kv) waiter->second.answer.kv->writing = nullptr;
     world_.answer(waiter->second.request,
                   committed ? Reply{Reply::Kind::kDone, waiter->second.answer} : Reply{Reply::Kind::kRefused, {}});
   }
@@ -401,7 +537,7 @@ Base Node::base_now() const {
 // An image first, the compaction up to it when enough entries have come after it.
 void Node::maybe_compact() {
   const bool installing = applied_ < core_->log().compacted();
-  if (options_.raft.witness || installing) return;
+  if (options_.raft.witness || installing || database_) return;
   const raft::LogIndex kept = applied_ - core_->log().compacted();
   if (!prepared_ && kept > options_.compact_after) prepared_ = base_now();
   if (!prepared_ || applied_ < prepared_->index + options_.compact_slack) return;
@@ -416,6 +552,15 @@ void Node::maybe_compact() {
 void Node::send_fetched(const NodeEvent& event) {
   const DiskContents& disk = disk_.contents();
   std::vector<raft::Entry> entries;
+  if (database_) {
+    auto found =
+        store::read_entries(database_->database(), database_->database().swept_row(), event.first, event.second);
+    if (!found) throw Violation("entries cannot be read: " + found.error().message());
+    for (const store::EntryRef& entry : *found) entries.push_back(store::to_raft(entry));
+    advance();
+    core_->fetched(event.peer, event.first, std::move(entries));
+    return settle();
+  }
   std::size_t bytes = 0;
   for (raft::LogIndex index = event.first; index > disk.base.index && index <= disk.last_index(); ++index) {
     const raft::Entry& entry = disk.entries[index - disk.base.index - 1];

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "sim/checker.h"
+#include "sim/kv_disk.h"
+#include "sim/kv_heartbeats.h"
 #include "sim/kv_ledger.h"
 #include "sim/kv_streams.h"
 #include "sim/sim_disk.h"
@@ -30,7 +32,8 @@ struct NodeEvent {
     kSnapshotSlice,
     kUnreachable,
     kStreamRead,
-    kProgress
+    kProgress,
+    kHeartbeats
   };
   Kind kind = Kind::kTimer;
   raft::NodeId peer = raft::kNobody;
@@ -38,6 +41,7 @@ struct NodeEvent {
 };
 
 using RequestId = std::uint64_t;
+constexpr RequestId kOwnRequest = RequestId{1} << 63;  // of a server itself: nobody waits for an answer
 struct Reply {
   enum class Kind : std::uint8_t {
     kDone,
@@ -59,6 +63,13 @@ class World {
   virtual void wake(const Node& node, Instant at, NodeEvent event) = 0;
   virtual void answer(RequestId request, Reply reply) = 0;
   virtual void say(StreamId stream, StreamNews news) = 0;
+  virtual HeartbeatLedger& heartbeats() = 0;
+  // To all other servers that can be reached.
+  virtual void stream(const Node& from, const std::vector<api::Heartbeat>& heartbeats) = 0;
+  // Who leads undisturbed, if `node` has caught up with him; else of server 0.
+  virtual Reign quiet_reign(const Node& node) = 0;
+  // Every server that will ever ask has applied the entries up to here.
+  virtual raft::LogIndex applied_everywhere() = 0;
   virtual void stopped(Node& node) = 0;                         // it stopped itself, over a failed fsync
   virtual Node* reach(raft::NodeId from, raft::NodeId to) = 0;  // null when messages would not get through now
 };
@@ -70,6 +81,7 @@ struct NodeOptions {
   std::size_t compact_slack = 10;  // entries kept behind an image
   bool hints = false;              // tells the core how long its disk takes
   ShellMutant mutant = ShellMutant::kNone;
+  std::string folder;  // of a real database; empty: the disk is simulated, too
 };
 
 class Node {
@@ -81,6 +93,7 @@ class Node {
   std::uint64_t life() const { return life_; }
   const raft::RaftCore& core() const { return *core_; }
   raft::LogIndex applied() const { return applied_; }
+  raft::LogIndex most_applied() const { return most_applied_; }  // in any life
   SimDisk& disk() { return disk_; }
   const SimDisk& disk() const { return disk_; }
   std::uint64_t digest() const { return state_->digest(); }
@@ -94,6 +107,8 @@ class Node {
   void request(RequestId id, const Command& command);
   void watch(StreamId id, const store::WatchRequest& request);
   void unwatch(StreamId id);
+  void take(const std::vector<api::Heartbeat>& heartbeats);
+  Reign reign() const { return {id(), life_, core_->term()}; }
   StateMachine* machine() { return state_.get(); }
   Result<void> transfer(raft::NodeId to);
   Result<void> change(const raft::MembershipChange& change);
@@ -103,6 +118,8 @@ class Node {
   void set_clock_rate(double rate);
   void jump_clock(Duration by);
   void stall_next_sync(Duration by) { stall_ = by; }
+  bool has_database() const { return database_ != nullptr; }
+  void fill_disk(Duration length) { full_until_ = world_.now() + length; }
   void fail_next_sync() { fail_sync_ = true; }
   void make_peace();  // none of these any more
 
@@ -138,6 +155,10 @@ class Node {
   void serve_reads();
   void begin_read(WaitingRead read);
   bool serve(WaitingRead& read);
+  void propose(RequestId request, const Command& command, const std::string& heartbeat_key);
+  void renew(RequestId request, const KvRequest& renewal);
+  void tick();
+  void tick_later();
   void make_streams();
   void set_timer();
   void maybe_compact();
@@ -145,11 +166,17 @@ class Node {
   void send_fetched(const NodeEvent& event);
   void next_slice(const NodeEvent& event);
   raft::Restored restore();
+  raft::Restored restore_from_disk();
+  raft::Restored restore_from_database();
+  Result<void> write_to_database();
+  std::optional<store::SweepLimits> sweep_limits();
 
   World& world_;
   const NodeOptions options_;
   const MakeStateMachine make_;
   SimDisk disk_;
+  std::unique_ptr<KvDisk> database_;  // disk_ is its model then
+  raft::LogIndex most_applied_ = 0;
   std::uint64_t life_ = 0;
 
   Instant anchor_sim_{}, anchor_local_{1};
@@ -161,15 +188,17 @@ class Node {
   std::unique_ptr<StateMachine> state_;
   raft::LogIndex applied_ = 0;
   std::unique_ptr<KvStreams> streams_;
+  std::unique_ptr<KvHeartbeats> heartbeats_;
   raft::Term led_ = 0;  // the term in which it leads
   std::optional<Instant> timer_at_;
   Duration stall_{};
   bool fail_sync_ = false;
+  Instant full_until_{};
   Instant sync_began_{};
   Duration sync_hint_{};
   std::multimap<raft::LogIndex, Waiter> waiters_;
   std::map<std::uint64_t, WaitingRead> reads_;  // by the id that the core knows
-  std::uint64_t next_read_ = 0;
+  std::uint64_t next_read_ = 0, next_own_ = 0;
   std::vector<WaitingRead> waiting_reads_;
   std::map<raft::SnapshotId, Base> pins_;                      // lie ready for others
   std::optional<raft::SnapshotFetch> fetch_;                   // under way

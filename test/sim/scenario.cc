@@ -52,7 +52,10 @@ void draw_hunt(Dice& dice, Scenario* scenario) {
 
 }  // namespace
 
-const char* text(WorldKind kind) { return kind == WorldKind::kRegisters ? "registers" : "key-values"; }
+const char* text(WorldKind kind) {
+  static constexpr const char* kTexts[] = {"registers", "key-values", "key-values in databases"};
+  return kTexts[static_cast<int>(kind)];
+}
 
 Scenario Scenario::from_seed(std::uint64_t seed) {
   Dice dice(seed);
@@ -84,9 +87,21 @@ Scenario Scenario::from_seed(std::uint64_t seed) {
   scenario.workload.patience = dice.between(Duration(1s), Duration(4s));
   if (dice.chance(0.15)) draw_hunt(dice, &scenario);
   if (seed % 4 == 0) {
-    scenario.kind = WorldKind::kKeyValues;
+    scenario.kind = seed % 16 == 0 ? WorldKind::kDatabases : WorldKind::kKeyValues;
+    // Alone, a server may compact its database as it likes: nobody needs a snapshot.
+    if (seed % 32 == 0) {
+      scenario.servers = 1;
+      scenario.witness = false;
+      scenario.troubles.membership = 0;
+    }
     scenario.history_bytes = dice.chance(0.5) ? dice.below(8000) : 1'000'000;
     scenario.workload.keys = static_cast<std::uint32_t>(dice.below(12) + 2);
+    // Leaders that hand over and are cut off before they hear of it, with many who still ask them.
+    if (dice.chance(0.3)) {
+      scenario.troubles.transfer += 30;
+      scenario.workload.clients = 8;
+      scenario.workload.think_time = 20ms;
+    }
   }
   return scenario;
 }

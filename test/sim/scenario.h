@@ -27,6 +27,7 @@ struct Troubles {
 enum class WorldKind : std::uint8_t {
   kRegisters,  // a toy: registers, judged by a search for an order
   kKeyValues,  // the real key-value layer, its rows in memory
+  kDatabases,  // the same over real databases on files
 };
 const char* text(WorldKind kind);
 

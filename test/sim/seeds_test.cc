@@ -19,6 +19,7 @@ TEST_CASE("clusters keep their promises") {
     total.snapshots += outcome.stats.snapshots;
     total.terms += outcome.stats.terms;
     total.watched += outcome.stats.watched;
+    total.heartbeats += outcome.stats.heartbeats;
   }
   // The runs were not idle.
   CHECK(total.operations > 100 * kSeeds);
@@ -26,6 +27,7 @@ TEST_CASE("clusters keep their promises") {
   CHECK(total.changes > kSeeds / 4);
   CHECK(total.snapshots > kSeeds);
   CHECK(total.watched > 20 * kSeeds);
+  CHECK(total.heartbeats > 2 * kSeeds);
 }
 
 TEST_CASE("a seed repeats exactly") {

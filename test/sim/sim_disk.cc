@@ -42,6 +42,12 @@ std::uint64_t SimDisk::end_sync() {
   return number;
 }
 
+void SimDisk::crash(bool kept) {
+  if (kept) end_sync();
+  queued_.clear();
+  syncing_ = 0;
+}
+
 void SimDisk::crash(Dice& dice) {
   const std::size_t kept = queued_.empty() || dice.chance(0.5) ? 0 : dice.below(queued_.size() + 1);
   for (std::size_t i = 0; i < kept; ++i) apply(std::move(queued_[i]));

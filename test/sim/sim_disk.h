@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <optional>
+#include <vector>
 
 #include "sim/sim_random.h"
 #include "sim/state_machine.h"
@@ -53,6 +54,9 @@ class SimDisk {
   std::uint64_t number_under_way() const;
   // Some of what was on its way may have arrived: a prefix of it.
   void crash(Dice& dice);
+  // All of what was being flushed has arrived, or nothing.
+  void crash(bool kept);
+  std::vector<Write> under_way() const { return {queued_.begin(), queued_.begin() + static_cast<long>(syncing_)}; }
 
   const DiskContents& contents() const { return contents_; }
   DiskContents& begin_with() { return contents_; }  // before the first start

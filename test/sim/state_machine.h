@@ -52,6 +52,11 @@ enum class ShellMutant : std::uint8_t {
   kInstallKeepsHistory,   // a snapshot's state with the events that were before it
   kInstallKeepsGroups,    // watches take what an installed snapshot skipped for quiet
   kTruncatedRowsInIndex,  // a restart takes uncommitted entries for committed ones
+  kSyncsLie,              // the database's syncs do nothing
+  // Of heartbeats.
+  kFoldWritesOlder,          // a fold writes the object as it was before the heartbeat
+  kHeartbeatsStay,           // the leader keeps them to itself
+  kOverlayOutlivesRevision,  // an object's heartbeat is shown when the object has changed since
 };
 
 class KvMachine;

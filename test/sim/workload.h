@@ -43,6 +43,8 @@ class Clients {
   virtual void told(StreamId, const StreamNews&) {}
   virtual std::size_t done() const = 0;
   virtual std::size_t watched() const { return 0; }
+  // What has happened up to now must have reached everyone when verdict() is asked for.
+  virtual void expect_all() {}
   // Empty when everything was as it should be, long after the last trouble; else what was not.
   virtual std::string verdict() const = 0;
 };

@@ -29,6 +29,7 @@ class TestDisk {
   std::atomic<int> fail_writes{0};  // so many of the next writes fail with an I/O error
   std::atomic<int> sync_delay_us{0};
   std::atomic<bool> recording{false};
+  std::atomic<bool> lying{false};  // syncs succeed and do nothing
 
   // How many operations are recorded so far.
   std::size_t operations() const;
