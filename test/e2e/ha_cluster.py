@@ -20,8 +20,11 @@ import time
 from kayak_client import Door
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-KAYAK = os.path.abspath(os.environ.get("KAYAK", f"{ROOT}/build/release/kayak"))
 INSIDE = "KAYAK_HA_INSIDE"  # set in the namespaces: the number that names this run
+WORK = "KAYAK_HA_WORK"  # likewise: the scratch folder
+KAYAK = os.path.abspath(os.environ.get("KAYAK", f"{ROOT}/build/release/kayak"))
+if INSIDE in os.environ:
+    KAYAK = f"{os.environ[WORK]}/kayak"  # a copy: whoever builds meanwhile does not change what runs
 BLKIO = "/sys/fs/cgroup/blkio"
 SKIPPED = 77
 NET = "10.99.0"  # seen by nobody outside of the run's namespaces
@@ -65,7 +68,7 @@ def _remove_old_groups():
 def enter():
     """The scratch folder, when this is the run in the namespaces; the outer one waits for that and exits."""
     if INSIDE in os.environ:
-        return os.environ["KAYAK_HA_WORK"]
+        return os.environ[WORK]
     if os.geteuid() != 0:
         skip("needs root for namespaces and disks")
     for tool in ("unshare", "nsenter", "ip", "nft", "kubectl", "mkfs.ext4", "losetup"):
@@ -76,7 +79,8 @@ def enter():
     _remove_old_groups()
     # Flushes have to cost what they cost: /tmp may be memory.
     work = tempfile.mkdtemp(prefix="kayak-ha.", dir=os.environ.get("HA_DIR", "/var/tmp"))
-    environment = {**os.environ, INSIDE: str(os.getpid()), "KAYAK_HA_WORK": work,
+    shutil.copy(KAYAK, f"{work}/kayak")
+    environment = {**os.environ, INSIDE: str(os.getpid()), WORK: work,
                    "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
     inner = subprocess.Popen(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
                               sys.executable, *sys.argv], env=environment, preexec_fn=_die_with_parent)

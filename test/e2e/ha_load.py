@@ -228,7 +228,8 @@ class Writer(threading.Thread):
         key.pending.discard(value)  # refused: this one has not happened
         if status not in (404, 409) or not others:
             # 409: another of our own writes from this state must have happened.
-            self.report.violation(f"{method} {key} at {self.where()}: {status} {obj.get('message')}")
+            self.report.violation(f"{method} {value} to {key} at {self.where()}, {time.monotonic() - sent:.2f} s: "
+                                  f"{status} {obj.get('message')}")
         self.look(key, must_have_changed=True)
 
     def delete(self, index):
