@@ -31,7 +31,6 @@ Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
   }
 }
 
-namespace {
 Result<void> sync_folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
@@ -40,6 +39,7 @@ Result<void> sync_folder_of(const std::string& path) {
   return Result<void>();
 }
 
+namespace {
 Result<void> write_all(int fd, std::string_view content, const std::string& path) {
   while (!content.empty()) {
     const ssize_t put = ::write(fd, content.data(), content.size());

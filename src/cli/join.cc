@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "cli/join_client.h"
+#include "cli/rejoin.h"
 #include "io/tls.h"
 
 namespace kayak::cli {
@@ -82,12 +83,16 @@ Result<LocalState> look_at(Random& random, const std::string& server_dir) {
   if (peers) state.peers = std::move(*peers);
   // The store has the truth; without a store this list says that a join has begun.
   if (!peers && peers.error().code() != Code::kNotFound && !state.has_store) return peers.error();
+  Result<store::raft::NodeId> replaced = read_replaced(server_dir);
+  if (!replaced) return replaced.error();
+  state.replaced = *replaced;
   return state;
 }
 
 Result<bool> must_join(const LocalState& state, const ServerOptions& options, const std::string& token) {
+  const bool comes_back = state.replaced != store::raft::kNobody || has_lost_store(state, options);
   if (options.server.empty()) {
-    if (!state.joining()) return false;
+    if (!state.joining() || comes_back) return false;
     return Error(
         Code::kConflict,
         "this server has begun to join a cluster and is not yet a member of it: start it with --server, or move "
@@ -102,6 +107,7 @@ Result<bool> must_join(const LocalState& state, const ServerOptions& options, co
     }
   }
   if (state.has_store && !state.joining()) return false;
+  if (comes_back && has_peers(state)) return false;  // it has all the keys
   if (token.empty()) {
     return Error(Code::kInvalid,
                  "--server needs --token or --token-file: what stands in <data-dir>/server/token of a "
@@ -140,6 +146,28 @@ Result<std::string> given_token(const ServerOptions& options) {
   return std::string(trim(*text));
 }
 
+namespace {
+
+// What a lost database asks for, before anything else is done. True: this server comes back as another member.
+Result<bool> come_back(Context& context, LocalState* state, const ServerOptions& options) {
+  const std::string server_dir = options.data_dir + "/server";
+  const bool marked = state->replaced != store::raft::kNobody;
+  if (marked && state->replaced != state->self) {
+    if (state->joining() || !state->has_store) return true;
+    if (auto forgotten = forget_replaced(server_dir); !forgotten) return forgotten.error();
+    state->replaced = store::raft::kNobody;
+    return false;
+  }
+  // A database under a mark is not looked at: part of it may have been set aside.
+  if (!marked && !has_lost_store(*state, options)) return false;
+  context.log.error("this server's database is gone: it comes back as another member of its group",
+                    {{"member", store::member_id_text(state->self)}});
+  if (auto another = become_another(state, server_dir, context.clock.wall()); !another) return another.error();
+  return true;
+}
+
+}  // namespace
+
 Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& options, StopToken stop) {
   const std::string server_dir = options.data_dir + "/server";
   JoinOutcome outcome;
@@ -155,7 +183,11 @@ Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& opt
   }
   Result<bool> join = must_join(*state, options, outcome.token);
   if (!join) co_return join.error();
+  Result<bool> comes_back = come_back(context, &*state, options);
+  if (!comes_back) co_return comes_back.error();
+  outcome.replaces = state->replaced;
   if (!*join) {
+    if (*comes_back && state->peers) co_return rejoin(*state, outcome.token);
     if (state->peers) outcome.peers = *state->peers;
     if (options.server.empty()) co_return outcome;
     Result<void> same = co_await check_same_cluster(context, options.server, state->server_ca_pem, stop);

@@ -3,6 +3,7 @@
 // The mark of a join that has begun is <data-dir>/server/db/members.json without this server in it: written before the
 // first key, replaced by the store when this server is a member. So a join that broke off at any point is gone on with
 // when --server is there, and refused when it is not: nobody begins a cluster of its own with another one's keys.
+// A server that was a member and has lost its database joins again, as another one: rejoin.h.
 #pragma once
 
 #include <optional>
@@ -20,14 +21,17 @@ struct JoinOutcome {
   bool joining = false;     // this server is no member yet: its store begins empty, and the members below are asked
   store::MemberList peers;  // of the cluster, as members.json has it, or the one that is being joined says
   std::string token;        // as given, of --token or the file; empty: none
+  // Who this server was before its database was lost: that member goes when this one comes (rejoin.h).
+  store::raft::NodeId replaces = store::raft::kNobody;
 };
 
 // What there is of a cluster in <data-dir>/server.
 struct LocalState {
   bool has_store = false;
-  std::string server_ca_pem;                        // empty: there is none
-  std::optional<store::MemberList> peers;           // members.json
-  store::raft::NodeId self = store::raft::kNobody;  // of the peer key; nobody: there is none
+  std::string server_ca_pem;                            // empty: there is none
+  std::optional<store::MemberList> peers;               // members.json
+  store::raft::NodeId self = store::raft::kNobody;      // of the peer key; nobody: there is none
+  store::raft::NodeId replaced = store::raft::kNobody;  // the mark of rejoin.h; nobody: there is none
   // A join has begun and this server is no member yet.
   bool joining() const;
 };

@@ -118,6 +118,7 @@ Task<Result<void>> Peers::run(StopToken stop) {
 Task<Result<void>> Peers::join(StopToken stop) {
   store::Announcement announcement;
   announcement.self = options_.cluster.self;
+  announcement.replaces = options_.join.replaces;
   announcement.cluster = options_.cluster.cluster;
   for (const store::MemberRecord& member : list_.members) {
     const bool other = member.id != options_.cluster.self.id && member.role != store::MemberRecord::Role::kWitness;

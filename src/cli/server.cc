@@ -23,6 +23,7 @@
 #include "cli/join_server.h"
 #include "cli/peers.h"
 #include "cli/pki.h"
+#include "cli/rejoin.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
 #include "client/inprocess.h"
@@ -127,6 +128,7 @@ class Server {
     Result<void> keys = co_await load_keys();
     if (!keys) co_return keys;
     Result<void> opened = co_await open_store(stop);
+    if (!opened && opened.error().code() == Code::kCorrupt) opened = co_await come_back(opened.error(), stop);
     if (!opened) co_return opened.error().while_doing("opening the store");
     // The others are reached until the store is closed: it hands the leadership over before that.
     io::TaskScope peers;
@@ -175,6 +177,26 @@ class Server {
     heartbeats_ = std::make_unique<HeartbeatExchange>(context_.named("heartbeats"), **store, peers_->transport());
     store_ = std::move(*store);
     co_return Result<void>();
+  }
+
+  // A damaged database is of no use where others have what was in it, and must not be repaired: what it acknowledged is
+  // not known any more. Errors: `damage`, when there are no others.
+  Task<Result<void>> come_back(Error damage, StopToken stop) {
+    const std::string server_dir = options_.data_dir + "/server";
+    Result<LocalState> state = look_at(context_.random, server_dir);
+    if (has_datastore(options_) || !state || !has_peers(*state)) co_return damage;
+    context_.log.error("the database is damaged: it is set aside, and this server comes back as another member",
+                       {{"member", store::member_id_text(state->self)}, {"error", damage.message()}});
+    const WallTime now = context_.clock.wall();
+    LocalState* lost = &*state;
+    auto work = [lost, server_dir, now] { return become_another(lost, server_dir, now); };
+    Result<void> another = co_await context_.loop.offload(std::move(work));
+    if (!another) co_return another;
+    peers_.reset();
+    join_ = rejoin(*state, join_.token);
+    Result<void> keys = co_await load_keys();
+    if (!keys) co_return keys;
+    co_return co_await open_store(stop);
   }
 
   Task<Result<void>> load_keys() {

@@ -55,7 +55,8 @@ class SqliteStore::Here final : public Store {
   Task<void> close() override { co_return; }  // it is not this one's to close
 
  private:
-  bool leads() const { return store_.leadership_.leads; }
+  // With a full disk it soon leads no more: whoever asks finds the next one.
+  bool leads() const { return store_.leadership_.leads && !store_.full_; }
   SqliteStore& store_;
 };
 

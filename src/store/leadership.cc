@@ -71,6 +71,8 @@ Task<Result<void>> SqliteStore::wait_to_propose(std::uint64_t term, StopToken st
     if (!room) co_return Error(Code::kCancelled, "stopped while waiting for earlier writes");
   }
   if (auto good = usable(); !good) co_return good.error();
+  // Soon another one leads; what is proposed until then would only hang.
+  if (leadership_.leads && full_) co_return *full_;
   if (leadership_.leads) co_return Result<void>();
   auto leads = co_await wait_to_lead(term, stop);
   if (!leads) co_return leads.error();

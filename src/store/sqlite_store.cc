@@ -209,7 +209,8 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
     }
     // Nothing may suspend between the evaluation and this: the entry has the next index and revision.
     WaiterRef waiter;
-    if (!evaluation->effects.empty()) {
+    const bool writes = !evaluation->effects.empty();
+    if (writes) {
       waiter = propose(entry_of(&*evaluation));
     } else if (evaluation->response.revision > state_.revision()) {
       // It saw what is not committed yet, so its answer waits for that.
@@ -224,7 +225,6 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
       if (!leadership_.leads || leadership_.term != term) continue;
     }
     if (waiter) {
-      const bool writes = !evaluation->effects.empty();
       auto committed = co_await wait_for(waiter, stop);
       const bool saw_what_never_was = !writes && !committed && committed.error().code() == Code::kNoSpace;
       if (waiter->superseded || saw_what_never_was) continue;
@@ -399,7 +399,7 @@ void SqliteStore::on_append_failed(const Error& error) {
   }
   for (const InFlight& in_flight : in_flight_) {
     for (const WaiterRef& waiter : in_flight.waiters) {
-      waiter->error = Error(error.code(), cat(error.message(), "; the write may still happen"));
+      waiter->error = Error(Code::kUnavailable, cat("the write may still happen: ", error.message()));
       waiter->done.set();
     }
   }

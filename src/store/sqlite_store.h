@@ -87,7 +87,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Error stale_term(std::uint64_t term) const;
 
   // The write path, in its order.
-  bool may_propose() const { return leadership_.leads && room_.is_set() && !failed_ && !closing_; }
+  bool may_propose() const { return leadership_.leads && !full_ && room_.is_set() && !failed_ && !closing_; }
   // Until this server may propose; it may not any more when others ran in between. Errors: Unavailable (another one
   // leads, or nobody does), NoSpace, Conflict (it does not lead in `term`), Cancelled.
   Task<Result<void>> wait_to_propose(std::uint64_t term, StopToken stop);

@@ -8,9 +8,11 @@ import tempfile
 
 
 class Door:
-    """A server by the administrator's kubeconfig. Connections belong to the caller."""
+    """A server by the administrator's kubeconfig, at another address when `host` is given. Connections belong to the
+    caller."""
 
-    def __init__(self, kubeconfig):
+    def __init__(self, kubeconfig, host="127.0.0.1"):
+        self.host = host
         with open(kubeconfig, encoding="utf-8") as file:
             config = file.read()
 
@@ -25,7 +27,7 @@ class Door:
             self.context.load_cert_chain(pem.name)
 
     def connect(self, timeout=20):
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=self.context)
+        return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self.context)
 
     def request(self, method, path, body=None, headers=None):
         """One request on a connection of its own: its status and JSON answer. `body`: bytes, text or an object."""
