@@ -172,6 +172,12 @@ class Server {
     peers_->attach(**store);
     heartbeats_ = std::make_unique<HeartbeatExchange>(context_.named("heartbeats"), **store, peers_->transport());
     store_ = std::move(*store);
+    // Asked for through the API, which ends before the store.
+    context_.metrics.gauge_callback("kayak_store_written_bytes",
+                                    "Given to the file system by the store since its start.",
+                                    [this] { return static_cast<double>(store_->stats().written_bytes); });
+    context_.metrics.gauge_callback("kayak_store_syncs", "How often the store has flushed a file since its start.",
+                                    [this] { return static_cast<double>(store_->stats().syncs); });
     co_return Result<void>();
   }
 
