@@ -139,6 +139,8 @@ struct ApiServerOptions {
   // Where this server is reached: the endpoints of Service default/kubernetes. Empty address: none yet.
   std::string advertise_address;
   int advertise_port = 6443;
+  // Somebody else keeps those endpoints, of all servers; they are made here only when there are none.
+  bool endpoints_kept = false;
   Duration request_timeout = std::chrono::seconds(60);  // of everything but watches and followed logs
   Duration event_ttl = std::chrono::hours(1);
   std::size_t history_bytes = 4 * 1024 * 1024;  // of past events kept for watches; the texts are the store's own

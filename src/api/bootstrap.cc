@@ -196,9 +196,10 @@ Task<Result<void>> reconcile_bootstrap(ApiServer& server, ServerParts& parts, St
   scope.spawn(ensure(server, kinds::services(), kubernetes_service(parts), false, token));
   // A machine without a network has only its loopback address, which Endpoints cannot hold: the Service has none then.
   const std::string& advertised = parts.options.advertise_address;
+  const bool update = !parts.options.endpoints_kept;
   if (!advertised.empty() && !advertised.starts_with("127.") && advertised != "::1") {
-    scope.spawn(ensure(server, kinds::endpoints(), kubernetes_endpoints(parts.options), true, token));
-    scope.spawn(ensure(server, kinds::endpoint_slices(), kubernetes_slice(parts.options), true, token));
+    scope.spawn(ensure(server, kinds::endpoints(), kubernetes_endpoints(parts.options), update, token));
+    scope.spawn(ensure(server, kinds::endpoint_slices(), kubernetes_slice(parts.options), update, token));
   }
   scope.spawn(ensure(server, kinds::service_cidrs(), service_cidr(parts), false, token));
   for (const PriorityRow& row : kPriorities) {

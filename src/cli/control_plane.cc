@@ -59,6 +59,8 @@ Task<Result<void>> ControlPlane::run_as_leader(store::Leadership leadership, Sto
   io::StopCallback on_over(over.token(), [&scope] { scope.stop(); });
   scope.spawn(follow(leadership, &over, scope.token()));
   scope.spawn(announce(leadership.term, scope.token()));
+  scope.spawn(
+      keep_api_endpoints(context_.named("endpoints"), api_, leadership.term, options_.api_addresses, scope.token()));
   scope.spawn(run_parts(leadership.term, scope.token()));
   Result<void> ended = co_await scope.join();
   if (over.token().stopped() && !stop.stopped()) {
@@ -141,6 +143,7 @@ Task<Result<void>> ControlPlane::run_elected(StopToken stop) {
   scope.spawn(Keep::run(&first, &scope, &lost, scope.token()));
   scope.spawn(Keep::run(&second, &scope, &lost, scope.token()));
   scope.spawn(run_parts(0, scope.token()));
+  scope.spawn(keep_api_endpoints(context_.named("endpoints"), api_, 0, options_.api_addresses, scope.token()));
   Result<void> ended = co_await scope.join();
   if (lost) {
     context_.log.warn("this server lost its leases: scheduler and controllers have stopped here");

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "api/api.h"
+#include "cli/api_endpoints.h"
 #include "controllers/controllers.h"
 #include "store/store.h"
 
@@ -20,6 +21,7 @@ class ControlPlane {
   struct Options {
     std::string node_name;
     controllers::Options controllers;
+    ApiAddresses api_addresses;  // of all API servers
   };
   // Both outlive it.
   ControlPlane(Context context, api::ApiServer& api, store::Store& store, Options options);

@@ -165,11 +165,13 @@ class Server {
     store_options.transport = &peers_->transport();
     store_options.members_changed = [this](const std::vector<store::MemberRecord>& members) {
       peers_->members_changed(members);
+      members_changed_.set();
     };
     Result<std::unique_ptr<store::EmbeddedStore>> store =
         co_await store::open_embedded_store(context_.named("store"), store_options);
     if (!store) co_return store.error();
     peers_->attach(**store);
+    embedded_ = store->get();
     heartbeats_ = std::make_unique<HeartbeatExchange>(context_.named("heartbeats"), **store, peers_->transport());
     store_ = std::move(*store);
     // Asked for through the API, which ends before the store.
@@ -209,6 +211,7 @@ class Server {
     // Without an address that others can reach, the service "kubernetes" has no endpoint.
     if (!is_loopback(addresses_.advertise)) api_options.advertise_address = addresses_.advertise;
     api_options.advertise_port = options_.https_listen_port;
+    api_options.endpoints_kept = true;
     api_options.absorb_heartbeats = !has_datastore(options_);
     api_options.heartbeat_link = heartbeats_.get();
     api_ = api::ApiServer::create(context_.named("api"), *store_, api_options);
@@ -312,6 +315,8 @@ class Server {
     ControlPlane::Options control_options;
     control_options.node_name = options_.node_name;
     control_options.controllers.cluster_cidr = options_.cluster_cidr;
+    control_options.api_addresses.list = [this](StopToken stop) { return api_addresses(std::move(stop)); };
+    if (peers_) control_options.api_addresses.changed = &members_changed_;
     ControlPlane control_plane(context_, *api_, *store_, std::move(control_options));
 
     auto node_client =
@@ -333,13 +338,37 @@ class Server {
     if (node) control.spawn(informers->run(control.token()));
     control.spawn(control_plane.run(control.token()));
     if (heartbeats_) parts.spawn(heartbeats_->run(parts.token()));
+    if (!peers_) {
+      ApiAddress self{addresses_.advertise, options_.https_listen_port};
+      parts.spawn(keep_master_lease(context_.named("endpoints"), *store_, std::move(self), parts.token()));
+    }
     io::Event never;
     co_await never.wait(parts.token());
     Result<void> parted = co_await parts.join();
     api_->set_log_hook(nullptr);
     control.stop();
     Result<void> controlled = co_await control.join();
+    if (embedded_ != nullptr) co_await embedded_->hand_over();
     co_return parted ? controlled : parted;
+  }
+
+  // Of all API servers that answer, this one's first.
+  Task<Result<std::vector<ApiAddress>>> api_addresses(StopToken stop) {
+    std::vector<ApiAddress> addresses;
+    addresses.push_back(ApiAddress{addresses_.advertise, options_.https_listen_port});
+    if (!peers_) {
+      Result<std::vector<ApiAddress>> others = co_await read_master_leases(*store_, stop);
+      if (!others) co_return others.error();
+      addresses.insert(addresses.end(), others->begin(), others->end());
+      co_return addresses;
+    }
+    for (const store::Member& member : peers_->members().members()) {
+      const bool other = member.id != cluster_.self.id && member.role != store::Member::Role::kWitness;
+      if (!other || !member.answers || member.addresses.empty()) continue;
+      const Result<store::HostPort> at = store::parse_host_port(member.addresses.front());
+      if (at) addresses.push_back(ApiAddress{at->host, at->port});
+    }
+    co_return addresses;
   }
 
   static agent::Agent::LogRequest log_request(const api::ObjectRef& pod, const api::LogOptions& options) {
@@ -396,6 +425,8 @@ class Server {
   ClusterIdentity cluster_;
   std::unique_ptr<Peers> peers_;
   std::unique_ptr<store::Store> store_;
+  store::EmbeddedStore* embedded_ = nullptr;  // the same; null on an external etcd
+  io::Event members_changed_;
   std::unique_ptr<HeartbeatExchange> heartbeats_;  // null on an external etcd
   std::unique_ptr<api::ApiServer> api_;
   std::unique_ptr<store::etcd::Server> etcd_;

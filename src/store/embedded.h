@@ -35,6 +35,9 @@ class EmbeddedStore : public Store, public Members {
   // This server's store as other servers may use it: what has to be done by a leader is refused when this one does not
   // lead, instead of being carried on.
   virtual Store& here() = 0;
+  // A leader that is about to stop lets another one begin at once, instead of after a silence: while the others can
+  // still answer it. Ends when another one leads, or after 2 s; at once in a group of one.
+  virtual Task<void> hand_over() = 0;
 };
 
 // As open_sqlite_store().

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr Duration kLearnerPeriod = 500ms;
 constexpr Duration kHandOver = 2s;
 constexpr Duration kTransfer = 5s;
+constexpr Duration kAnswers = 15s;
 
 // A state that is being sent. It may outlive the leader's interest in it.
 class SentState final : public PeerSnapshot {
@@ -96,6 +97,9 @@ std::vector<Member> SqliteStore::members() const {
     Member& member = out.emplace_back();
     member.id = id;
     member.role = role;
+    const raft::Progress* progress = replica_->core().progress(id);
+    member.answers =
+        id == leadership_.self || (progress != nullptr && context_.clock.now() - progress->contact < kAnswers);
     const auto record = records_.find(id);
     if (record == records_.end()) return;
     member.name = record->second.name;
@@ -153,7 +157,8 @@ Task<Result<void>> SqliteStore::add_learner(MemberRecord member, StopToken stop)
   const raft::NodeId id = member.id;
   auto written = co_await write_record(std::move(member), stop);
   if (!written || replica_->core().membership().contains(id)) co_return written;
-  co_return co_await change(raft::MembershipChange{raft::MembershipChange::Type::kAddLearner, id}, stop);
+  const raft::MembershipChange wanted{raft::MembershipChange::Type::kAddLearner, id};
+  co_return co_await change(wanted, stop);
 }
 
 Task<Result<void>> SqliteStore::add_witness(MemberRecord member, StopToken stop) {
@@ -162,12 +167,14 @@ Task<Result<void>> SqliteStore::add_witness(MemberRecord member, StopToken stop)
   const raft::NodeId id = member.id;
   auto written = co_await write_record(std::move(member), stop);
   if (!written || replica_->core().membership().contains(id)) co_return written;
-  co_return co_await change(raft::MembershipChange{raft::MembershipChange::Type::kAddWitness, id}, stop);
+  const raft::MembershipChange wanted{raft::MembershipChange::Type::kAddWitness, id};
+  co_return co_await change(wanted, stop);
 }
 
 Task<Result<void>> SqliteStore::promote(raft::NodeId id, StopToken stop) {
   Active active(*this);
-  co_return co_await change(raft::MembershipChange{raft::MembershipChange::Type::kPromote, id}, stop);
+  const raft::MembershipChange wanted{raft::MembershipChange::Type::kPromote, id};
+  co_return co_await change(wanted, stop);
 }
 
 Task<Result<void>> SqliteStore::remove(raft::NodeId id, StopToken stop) {
@@ -179,7 +186,8 @@ Task<Result<void>> SqliteStore::remove(raft::NodeId id, StopToken stop) {
     co_return Error(Code::kUnavailable, "this server led and has handed that over: ask once more");
   }
   if (replica_->core().membership().contains(id)) {
-    auto changed = co_await change(raft::MembershipChange{raft::MembershipChange::Type::kRemove, id}, stop);
+    const raft::MembershipChange wanted{raft::MembershipChange::Type::kRemove, id};
+    auto changed = co_await change(wanted, stop);
     if (!changed) co_return changed;
   } else if (records_.count(id) == 0) {
     co_return Error(Code::kNotFound, cat("there is no member ", member_id_text(id)));
@@ -216,8 +224,8 @@ Task<Result<void>> SqliteStore::transfer_leadership(raft::NodeId id, StopToken s
   co_return Result<void>();
 }
 
-// A leader that goes lets another one begin at once, instead of after a silence.
 Task<void> SqliteStore::hand_over() {
+  Active active(*this);
   const raft::RaftCore& core = replica_->core();
   if (!leadership_.leads || core.membership().voters.size() < 2) co_return;
   raft::NodeId best = raft::kNobody;

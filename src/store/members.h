@@ -17,6 +17,7 @@ struct Member {
   std::string name, key;               // empty while its record is not known here
   std::vector<std::string> addresses;  // likewise
   Role role = Role::kVoter;
+  bool answers = false;  // it is this server, or this server leads and has heard from it within 15 s
 };
 
 // Changes may be asked for at any member: they are carried to the leader, and have happened (are committed) when they

@@ -315,6 +315,7 @@ void SqliteStore::on_appended(Appended appended) {
   full_.reset();
   if (appended.installed) installed_state_ = std::move(appended.installed);
   replica_->appended(appended.number, appended.commit_time);
+  // Of entries that another leader's took the place of.
   const bool all_applied = state_.applied() == replica_->core().log().last_index();
   if (all_applied) fetched_.clear();
 }
@@ -344,9 +345,10 @@ void SqliteStore::settle_waiters(const EntryRef& entry) {
 }
 
 Bytes SqliteStore::value_before(const KeyRecord& before) {
+  // A row is superseded once: what was fetched of it is of no use after that.
+  const auto fetched = fetched_.extract(before.row);
   if (Bytes value = history_.value(before.mod_revision, before.row)) return value;
-  const auto fetched = fetched_.find(before.row);
-  return fetched == fetched_.end() ? nullptr : fetched->second;
+  return fetched ? fetched.mapped() : nullptr;
 }
 
 void SqliteStore::apply_effects(const EntryRef& entry) {
@@ -474,6 +476,7 @@ Task<void> SqliteStore::close() {
   closing_ = true;
   hub_.close();
   learner_timer_.cancel();
+  retry_.cancel();
   for (auto it = sources_.begin(); it != sources_.end();) (*it++)->detach();
   leases_stop();
   scope_.stop();

@@ -50,6 +50,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   void receive(raft::Message message) override { replica_->receive(std::move(message)); }
   void peer_unreachable(raft::NodeId node) override { replica_->peer_unreachable(node); }
   Store& here() override;
+  Task<void> hand_over() override;
   std::vector<Member> members() const override;
   Task<Result<void>> add_learner(MemberRecord member, StopToken stop) override;
   Task<Result<void>> add_witness(MemberRecord member, StopToken stop) override;
@@ -146,8 +147,6 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Task<void> reload_records();
   void watch_learners();
   Task<void> promote_when_ready(raft::NodeId id);
-  Task<void> hand_over();
-
   // The read path.
   Task<Result<void>> fill_missing(Evaluation* evaluation);
   Task<Result<void>> fill_past_ranges(Evaluation* evaluation, StopToken stop);

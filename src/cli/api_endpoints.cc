@@ -1,0 +1,196 @@
+// api_endpoints.cc: see api_endpoints.h.
+#include "cli/api_endpoints.h"
+
+#include <algorithm>
+
+#include "api/document.h"
+#include "base/strings.h"
+#include "client/inprocess.h"
+#include "store/member.h"
+
+namespace kayak::cli {
+
+namespace {
+
+using namespace std::chrono_literals;
+constexpr Duration kPeriod = 10s, kRetry = 2s;
+constexpr std::int64_t kLeaseSeconds = 15;
+constexpr Duration kKeepAlive = 5s;
+constexpr std::string_view kMasterLeases = "/registry/masterleases/", kMasterLeasesEnd = "/registry/masterleases0";
+
+bool can_be_told(const ApiAddress& address) {
+  const bool numeric =
+      address.ip.find_first_not_of("0123456789.") == std::string::npos || address.ip.find(':') != std::string::npos;
+  return numeric && !address.ip.starts_with("127.") && address.ip != "::1" && !address.ip.empty();
+}
+
+json::Value named() {
+  json::Value object;
+  object["metadata"]["name"] = "kubernetes";
+  object["metadata"]["namespace"] = "default";
+  return object;
+}
+
+json::Value port_of(int port) {
+  json::Value out;
+  out["name"] = "https";
+  out["port"] = port;
+  out["protocol"] = "TCP";
+  return out;
+}
+
+// Everything but its own metadata is made as `wanted` says; equal bytes are not written.
+Task<Result<void>> write(client::Client& client, const api::Kind& kind, json::Value wanted, StopToken stop) {
+  client::WriteOptions options;
+  auto present = co_await client.get(kind, "default", "kubernetes", stop);
+  if (!present && present.error().code() != Code::kNotFound) co_return present.error();
+  Result<api::ObjectRef> written = Error(Code::kInternal, "");
+  if (present) {
+    json::Value changed = *(*present)->document();
+    for (auto& [key, value] : wanted.as_object()) {
+      if (key != "metadata") changed[key] = std::move(value);
+    }
+    written = co_await client.update(kind, "default", "kubernetes", std::move(changed), options, stop);
+  } else {
+    written = co_await client.create(kind, "default", std::move(wanted), options, stop);
+  }
+  if (!written) co_return written.error();
+  co_return Result<void>();
+}
+
+}  // namespace
+
+KubernetesEndpoints kubernetes_endpoints(std::vector<ApiAddress> addresses) {
+  KubernetesEndpoints out;
+  std::erase_if(addresses, [](const ApiAddress& address) { return !can_be_told(address); });
+  if (addresses.empty()) return out;
+  const int first_port = addresses.front().port;
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  std::vector<int> ports;
+  for (const ApiAddress& address : addresses) ports.push_back(address.port);
+  std::sort(ports.begin(), ports.end());
+  ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
+
+  out.endpoints = named();
+  // The slice beside it is made here too: nothing is to mirror these.
+  out.endpoints["metadata"]["labels"]["endpointslice.kubernetes.io/skip-mirror"] = "true";
+  json::Array subsets;
+  for (const int port : ports) {
+    json::Array of_port;
+    for (const ApiAddress& address : addresses) {
+      if (address.port != port) continue;
+      json::Value one;
+      one["ip"] = address.ip;
+      of_port.push_back(std::move(one));
+    }
+    json::Value subset;
+    subset["addresses"] = json::Value(std::move(of_port));
+    subset["ports"] = json::Array{port_of(port)};
+    subsets.push_back(std::move(subset));
+  }
+  out.endpoints["subsets"] = json::Value(std::move(subsets));
+
+  const bool v6 = addresses.front().ip.find(':') != std::string::npos;
+  out.slice = named();
+  out.slice["metadata"]["labels"]["kubernetes.io/service-name"] = "kubernetes";
+  out.slice["addressType"] = v6 ? "IPv6" : "IPv4";
+  json::Array endpoints;
+  for (const ApiAddress& address : addresses) {
+    if (address.port != first_port || (address.ip.find(':') != std::string::npos) != v6) continue;
+    json::Value endpoint;
+    endpoint["addresses"] = json::Array{json::Value(address.ip)};
+    endpoint["conditions"]["ready"] = true;
+    endpoints.push_back(std::move(endpoint));
+  }
+  out.slice["endpoints"] = json::Value(std::move(endpoints));
+  out.slice["ports"] = json::Array{port_of(first_port)};
+  return out;
+}
+
+Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
+                                      StopToken stop) {
+  client::Identity identity;
+  identity.user.name = "system:apiserver";
+  identity.user.groups = {"system:masters", "system:authenticated"};
+  identity.field_manager = "kube-apiserver";
+  auto client = client::make_inprocess_client(context, api, identity, term);
+  std::vector<ApiAddress> written;
+  while (!stop.stopped()) {
+    Duration pause = kPeriod;
+    if (addresses.changed != nullptr) addresses.changed->reset();
+    Result<std::vector<ApiAddress>> now = co_await addresses.list(stop);
+    if (now && !now->empty() && *now != written) {
+      KubernetesEndpoints wanted = kubernetes_endpoints(*now);
+      Result<void> done;
+      if (wanted.endpoints.is_object()) {
+        done = co_await write(*client, api::kinds::endpoints(), std::move(wanted.endpoints), stop);
+        if (done) done = co_await write(*client, api::kinds::endpoint_slices(), std::move(wanted.slice), stop);
+      }
+      if (done) written = *now;
+      if (!done) pause = kRetry;
+      if (!done && !stop.stopped()) {
+        context.log.debug("the API's endpoints are not written yet", {{"error", done.error().message()}});
+      }
+    }
+    const bool alone = addresses.changed != nullptr && written.size() == 1;
+    if (alone) {
+      co_await addresses.changed->wait(stop);
+      continue;
+    }
+    const Result<void> slept = co_await context.loop.sleep(pause, stop);
+    if (!slept) break;
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> keep_master_lease(Context context, store::Store& store, ApiAddress self, StopToken stop) {
+  std::int64_t lease = 0;
+  while (!stop.stopped()) {
+    Duration pause = kKeepAlive;
+    bool held = false;
+    if (lease != 0) {
+      const Result<store::Lease> kept = co_await store.lease_keep_alive(lease, stop);
+      held = !kept || kept->remaining > 0;  // an error says nothing about the lease
+    }
+    if (!held) {
+      const Result<store::Lease> granted = co_await store.lease_grant(0, kLeaseSeconds, stop);
+      store::TxnRequest request;
+      store::Op& put = request.success.emplace_back();
+      put.key = cat(kMasterLeases, self.ip, ":", self.port);
+      put.value = std::make_shared<const std::string>();
+      if (granted) put.lease = granted->id;
+      Result<store::TxnResponse> done = Error(Code::kUnavailable, "");
+      if (granted) done = co_await store.txn(std::move(request), stop);
+      lease = done ? granted->id : 0;
+      if (!done) pause = kRetry;
+    }
+    const Result<void> slept = co_await context.loop.sleep(pause, stop);
+    if (!slept) break;
+  }
+  if (lease != 0) {
+    const io::Deadline deadline(context.loop, kRetry);
+    (void)co_await store.lease_revoke(lease, deadline.token());
+  }
+  co_return Result<void>();
+}
+
+Task<Result<std::vector<ApiAddress>>> read_master_leases(store::Store& store, StopToken stop) {
+  store::RangeRequest request;
+  request.key = kMasterLeases;
+  request.range_end = kMasterLeasesEnd;
+  request.keys_only = true;
+  Result<store::RangeResponse> range = co_await store.range(std::move(request), stop);
+  if (!range) co_return range.error();
+  std::vector<ApiAddress> addresses;
+  for (const store::KeyValue& kv : range->kvs) {
+    const std::string_view text = std::string_view(kv.key).substr(kMasterLeases.size());
+    const std::size_t colon = text.rfind(':');
+    std::int64_t port = 0;
+    const bool whole = colon != std::string_view::npos && parse_int64(text.substr(colon + 1), &port) && port > 0;
+    if (whole) addresses.push_back(ApiAddress{std::string(text.substr(0, colon)), static_cast<int>(port)});
+  }
+  co_return addresses;
+}
+
+}  // namespace kayak::cli

@@ -1,0 +1,43 @@
+// api_endpoints.h: the endpoints of Service default/kubernetes: the addresses of all API servers that answer.
+// Whoever leads writes them, as Endpoints and EndpointSlice. Where the servers are the members of a group, the leader
+// knows who answers; on an external etcd each server keeps a key with a lease there, as kube-apiserver does.
+// Source: kube-apiserver pkg/controlplane/reconcilers (lease: /registry/masterleases, 15 s).
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "api/api.h"
+#include "store/store.h"
+
+namespace kayak::cli {
+
+struct ApiAddress {
+  std::string ip;
+  int port = 0;
+  auto operator<=>(const ApiAddress&) const = default;
+};
+struct ApiAddresses {
+  // Errors: those of the store. An empty list changes nothing.
+  std::function<Task<Result<std::vector<ApiAddress>>>(StopToken stop)> list;
+  io::Event* changed = nullptr;  // set when there may be others; null: nobody tells
+};
+
+// The objects as they are to be; null values when no address can be told. All addresses of one port make a subset; the
+// slice holds those of the first address's port, as a slice has one set of ports. Pure.
+struct KubernetesEndpoints {
+  json::Value endpoints, slice;
+};
+KubernetesEndpoints kubernetes_endpoints(std::vector<ApiAddress> addresses);
+
+// Writes what has changed, until `stop`. Looks every 10 s, as servers fall silent; with one address alone it waits
+// until it is told of others.
+Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
+                                      StopToken stop);
+
+// On an external etcd: keeps this server's key, until `stop`.
+Task<Result<void>> keep_master_lease(Context context, store::Store& store, ApiAddress self, StopToken stop);
+Task<Result<std::vector<ApiAddress>>> read_master_leases(store::Store& store, StopToken stop);
+
+}  // namespace kayak::cli
