@@ -176,6 +176,12 @@ class Server {
     embedded_ = store->get();
     heartbeats_ = std::make_unique<HeartbeatExchange>(context_.named("heartbeats"), **store, peers_->transport());
     store_ = std::move(*store);
+    // Asked for through the API, which ends before the store.
+    context_.metrics.gauge_callback("kayak_store_written_bytes",
+                                    "Given to the file system by the store since its start.",
+                                    [this] { return static_cast<double>(store_->stats().written_bytes); });
+    context_.metrics.gauge_callback("kayak_store_syncs", "How often the store has flushed a file since its start.",
+                                    [this] { return static_cast<double>(store_->stats().syncs); });
     co_return Result<void>();
   }
 

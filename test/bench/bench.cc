@@ -39,6 +39,15 @@ std::int64_t Options::number(std::string_view name, std::int64_t fallback) const
   return value;
 }
 
+std::vector<std::int64_t> Options::numbers(std::string_view name, std::vector<std::int64_t> fallback) const {
+  std::vector<std::int64_t> numbers;
+  for (const std::string_view one : split(text(name), ',')) {
+    std::int64_t value = 0;
+    if (parse_int64(one, &value)) numbers.push_back(value);
+  }
+  return numbers.empty() ? fallback : numbers;
+}
+
 void report(std::string_view key, double value, std::string_view what) {
   // Three significant digits are all that a measurement on a shared machine can bear.
   const int decimals = std::fabs(value) >= 100 || value == std::floor(value) ? 0 : std::fabs(value) >= 10 ? 1 : 2;
@@ -98,6 +107,42 @@ Task<Result<Load>> run_load(Context context, std::size_t clients, Duration lengt
   if (!ended) co_return ended.error();
   load.seconds = static_cast<double>((context.clock.now() - start).count()) / 1e9;
   load.own_cpu = (own_cpu_seconds() - cpu) / load.seconds;
+  std::sort(load.latencies_us.begin(), load.latencies_us.end());
+  co_return load;
+}
+
+namespace {
+
+Task<Result<void>> one_due(const Clock* clock, Instant due, std::uint64_t number, const Action* action, Load* load) {
+  Result<std::size_t> moved = co_await (*action)(0, number);
+  if (!moved) co_return moved.error();
+  load->latencies_us.push_back(static_cast<double>((clock->now() - due).count()) / 1e3);
+  ++load->requests;
+  load->bytes += *moved;
+  co_return Result<void>();
+}
+
+}  // namespace
+
+Task<Result<Load>> run_paced(Context context, std::int64_t per_second, Duration length, Action action) {
+  Load load;
+  const Instant start = context.clock.now();
+  const Duration period = Duration(1'000'000'000 / per_second);
+  io::TaskScope scope;
+  for (std::uint64_t number = 0;; ++number) {
+    const Duration offset = period * static_cast<std::int64_t>(number);
+    if (offset >= length) break;
+    const Instant due = start + offset;
+    const Instant now = context.clock.now();
+    if (due > now) {
+      Result<void> slept = co_await context.loop.sleep(due - now, scope.token());
+      if (!slept) break;
+    }
+    scope.spawn(one_due(&context.clock, due, number, &action, &load));
+  }
+  Result<void> ended = co_await scope.join();
+  if (!ended) co_return ended.error();
+  load.seconds = static_cast<double>((context.clock.now() - start).count()) / 1e9;
   std::sort(load.latencies_us.begin(), load.latencies_us.end());
   co_return load;
 }

@@ -21,6 +21,8 @@ class Options {
   static Result<Options> parse(const std::vector<std::string>& args);
   std::string text(std::string_view name, std::string_view fallback = "") const;
   std::int64_t number(std::string_view name, std::int64_t fallback) const;
+  // "1,16,1000"
+  std::vector<std::int64_t> numbers(std::string_view name, std::vector<std::int64_t> fallback) const;
   const std::vector<std::string>& rest() const { return rest_; }
 
  private:
@@ -48,6 +50,18 @@ struct Load {
 using Action = std::function<Task<Result<std::size_t>>(std::size_t client, std::uint64_t number)>;
 // `clients` clients repeat `action` for `length`, all on this loop. Errors: the first failure of an action.
 Task<Result<Load>> run_load(Context context, std::size_t clients, Duration length, Action action);
+// `action` so many times a second for `length`, whether the ones before have ended or not. Times are counted from when
+// each was due, so that none hides behind a stall.
+Task<Result<Load>> run_paced(Context context, std::int64_t per_second, Duration length, Action action);
+// The load of the longest stall: updates of the same objects, and compaction.
+struct Steady {
+  static constexpr std::int64_t kPerSecond = 500;
+  static constexpr std::size_t kValueBytes = 1024;
+  explicit Steady(const Options& options);  // --ms, --compact-ms
+  static std::string key(std::uint64_t number);
+  void report_load(const std::string& prefix, const Load& load) const;
+  Duration length, compact_interval;
+};
 
 // Several runs of one load, told as medians over the runs.
 class Runs {
@@ -69,8 +83,14 @@ class Runs {
 Task<Result<void>> measure_boot(Context context, Options options);
 Task<Result<void>> measure_api(Context context, Options options);
 Task<Result<void>> measure_apply(Context context, Options options);
+Task<Result<void>> measure_disk(Context context, Options options);
 Task<Result<void>> measure_store(Context context, Options options);
-Task<Result<void>> measure_etcd(Context context, Options options);
+Task<Result<void>> measure_amplification(Context context, Options options);
+Task<Result<void>> measure_stall(Context context, Options options);
+Task<Result<void>> measure_writes(Context context, Options options);
+Task<Result<void>> measure_reads(Context context, Options options);
+Task<Result<void>> measure_watches(Context context, Options options);
+Task<Result<void>> measure_steady(Context context, Options options);
 Task<Result<void>> measure_memory(Context context, Options options);
 Task<Result<void>> measure_activity(Context context, Options options);
 

@@ -1,136 +1,160 @@
-// store_load.cc: durable puts of 1 KB: on the store's own interface, and on etcd through its JSON gateway.
-// etcd pays a network hop and JSON that the interface does not; the figures say so beside the numbers.
+// store_load.cc: the store's own interface in this process: durable puts, what they come to on the disk, stalls.
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <memory>
 
 #include "base/strings.h"
-#include "bench/bench.h"
 #include "bench/processes.h"
-#include "io/http.h"
-#include "store/store.h"
+#include "bench/writes.h"
 
 namespace kayak::bench {
 
 namespace {
 
-constexpr std::size_t kValueBytes = 1024;
-constexpr std::size_t kWriters[] = {1, 16, 200};
-constexpr std::size_t kLevels = std::size(kWriters);
-
-std::string key_of(std::size_t client, std::uint64_t number) { return cat("/registry/bench/", client, "/", number); }
-
 Task<Result<std::size_t>> put_once(store::Store* store, std::string key, store::Bytes value) {
-  store::TxnRequest request;
-  store::Op op;
-  op.key = std::move(key);
-  op.value = std::move(value);
-  request.success.push_back(std::move(op));
+  const std::size_t bytes = value->size();
+  store::TxnRequest request = put_request(std::move(key), std::move(value));
   Result<store::TxnResponse> done = co_await store->txn(std::move(request));
   if (!done) co_return done.error();
-  co_return kValueBytes;
+  co_return bytes;
 }
 
-struct Disk {
-  std::uint64_t bytes = 0, syncs = 0, puts = 0;
-};
+// A new store in an empty folder.
+Task<Result<std::unique_ptr<store::Store>>> make_store(Context context, std::string dir, Duration compact_interval) {
+  std::filesystem::remove_all(dir);
+  std::filesystem::create_directories(dir);
+  store::SqliteStoreOptions options;
+  options.path = dir + "/state.db";
+  options.compact_interval = compact_interval;
+  co_return co_await store::open_sqlite_store(std::move(context), std::move(options));
+}
 
-Task<Result<void>> load_store(Context context, store::Store* store, Duration length, std::int64_t rounds, Runs* runs,
-                              Disk* disk) {
-  const auto value = std::make_shared<const std::string>(kValueBytes, 'x');
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    for (std::size_t level = 0; level < kLevels; ++level) {
-      // New keys in every run: all are creations.
-      const std::size_t base = (static_cast<std::size_t>(round) * kLevels + level) * 1000;
-      const store::Stats before = store->stats();
-      Action put = [store, value, base](std::size_t client, std::uint64_t number) {
-        return put_once(store, key_of(base + client, number), value);
-      };
-      Result<Load> load = co_await run_load(context, kWriters[level], length, std::move(put));
-      if (!load) co_return load.error();
-      const store::Stats after = store->stats();
-      disk[level].bytes += after.written_bytes - before.written_bytes;
-      disk[level].syncs += after.syncs - before.syncs;
-      disk[level].puts += load->requests;
-      runs[level].add(*load, 0);
-    }
+Task<Result<void>> write_levels_to(Context context, store::Store* store, std::vector<WriteLevel> levels,
+                                   Duration length) {
+  for (std::size_t number = 0; number < levels.size(); ++number) {
+    const WriteLevel& level = levels[number];
+    const auto value = std::make_shared<const std::string>(level.bytes, 'x');
+    const store::Stats before = store->stats();
+    Action put = [store, value, number](std::size_t client, std::uint64_t count) {
+      return put_once(store, write_key(number, client, count), value);
+    };
+    Result<Load> load = co_await run_load(context, level.clients, length, std::move(put));
+    if (!load) co_return load.error();
+    const store::Stats after = store->stats();
+    report_writes("store", level, *load, ", on the store's interface");
+    const auto puts = static_cast<double>(std::max<std::uint64_t>(1, load->requests));
+    report(cat("store_put_bytes_", level.suffix()),
+           static_cast<double>(after.written_bytes - before.written_bytes) / puts,
+           "bytes given to the file system for each, " + level.text());
+    report(cat("store_put_syncs_", level.suffix()), static_cast<double>(after.syncs - before.syncs) / puts,
+           "syncs for each, " + level.text());
   }
   co_return Result<void>();
 }
 
-Task<Result<std::size_t>> put_etcd(io::HttpClient* client, std::string key, std::string value64) {
-  io::HttpClientRequest request;
-  request.method = "POST";
-  request.path = "/v3/kv/put";
-  request.headers.add("Content-Type", "application/json");
-  request.body.push_back(io::Slice::of(cat(R"({"key":")", base64_encode(key), R"(","value":")", value64, R"("})")));
-  Result<io::HttpClientResponse> response = co_await client->request(std::move(request));
-  if (!response) co_return response.error();
-  Result<std::string> body = co_await response->body->read_all(64 * 1024);
-  if (!body) co_return body.error();
-  if (response->status != 200) co_return Error(Code::kInternal, cat("etcd answered ", response->status, ": ", *body));
-  co_return kValueBytes;
+// ---- what reaches the file system in batches
+
+constexpr std::size_t kBatchClients = 1000;
+constexpr std::size_t kObjectBytes = 1024;
+constexpr std::size_t kUpdatesOfKey = 10;
+
+Task<Result<void>> put_some(store::Store* store, std::size_t client, std::size_t count, std::size_t keys) {
+  const auto value = std::make_shared<const std::string>(kObjectBytes, 'x');
+  for (std::size_t i = 0; i < count; ++i) {
+    Result<std::size_t> done = co_await put_once(store, write_key(0, client, i % keys), value);
+    if (!done) co_return done.error();
+  }
+  co_return Result<void>();
 }
 
-void report_level(const std::string& prefix, std::size_t writers, const Runs& runs, std::string_view what) {
-  const std::string tail = cat(", ", writers, writers == 1 ? " writer" : " writers");
-  report(cat(prefix, "puts_per_s_", writers), runs.per_second(), cat("durable puts of 1 KB a second", tail, what));
-  report(cat(prefix, "put_p50_us_", writers), runs.p50_us(), "median time" + tail);
-  report(cat(prefix, "put_p99_us_", writers), runs.p99_us(), "99th percentile" + tail);
+Task<Result<void>> compact_all(Context context, store::Store* store) {
+  Result<void> done = co_await store->compact(store->revision());
+  while (done && store->stats().sweeping) done = co_await context.loop.sleep(std::chrono::milliseconds(5));
+  co_return done;
+}
+
+// `updates`: each key is written several times, and all but the newest is dropped in the end.
+Task<Result<void>> amplify(Context context, std::string dir, std::size_t puts, bool updates) {
+  const Activity before = activity(::getpid());
+  auto store = co_await make_store(context, std::move(dir), Duration(0));
+  if (!store) co_return store.error();
+  const std::size_t each = std::max(puts / kBatchClients, kUpdatesOfKey);
+  io::TaskScope scope;
+  for (std::size_t client = 0; client < kBatchClients; ++client) {
+    scope.spawn(put_some(store->get(), client, each, updates ? each / kUpdatesOfKey : each));
+  }
+  Result<void> done = co_await scope.join();
+  if (done && updates) done = co_await compact_all(context, store->get());
+  const std::uint64_t syncs = (*store)->stats().syncs;
+  co_await (*store)->close();  // the rest of the write-ahead log moves into the database
+  if (!done) co_return done;
+  const Activity after = activity(::getpid());
+  const auto objects = static_cast<double>(kBatchClients * each);
+  const std::string name = updates ? "with_compaction" : "in_batches";
+  const std::string what = updates ? "of objects written ten times, and a compaction" : "of new objects";
+  report("store_amplification_" + name,
+         static_cast<double>(after.write_bytes - before.write_bytes) / objects / static_cast<double>(kObjectBytes),
+         cat("bytes sent to the disk for each byte ", what, ", 1 KB, 1000 clients"));
+  report("store_syncs_per_object_" + name, static_cast<double>(syncs) / objects, "syncs for each object");
+  co_return Result<void>();
 }
 
 }  // namespace
 
 Task<Result<void>> measure_store(Context context, Options options) {
-  const std::string dir = options.text("dir");
-  std::filesystem::remove_all(dir);
-  std::filesystem::create_directories(dir);
-  store::SqliteStoreOptions store_options;
-  store_options.path = dir + "/state.db";
-  Result<std::unique_ptr<store::Store>> store = co_await store::open_sqlite_store(context, std::move(store_options));
+  auto store = co_await make_store(context, options.text("dir"), std::chrono::minutes(5));
   if (!store) co_return store.error();
-  Runs runs[kLevels];
-  Disk disk[kLevels];
-  Result<void> done = co_await load_store(context, store->get(), std::chrono::milliseconds(options.number("ms", 2000)),
-                                          options.number("rounds", 3), runs, disk);
+  const Duration length = std::chrono::milliseconds(options.number("ms", 2000));
+  Result<void> done = co_await write_levels_to(context, store->get(), write_levels(options), length);
   co_await (*store)->close();
-  if (!done) co_return done;
-  for (std::size_t level = 0; level < kLevels; ++level) {
-    report_level("store_", kWriters[level], runs[level], ", on the store's interface");
-    const auto puts = static_cast<double>(std::max<std::uint64_t>(1, disk[level].puts));
-    report(cat("store_bytes_per_put_", kWriters[level]), static_cast<double>(disk[level].bytes) / puts,
-           "bytes written to the file system for each");
-    report(cat("store_syncs_per_put_", kWriters[level]), static_cast<double>(disk[level].syncs) / puts,
-           "syncs for each");
+  co_return done;
+}
+
+Task<Result<void>> measure_amplification(Context context, Options options) {
+  const auto puts = static_cast<std::size_t>(options.number("puts", 100'000));
+  const std::string dir = options.text("dir");
+  for (const bool updates : {false, true}) {
+    Result<void> done = co_await amplify(context, dir, puts, updates);
+    if (!done) co_return done;
   }
   co_return Result<void>();
 }
 
-Task<Result<void>> measure_etcd(Context context, Options options) {
-  io::HttpTarget target;
-  target.host = "127.0.0.1";
-  target.port = static_cast<std::uint16_t>(options.number("port", 2379));
-  std::vector<std::unique_ptr<io::HttpClient>> clients;
-  for (std::size_t i = 0; i < kWriters[kLevels - 1]; ++i) clients.push_back(io::HttpClient::create(context, target, 1));
-  const std::string value64 = base64_encode(std::string(kValueBytes, 'x'));
-  const Duration length = std::chrono::milliseconds(options.number("ms", 2000));
-  const std::int64_t rounds = options.number("rounds", 3);
-  Runs runs[kLevels];
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    for (std::size_t level = 0; level < kLevels; ++level) {
-      const std::size_t base = (static_cast<std::size_t>(round) * kLevels + level) * 1000;
-      Action put = [&clients, &value64, base](std::size_t client, std::uint64_t number) {
-        return put_etcd(clients[client].get(), key_of(base + client, number), value64);
-      };
-      Result<Load> load = co_await run_load(context, kWriters[level], length, std::move(put));
-      if (!load) co_return load.error();
-      runs[level].add(*load, 0);
-    }
-  }
-  for (std::size_t level = 0; level < kLevels; ++level) {
-    report_level("etcd_", kWriters[level], runs[level], ", on etcd's JSON gateway over loopback");
-  }
+Task<Result<void>> measure_stall(Context context, Options options) {
+  const Steady steady(options);
+  auto opened = co_await make_store(context, options.text("dir"), steady.compact_interval);
+  if (!opened) co_return opened.error();
+  store::Store* store = opened->get();
+  const auto value = std::make_shared<const std::string>(Steady::kValueBytes, 'x');
+  Action put = [store, value](std::size_t, std::uint64_t number) {
+    return put_once(store, Steady::key(number), value);
+  };
+  Result<Load> load = co_await run_paced(context, Steady::kPerSecond, steady.length, std::move(put));
+  const store::Stats stats = store->stats();
+  co_await store->close();
+  if (!load) co_return load.error();
+  steady.report_load("store", *load);
+  report("store_steady_stall_ms", static_cast<double>(stats.longest_stall_us) / 1e3,
+         "longest that a commit, a checkpoint or a read kept the storage thread");
   co_return Result<void>();
+}
+
+Steady::Steady(const Options& options)
+    : length(std::chrono::milliseconds(options.number("ms", 600'000))),
+      compact_interval(std::chrono::milliseconds(options.number("compact-ms", 300'000))) {}
+
+std::string Steady::key(std::uint64_t number) {
+  constexpr std::uint64_t kKeys = 2000;
+  return cat("/steady/", number % kKeys);
+}
+
+void Steady::report_load(const std::string& prefix, const Load& load) const {
+  const std::string tail = cat(", 500 puts of 1 KB a second for ", length.count() / 1'000'000'000, " s");
+  report(prefix + "_steady_p50_us", load.percentile_us(0.50), "median time" + tail);
+  report(prefix + "_steady_p99_us", load.percentile_us(0.99), "99th percentile" + tail);
+  report(prefix + "_steady_max_ms", load.percentile_us(1.00) / 1e3, "longest that a put took from when it was due");
 }
 
 }  // namespace kayak::bench

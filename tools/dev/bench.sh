@@ -19,15 +19,16 @@ done
 kayak="${KAYAK:-$kayak}" # another build, to compare
 bench="$root/build/release/kayak_bench"
 work="$(mktemp -d /tmp/kayak-bench.XXXXXX)"
-etcd_pid=""
-end_etcd() {
-  [ -n "$etcd_pid" ] || return 0
-  kill "$etcd_pid" 2>/dev/null || true
-  wait "$etcd_pid" 2>/dev/null || true
-  etcd_pid=""
+# Processes of ours beside the server.
+others=()
+end_others() {
+  [ "${#others[@]}" -gt 0 ] || return 0
+  kill "${others[@]}" 2>/dev/null || true
+  wait "${others[@]}" 2>/dev/null || true
+  others=()
 }
 on_exit() {
-  end_etcd
+  end_others
   clean_up
   rm -rf "$work"
 }
@@ -150,41 +151,8 @@ medians() {
     }' "$1"
 }
 
-start_etcd() {
-  port="$(free_port)"
-  local peer_port
-  peer_port="$(free_port)"
-  etcd --data-dir "$work/etcd" --listen-client-urls "http://127.0.0.1:$port" --log-level error \
-    --advertise-client-urls "http://127.0.0.1:$port" --listen-peer-urls "http://127.0.0.1:$peer_port" \
-    --initial-advertise-peer-urls "http://127.0.0.1:$peer_port" \
-    --initial-cluster "default=http://127.0.0.1:$peer_port" >"$work/etcd.log" 2>&1 &
-  etcd_pid=$!
-  for _ in $(seq 200); do
-    if curl -fsS "http://127.0.0.1:$port/health" 2>/dev/null | grep -q true; then return; fi
-    sleep 0.05
-  done
-  fail "etcd did not start; its log is $work/etcd.log"
-}
-
-bench_store() {
-  local ms peer=""
-  ms="$(pick 2000 700)"
-  if command -v etcd >/dev/null; then
-    start_etcd
-    peer="$(etcd --version | sed -n 1p)" # not head: a closed pipe would end the run
-  fi
-  say "store: durable puts on the store's interface, in turns with ${peer:-nothing beside it: etcd is not installed}"
-  # In turns, so that a busy moment of the machine or its disk falls on both.
-  for _ in $(seq "$(pick 3 1)"); do
-    "$bench" store --dir "$work/store" --ms "$ms" --rounds 1
-    if [ -n "$peer" ]; then "$bench" etcd --port "$port" --ms "$ms" --rounds 1; fi
-  done >"$work/rounds"
-  medians "$work/rounds" | record
-  [ -n "$peer" ] || return 0
-  measure memory --pid "$etcd_pid" --label etcd_after_load
-  end_etcd
-  port=""
-}
+# shellcheck source=bench_store.sh
+. "$here/bench_store.sh"
 
 say "$(nproc) cores, $(awk '/MemTotal/ {printf "%.0f", $2 / 1048576}' /proc/meminfo) GiB, kernel $(uname -r | cut -d- -f1), $(
   findmnt -no FSTYPE -T /tmp 2>/dev/null || echo unknown) under /tmp, load $(cut -d' ' -f1 /proc/loadavg), $(date -u +%F)"
