@@ -38,7 +38,7 @@ std::vector<raft::NodeId> learners_keeping_up(const raft::RaftCore& leader, Inst
   for (const raft::NodeId node : leader.membership().learners) {
     const raft::Progress* progress = leader.progress(node);
     if (!progress || progress->state() != raft::Progress::State::kReplicate) continue;
-    const bool heard = now - progress->contact <= leader.election_timeout();
+    const bool heard = progress->answers_within(leader.election_timeout(), now);
     if (heard && progress->match() + kLag >= leader.commit()) out.push_back(node);
   }
   return out;

@@ -35,7 +35,6 @@ void SqliteStore::on_replica_changed() {
 void SqliteStore::signal_leadership() { std::exchange(leadership_event_, std::make_shared<io::Event>())->set(); }
 
 void SqliteStore::begin_to_lead() {
-  leases_start();
   pending_floor_ = state_.floor();
   pending_compact_row_ = state_.compact_row();
   leases_start();

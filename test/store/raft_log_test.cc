@@ -131,8 +131,8 @@ TEST_CASE("progress: states, window, old answers") {
   progress.sent(12, 10);
   CHECK_FALSE(progress.may_send(window));  // one at a time
   CHECK(progress.next() == 11);
-  CHECK_FALSE(progress.rejected(7, 3));  // an answer to an older question
-  CHECK(progress.rejected(10, 4));
+  CHECK_FALSE(progress.rejected(7, 3, 0));  // an answer to an older question
+  CHECK(progress.rejected(10, 4, 0));
   CHECK(progress.next() == 5);
   CHECK(progress.may_send(window));
   progress.sent(5, 10);
@@ -151,12 +151,16 @@ TEST_CASE("progress: states, window, old answers") {
   CHECK_FALSE(progress.acknowledged(6));  // twice
   progress.sent(9, 5000);
   CHECK(progress.window_full(window));   // by bytes
-  CHECK_FALSE(progress.rejected(5, 2));  // it is known to have that
-  CHECK(progress.rejected(8, 8));
+  CHECK_FALSE(progress.rejected(5, 2, 0));  // it is known to have that
+  CHECK(progress.rejected(8, 8, 0));
   CHECK(progress.state() == Progress::State::kProbe);
   CHECK(progress.next() == 7);
   progress.become_snapshot();
   CHECK_FALSE(progress.may_send(window));
+  progress.become_probe(20);  // what it has of these twenty only it can say
+  CHECK(progress.next() == 21);
+  CHECK(progress.rejected(20, 11, 20));
+  CHECK(progress.next() == 12);
 }
 
 TEST_CASE("memberships change by one member") {

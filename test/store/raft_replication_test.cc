@@ -322,6 +322,43 @@ TEST_CASE("a snapshot that cannot be made or fetched is tried again") {
   CHECK(table.seat(1).snapshots_wanted.size() == 2);
 }
 
+TEST_CASE("who may have what is compacted is asked for it before a snapshot is made") {
+  Table table(kThree);
+  table.elect(1);
+  table.pass(500ms);
+  // The entries arrive, the answers do not.
+  table.cut(2, 1);
+  for (const char* words : {"a", "b", "c"}) table.propose(1, words);
+  REQUIRE(table.core(2).log().last_index() == 4);
+  table.core(1).compact(3);
+  SECTION("a connection broke") { table.core(1).peer_unreachable(2); }
+  SECTION("an old refusal came late") {
+    table.core(1).step({2, 1, table.core(1).term(), AppendEntriesReply{.rejected = true, .index = 3}});
+  }
+  table.heal();
+  table.pass(500ms);
+  CHECK(table.seat(1).snapshots_wanted.empty());
+  CHECK(table.core(1).progress(2)->match() == 4);
+}
+
+TEST_CASE("after a snapshot that failed the follower is asked first, once") {
+  Table table = with_compacted_leader();
+  table.isolate(2);
+  table.core(1).snapshot_failed(2);
+  const Output output = table.core(1).take_output();
+  CHECK(output.snapshots_wanted.empty());
+  std::vector<LogIndex> asked;
+  for (const auto& [message, request] : of_kind<AppendEntries>(output.messages)) asked.push_back(request.prev_index);
+  CHECK(asked == std::vector<LogIndex>{3});
+  table.core(1).snapshot_failed(2);  // nobody asked
+  CHECK(of_kind<AppendEntries>(table.core(1).take_output().messages).empty());
+  // Another leader's snapshot has reached it meanwhile.
+  table.core(1).step({2, 1, table.core(1).term(), AppendEntriesReply{.index = 3}});
+  table.settle(1);
+  CHECK(table.seat(1).snapshots_wanted.size() == 1);
+  CHECK(table.core(1).progress(2)->state() == Progress::State::kReplicate);
+}
+
 TEST_CASE("a snapshot is released when it is of no more use") {
   Table table = with_compacted_leader();
   SECTION("the follower is gone") {
@@ -439,6 +476,30 @@ TEST_CASE("a change that would leave too few to elect a leader is refused") {
   REQUIRE(table.core(1).role() == Role::kLeader);
   CHECK(table.core(1).change_membership({Type::kRemove, 2}).error().code() == Code::kUnavailable);
   CHECK(table.core(1).change_membership({Type::kRemove, 3}));
+}
+
+// Being heard before the election says nothing: the entry might never be committed, and no other change be made.
+TEST_CASE("right after an election only who was heard since counts as answering") {
+  using Type = MembershipChange::Type;
+  Table table(kThree);
+  table.isolate(3);
+  table.elect(1);
+  REQUIRE(table.core(1).ready());
+  CHECK(table.core(1).change_membership({Type::kRemove, 2}).error().code() == Code::kUnavailable);
+  table.heal();
+  table.pass(500ms);
+  CHECK(table.core(1).change_membership({Type::kRemove, 2}));
+}
+
+TEST_CASE("a new leader is not deposed before anyone could answer") {
+  Table table(kThree);
+  table.elect(1);
+  table.isolate(2);
+  table.isolate(3);
+  table.pass(900ms);
+  CHECK(table.core(1).role() == Role::kLeader);
+  table.pass(300ms);
+  CHECK(table.core(1).role() != Role::kLeader);
 }
 
 }  // namespace

@@ -33,14 +33,14 @@ bool Progress::acknowledged(LogIndex index) {
   const bool news = index > match_;
   match_ = std::max(match_, index);
   next_ = std::max(next_, match_ + 1);
-  if (state_ == State::kProbe) become_replicate();
+  if (state_ == State::kProbe) begin(State::kReplicate, match_ + 1);
   return news;
 }
 
-bool Progress::rejected(LogIndex rejected, LogIndex can_match) {
+bool Progress::rejected(LogIndex rejected, LogIndex can_match, LogIndex compacted) {
   if (state_ == State::kReplicate) {
     if (rejected <= match_) return false;
-    become_probe();
+    become_probe(compacted);
     return true;
   }
   if (state_ != State::kProbe || next_ != rejected + 1) return false;
@@ -49,23 +49,17 @@ bool Progress::rejected(LogIndex rejected, LogIndex can_match) {
   return true;
 }
 
-void Progress::become_probe() {
-  state_ = State::kProbe;
-  next_ = match_ + 1;
+void Progress::begin(State state, LogIndex next) {
+  state_ = state;
+  next_ = next;
   probe_sent_ = false;
   in_flight_.clear();
   in_flight_bytes_ = 0;
   snapshot.reset();
 }
 
-void Progress::become_replicate() {
-  become_probe();
-  state_ = State::kReplicate;
-}
+void Progress::become_probe(LogIndex compacted) { begin(State::kProbe, std::max(match_, compacted) + 1); }
 
-void Progress::become_snapshot() {
-  become_probe();
-  state_ = State::kSnapshot;
-}
+void Progress::become_snapshot() { begin(State::kSnapshot, match_ + 1); }
 
 }  // namespace kayak::store::raft

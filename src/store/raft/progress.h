@@ -33,10 +33,12 @@ class Progress {
   // It has the log up to `index`. True when that is news.
   bool acknowledged(LogIndex index);
   // It has nothing at `rejected`; no entry above `can_match` can match. False when the answer is an old one.
-  bool rejected(LogIndex rejected, LogIndex can_match);
+  // `compacted`: as of become_probe().
+  bool rejected(LogIndex rejected, LogIndex can_match, LogIndex compacted);
   void try_again() { probe_sent_ = false; }  // the last message of a probe may be lost
 
-  void become_probe();
+  // The log up to `compacted` is gone. Whether the follower lacks any of that only it can say: it is asked behind it.
+  void become_probe(LogIndex compacted);
   void become_snapshot();
   void free_one() {  // a full window whose answers may be lost
     if (!in_flight_.empty()) pop_in_flight();
@@ -45,7 +47,11 @@ class Progress {
     return in_flight_.size() >= window.messages || in_flight_bytes_ >= window.bytes;
   }
 
-  Instant contact;               // when it was last heard
+  // Whether it was heard in this term, and not longer ago than `time`.
+  bool answers_within(Duration time, Instant now) const { return heard && now - contact <= time; }
+
+  Instant contact;               // when it was last heard; before that, when this began
+  bool heard = false;            // in this term
   Instant in_sync_at;            // when it was last seen to keep up (witness.cc)
   std::uint64_t read_round = 0;  // the highest it has answered
   LogIndex told_commit = 0;
@@ -54,7 +60,7 @@ class Progress {
   std::optional<SnapshotMeta> snapshot;
 
  private:
-  void become_replicate();
+  void begin(State state, LogIndex next);
   void pop_in_flight() {
     in_flight_bytes_ -= in_flight_.front().bytes;
     in_flight_.pop_front();

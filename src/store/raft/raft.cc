@@ -147,6 +147,7 @@ void RaftCore::hear_leader(NodeId leader) {
 
 void RaftCore::hear(Progress* progress) {
   progress->contact = now_;
+  progress->heard = true;
   if (progress->match() >= log_.stable()) progress->in_sync_at = now_;
 }
 

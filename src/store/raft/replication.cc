@@ -104,7 +104,7 @@ Result<LogIndex> RaftCore::change_membership(const MembershipChange& change) {
   std::size_t heard = change.type == MembershipChange::Type::kAddWitness ? 1 : 0;
   for (const NodeId node : after->electors()) {
     const Progress* member = progress(node);
-    if (node == options_.id || (member && now_ - member->contact <= election_timeout_)) ++heard;
+    if (node == options_.id || (member && member->answers_within(election_timeout_, now_))) ++heard;
   }
   if (heard < after->majority()) return Error(Code::kUnavailable, "too few of the members that would be left answer");
   const LogIndex index = append_own(nullptr, std::make_shared<const Membership>(*std::move(after)));
@@ -182,7 +182,7 @@ void RaftCore::beat() {
     if (progress.state() != Progress::State::kSnapshot) continue;
     if (now_ - progress.contact > kSnapshotPatience * election_timeout_) {
       release_snapshot(progress);
-      progress.become_probe();
+      progress.become_probe(log_.compacted());
     } else if (progress.snapshot) {
       send(node, InstallSnapshot{*progress.snapshot});  // the first may be lost
     }
@@ -195,10 +195,10 @@ void RaftCore::handle(const Message& message, AppendEntriesReply& reply) {
   if (role_ != Role::kLeader || !progress || reply.index > log_.last_index()) return;
   progress->read_round = std::max(progress->read_round, std::min(reply.read_round, round_));
   if (reply.rejected) {
-    progress->rejected(reply.index, log_.last_with_term_up_to(reply.hint_index, reply.hint_term));
+    progress->rejected(reply.index, log_.last_with_term_up_to(reply.hint_index, reply.hint_term), log_.compacted());
   } else if (progress->state() != Progress::State::kSnapshot || reply.index >= log_.compacted()) {
     release_snapshot(*progress);
-    if (progress->state() == Progress::State::kSnapshot) progress->become_probe();
+    if (progress->state() == Progress::State::kSnapshot) progress->become_probe(log_.compacted());
     if (progress->acknowledged(reply.index)) progress->in_sync_at = now_;
     maybe_commit();
   }
@@ -222,7 +222,7 @@ void RaftCore::handle(const Message& message, HeartbeatReply& reply) {
 
 void RaftCore::peer_unreachable(NodeId node) {
   Progress* progress = find(node);
-  if (progress && progress->state() == Progress::State::kReplicate) progress->become_probe();
+  if (progress && progress->state() == Progress::State::kReplicate) progress->become_probe(log_.compacted());
 }
 
 LogIndex RaftCore::match_of(NodeId node) const {
@@ -259,7 +259,7 @@ void RaftCore::snapshot_ready(NodeId to, SnapshotId id, LogIndex index) {
   const bool wanted = progress && progress->state() == Progress::State::kSnapshot && !progress->snapshot;
   if (!wanted || index < log_.compacted()) {
     output_.snapshots_released.push_back(id);
-    if (wanted) progress->become_probe();
+    if (wanted) progress->become_probe(log_.compacted());
     return;
   }
   const RaftLog::PlacedMembership& placed = log_.membership_at(index);
@@ -271,7 +271,7 @@ void RaftCore::snapshot_failed(NodeId to) {
   Progress* progress = find(to);
   if (!progress || progress->state() != Progress::State::kSnapshot) return;
   release_snapshot(*progress);
-  progress->become_probe();
+  progress->become_probe(log_.compacted());
 }
 
 void RaftCore::handle(const Message& message, InstallSnapshotReply& reply) {
