@@ -172,6 +172,10 @@ class ApiServer {
 
   virtual WatchCache& cache() = 0;
 
+  // For whoever leads, once: what services hold alone in the cluster is written down for each of them, and for none
+  // that is gone (claims.h). `term` as in ApiRequest. Errors: those of the store.
+  virtual Task<Result<void>> repair_service_claims(std::uint64_t term, StopToken stop) = 0;
+
   // Serves pods/log for a scheduled pod, options checked, `options.container` set. Until it is set: 501.
   using LogHook =
       std::function<Task<Result<std::unique_ptr<io::HttpBody>>>(ObjectRef pod, LogOptions options, StopToken stop)>;

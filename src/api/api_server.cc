@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "api/authorizer.h"
 #include "api/bootstrap.h"
+#include "api/claims.h"
 #include "api/deletion.h"
 #include "api/discovery.h"
 #include "api/event_ttl.h"
@@ -89,6 +90,9 @@ class Server final : public ApiServer {
     return [this](io::HttpExchange& exchange) { return http_.serve(exchange); };
   }
   WatchCache& cache() override { return cache_; }
+  Task<Result<void>> repair_service_claims(std::uint64_t term, StopToken stop) override {
+    return repair_claims(parts_, term, std::move(stop));
+  }
   void set_log_hook(LogHook hook) override { log_hook_ = std::move(hook); }
   void add_readiness_check(std::string name, HealthCheck check) override {
     checks_.add(std::move(name), HealthChecks::Of::kReadiness, std::move(check));

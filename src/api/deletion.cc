@@ -198,21 +198,22 @@ Task<Result<ApiResponse>> delete_one(ServerParts& parts, const ApiRequest& reque
     if (step == Step::kRemove) {
       if (options.dry_run) co_return removed_answer(*request.kind, strategy, object);
       const Expectation expected{object->revision(), request.term};
-      auto revision = co_await swap_delete(parts, key, expected, stop);
-      if (!revision) co_return revision.error();
-      if (*revision == 0) continue;
-      const ObjectRef last = Object::at_revision(object, *revision);
+      SideWrites beside = side_writes(parts, stored, before.get(), nullptr);
+      auto swapped = co_await swap_delete(parts, key, expected, std::move(beside), stop);
+      if (!swapped) co_return swapped.error();
+      if (swapped->revision == 0) continue;
+      const ObjectRef last = Object::at_revision(object, swapped->revision);
       ApiResponse removed = removed_answer(*request.kind, strategy, last);
-      removed.revision = *revision;
+      removed.revision = swapped->revision;
       co_return removed;
     }
     store::Revision revision = object->revision();
     if (!options.dry_run) {
       const Expectation expected{object->revision(), request.term};
-      auto swapped = co_await swap(parts, key, expected, text, stop);
+      auto swapped = co_await swap(parts, key, expected, text, SideWrites(), stop);
       if (!swapped) co_return swapped.error();
-      if (*swapped == 0) continue;
-      revision = *swapped;
+      if (swapped->revision == 0) continue;
+      revision = swapped->revision;
       response.revision = revision;
     }
     auto changed = Object::from_stored(stored, text, revision);

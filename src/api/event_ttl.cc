@@ -42,7 +42,7 @@ Task<Result<void>> remove_some(ServerParts& parts, const std::vector<ObjectRef>&
     const std::string key = storage_key(kinds::events(), event->namespace_(), event->name());
     // Lost races are fine: the event was written again and is young.
     const Expectation expected{event->revision(), parts.store.leadership().term};
-    auto removed = co_await swap_delete(parts, key, expected, stop);
+    auto removed = co_await swap_delete(parts, key, expected, SideWrites(), stop);
     if (!removed) co_return removed.error();
   }
   co_return Result<void>();

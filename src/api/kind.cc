@@ -67,6 +67,7 @@ KAYAK_KIND(api_services, "apiregistration.k8s.io", "v1", "apiservices")
 KAYAK_KIND(flow_schemas, "flowcontrol.apiserver.k8s.io", "v1", "flowschemas")
 KAYAK_KIND(priority_level_configurations, "flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations")
 KAYAK_KIND(service_cidrs, "networking.k8s.io", "v1", "servicecidrs")
+KAYAK_KIND(ip_addresses, "networking.k8s.io", "v1", "ipaddresses")
 KAYAK_KIND(persistent_volumes, "", "v1", "persistentvolumes")
 KAYAK_KIND(persistent_volume_claims, "", "v1", "persistentvolumeclaims")
 #undef KAYAK_KIND

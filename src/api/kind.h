@@ -64,6 +64,7 @@ const Kind& api_services();
 const Kind& flow_schemas();
 const Kind& priority_level_configurations();
 const Kind& service_cidrs();
+const Kind& ip_addresses();
 const Kind& persistent_volumes();
 const Kind& persistent_volume_claims();
 }  // namespace kinds

@@ -246,7 +246,6 @@ void give_back(Reservation& taken) {
   taken.give_back = nullptr;
 }
 
-// Null when it has to be written after all.
 // What is shown from now on; null when it has to be written.
 Task<ObjectRef> absorb_heartbeat(ServerParts& parts, const Object& old, store::Bytes text, StopToken stop) {
   WatchCache& cache = parts.cache;
@@ -281,49 +280,95 @@ std::string manager_of(const ApiRequest& request) {
   return manager_from_user_agent(request.user_agent);
 }
 
-// NOLINTNEXTLINE(bugprone-exception-escape): compare-and-swap, no kin of std::swap
-Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, Expectation expected, store::Bytes text,
-                                   StopToken stop) {
-  HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), key);
-  store::TxnRequest txn;
-  txn.term = expected.term;
+namespace {
+
+store::Op range_of_key(const std::string& key) {
+  store::Op op;
+  op.type = store::Op::Type::kRange;
+  op.range.key = key;
+  op.range.keys_only = true;
+  return op;
+}
+
+store::Compare stands_at(const std::string& key, store::Revision revision) {
   store::Compare compare;
   compare.key = key;
-  compare.number = expected.revision;
-  txn.compares.push_back(std::move(compare));
+  compare.number = revision;
+  return compare;
+}
+
+// What was there instead: the object's key first, then the claims in their order.
+std::vector<std::string> lost_claims(const store::TxnResponse& response, const Expectation& expected,
+                                     const SideWrites& beside) {
+  std::vector<std::string> lost;
+  if (beside.made.empty()) return lost;
+  ASSERT(response.responses.size() == beside.made.size() + 1);
+  const auto& own = response.responses[0].range.kvs;
+  if ((own.empty() ? store::Revision{0} : own[0].mod_revision) != expected.revision) return lost;
+  for (std::size_t i = 0; i < beside.made.size(); ++i) {
+    if (!response.responses[i + 1].range.kvs.empty()) lost.push_back(beside.made[i].key);
+  }
+  return lost;
+}
+
+// `op` writes the object's own key.
+Task<Result<Swapped>> commit(ServerParts& parts, Expectation expected, store::Op op, SideWrites beside,
+                             StopToken stop) {
+  HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), op.key);
+  store::TxnRequest txn;
+  txn.term = expected.term;
+  txn.compares.push_back(stands_at(op.key, expected.revision));
+  if (!beside.made.empty()) txn.failure.push_back(range_of_key(op.key));
+  txn.success.push_back(std::move(op));
+  for (const SideWrites::Put& made : beside.made) {
+    txn.compares.push_back(stands_at(made.key, 0));
+    txn.failure.push_back(range_of_key(made.key));
+    store::Op put;
+    put.key = made.key;
+    put.value = made.value;
+    txn.success.push_back(std::move(put));
+  }
+  for (const std::string& removed : beside.removed) {
+    store::Op remove;
+    remove.type = store::Op::Type::kDelete;
+    remove.key = removed;
+    txn.success.push_back(std::move(remove));
+  }
+  auto done = co_await parts.store.txn(std::move(txn), stop);
+  if (!done) co_return store_error(done.error());
+  Swapped swapped;
+  if (done->succeeded) {
+    writing.done(done->revision, parts.cache.revision());
+    swapped.revision = done->revision;
+  } else {
+    swapped.claims = lost_claims(*done, expected, beside);
+  }
+  co_return swapped;
+}
+
+}  // namespace
+
+// NOLINTNEXTLINE(bugprone-exception-escape): compare-and-swap, no kin of std::swap
+Task<Result<Swapped>> swap(ServerParts& parts, std::string key, Expectation expected, store::Bytes text,
+                           SideWrites beside, StopToken stop) {
   store::Op put;
   put.key = std::move(key);
   put.value = std::move(text);
-  txn.success.push_back(std::move(put));
-  auto done = co_await parts.store.txn(std::move(txn), stop);
-  if (!done) co_return store_error(done.error());
-  if (!done->succeeded) co_return store::Revision{0};
-  writing.done(done->revision, parts.cache.revision());
-  co_return done->revision;
+  return commit(parts, expected, std::move(put), std::move(beside), std::move(stop));
 }
 
-Task<Result<store::Revision>> swap_delete(ServerParts& parts, std::string key, Expectation expected, StopToken stop) {
-  HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), key);
-  store::TxnRequest txn;
-  txn.term = expected.term;
-  store::Compare compare;
-  compare.key = key;
-  compare.number = expected.revision;
-  txn.compares.push_back(std::move(compare));
+Task<Result<Swapped>> swap_delete(ServerParts& parts, std::string key, Expectation expected, SideWrites beside,
+                                  StopToken stop) {
   store::Op remove;
   remove.type = store::Op::Type::kDelete;
   remove.key = std::move(key);
-  txn.success.push_back(std::move(remove));
-  auto done = co_await parts.store.txn(std::move(txn), stop);
-  if (!done) co_return store_error(done.error());
-  if (!done->succeeded) co_return store::Revision{0};
-  writing.done(done->revision, parts.cache.revision());
-  co_return done->revision;
+  return commit(parts, expected, std::move(remove), std::move(beside), std::move(stop));
 }
 
 namespace {
 
-// One attempt at creating: everything that depends on the name.
+// One attempt at creating: everything that depends on the name. Null when another object got a claim (claims.h), which
+// is then in the context's lost_claims.
 Task<Result<Written>> create_named(ServerParts& parts, const ApiRequest& request, WriteTarget& target,
                                    json::Value document, StopToken stop) {
   fill_system_metadata(target.context, document);
@@ -360,12 +405,18 @@ Task<Result<Written>> create_named(ServerParts& parts, const ApiRequest& request
     co_return written_of(target.stored, std::move(text), 0, true);
   }
   const Expectation absent{0, request.term};
-  auto revision = co_await swap(parts, storage_key(target.stored, request.namespace_, name), absent, text, stop);
-  if (!revision || *revision == 0) give_back(taken);
-  if (!revision) co_return revision.error();
-  if (*revision == 0) co_return already_exists(target.served, name);
-  auto written = written_of(target.stored, std::move(text), *revision, true);
-  if (written) written->revision = *revision;
+  SideWrites beside = side_writes(parts, target.stored, nullptr, &document);
+  const std::string key = storage_key(target.stored, request.namespace_, name);
+  auto swapped = co_await swap(parts, key, absent, text, std::move(beside), stop);
+  if (!swapped || swapped->revision == 0) give_back(taken);
+  if (!swapped) co_return swapped.error();
+  if (!swapped->claims.empty()) {
+    target.context.lost_claims.insert(swapped->claims.begin(), swapped->claims.end());
+    co_return Written();
+  }
+  if (swapped->revision == 0) co_return already_exists(target.served, name);
+  auto written = written_of(target.stored, std::move(text), swapped->revision, true);
+  if (written) written->revision = swapped->revision;
   co_return written;
 }
 
@@ -391,11 +442,18 @@ Task<Result<Written>> create_object(ServerParts& parts, const ApiRequest& reques
 
   const bool generated = meta_text(document, "name").empty() && !meta_text(document, "generateName").empty();
   const std::size_t first_warning = warnings.size();
+  const bool again = generated || target.strategy.claimed_keys != nullptr;
+  int claims_lost = 0;
   for (int attempt = 1;; ++attempt) {
     warnings.resize(first_warning);
-    // NOLINTNEXTLINE(bugprone-use-after-move): only a generated name is tried again
-    json::Value copy = generated ? document : std::move(document);
+    // NOLINTNEXTLINE(bugprone-use-after-move): what is not tried again is not looked at again
+    json::Value copy = again ? document : std::move(document);
     auto written = co_await create_named(parts, request, target, std::move(copy), stop);
+    if (written && !written->object) {
+      if (++claims_lost == kSwapAttempts) co_return modified_conflict(target.served, meta_text(document, "name"));
+      --attempt;
+      continue;
+    }
     if (written || written.error().code() != Code::kAlreadyExists || !generated) co_return written;
     if (attempt == kNameAttempts) co_return generated_name_taken(target.served, written.error().details()->name);
   }
@@ -454,20 +512,22 @@ Task<Result<Written>> update_object(ServerParts& parts, const ApiRequest& reques
       }
     }
     const std::string key = storage_key(target.stored, request.namespace_, request.name);
-    Result<store::Revision> revision = store::Revision{0};
+    Result<Swapped> swapped = Swapped();
     const Expectation expected{old->revision(), request.term};
+    SideWrites beside = side_writes(parts, target.stored, before.get(), remove ? nullptr : &*document);
     if (remove) {
-      revision = co_await swap_delete(parts, key, expected, stop);
+      swapped = co_await swap_delete(parts, key, expected, std::move(beside), stop);
     } else {
-      revision = co_await swap(parts, key, expected, text, stop);
+      swapped = co_await swap(parts, key, expected, text, std::move(beside), stop);
     }
-    if (!revision || *revision == 0) give_back(taken);
-    if (!revision) co_return revision.error();
-    if (*revision == 0) continue;  // someone was faster: again, from what is there now
-    auto written = written_of(target.stored, std::move(text), *revision, false);
+    if (!swapped || swapped->revision == 0) give_back(taken);
+    if (!swapped) co_return swapped.error();
+    target.context.lost_claims.insert(swapped->claims.begin(), swapped->claims.end());
+    if (swapped->revision == 0) continue;  // someone was faster: again, from what is there now
+    auto written = written_of(target.stored, std::move(text), swapped->revision, false);
     if (written) {
       written->removed = remove;
-      written->revision = *revision;
+      written->revision = swapped->revision;
     }
     co_return written;
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "api/api.h"
+#include "api/claims.h"
 #include "api/server_parts.h"
 #include "api/strategy/strategy.h"
 
@@ -57,11 +58,17 @@ struct Expectation {
   store::Revision revision = 0;
   std::uint64_t term = 0;
 };
-// Puts `text` at `key`. The new revision; 0: lost the race. Errors: those of the store; Conflict (another term).
-Task<Result<store::Revision>> swap(ServerParts& parts, std::string key, Expectation expected, store::Bytes text,
-                                   StopToken stop);
+struct Swapped {
+  store::Revision revision = 0;     // the new one; 0: lost the race
+  std::vector<std::string> claims;  // of those wanted, which another object holds; it was for them that it was lost
+};
+// Puts `text` at `key`, and does what `beside` says, in one transaction. Errors: those of the store; Conflict (another
+// term).
+Task<Result<Swapped>> swap(ServerParts& parts, std::string key, Expectation expected, store::Bytes text,
+                           SideWrites beside, StopToken stop);
 // The same for removing.
-Task<Result<store::Revision>> swap_delete(ServerParts& parts, std::string key, Expectation expected, StopToken stop);
+Task<Result<Swapped>> swap_delete(ServerParts& parts, std::string key, Expectation expected, SideWrites beside,
+                                  StopToken stop);
 
 std::string manager_of(const ApiRequest& request);
 

@@ -22,36 +22,30 @@ std::uint32_t hash_of(std::string_view text) {
 std::uint32_t address_band(std::uint32_t size) { return size <= 16 ? 0 : std::clamp(size / 16, 16u, 256u); }
 int port_band(int size) { return size < 16 ? 0 : std::clamp(size / 32, 16, 128); }
 
-struct Held {
-  std::set<std::uint32_t> addresses;
-  std::set<int> ports;
-};
+std::string owner_of(const Object& service) { return cat(service.namespace_(), "/", service.name()); }
 
-Held held_by(const Object& service) {
-  Held held;
-  const json::Document document = service.document();
-  const json::Value* addresses = document->at({"spec", "clusterIPs"});
+}  // namespace
+
+ServiceHoldings holdings_of(const json::Value& service) {
+  ServiceHoldings held;
+  const json::Value* addresses = service.at({"spec", "clusterIPs"});
   if (addresses != nullptr && addresses->is_array()) {
     for (const json::Value& text : addresses->as_array()) {
       std::uint32_t address = 0;
       if (parse_ipv4(text.string_or(), &address)) held.addresses.insert(address);
     }
   }
-  const json::Value* ports = document->at({"spec", "ports"});
+  const json::Value* ports = service.at({"spec", "ports"});
   if (ports != nullptr && ports->is_array()) {
     for (const json::Value& port : ports->as_array()) {
       const json::Value* number = port.find("nodePort");
       if (number != nullptr && number->int_or(0) > 0) held.ports.insert(static_cast<int>(number->as_int()));
     }
   }
-  const json::Value* health = document->at({"spec", "healthCheckNodePort"});
+  const json::Value* health = service.at({"spec", "healthCheckNodePort"});
   if (health != nullptr && health->int_or(0) > 0) held.ports.insert(static_cast<int>(health->as_int()));
   return held;
 }
-
-std::string owner_of(const Object& service) { return cat(service.namespace_(), "/", service.name()); }
-
-}  // namespace
 
 bool parse_ipv4(std::string_view text, std::uint32_t* address) {
   const std::vector<std::string_view> parts = split(text, '.');
@@ -123,7 +117,8 @@ void ServiceAllocator::observe(const ObjectRef& old_object, const ObjectRef& new
     forget_stored(ports_, owner);
   }
   if (!new_object) return;
-  const Held held = held_by(*new_object);
+  const json::Document document = new_object->document();
+  const ServiceHoldings held = holdings_of(*document);
   // What a write took is now on the books for good.
   auto settle = [&](auto& map, const auto& key) {
     Holder& holder = map[key];
@@ -135,19 +130,20 @@ void ServiceAllocator::observe(const ObjectRef& old_object, const ObjectRef& new
   for (int port : held.ports) settle(ports_, port);
 }
 
-Result<void> ServiceAllocator::take_address(const std::string& owner, std::string_view address) {
+Result<void> ServiceAllocator::take_address(const std::string& owner, std::string_view address,
+                                            const AddressTaken& taken) {
   std::uint32_t number = 0;
   if (!parse_ipv4(address, &number) || number < range_.first || number > range_.last) {
     return Error(Code::kInvalid, cat("failed to allocate IP ", address, ": the provided IP (", address,
                                      ") is not in the valid range. The range of valid IPs is ", range_.cidr));
   }
-  if (!take(addresses_, number, owner)) {
+  if ((taken && taken(format_ipv4(number))) || !take(addresses_, number, owner)) {
     return Error(Code::kInvalid, cat("failed to allocate IP ", address, ": provided IP is already allocated"));
   }
   return Result<void>();
 }
 
-Result<std::string> ServiceAllocator::find_address(const std::string& owner) {
+Result<std::string> ServiceAllocator::find_address(const std::string& owner, const AddressTaken& taken) {
   const std::uint32_t size = range_.last - range_.first + 1;
   const std::uint32_t band = address_band(size);
   const std::uint32_t start = hash_of(owner) % (size - band);
@@ -155,29 +151,30 @@ Result<std::string> ServiceAllocator::find_address(const std::string& owner) {
   for (std::uint32_t step = 0; step < size; ++step) {
     const std::uint32_t offset = step < size - band ? band + (start + step) % (size - band) : step - (size - band);
     const std::uint32_t address = range_.first + offset;
-    if (addresses_.find(address) != addresses_.end()) continue;
+    if (addresses_.find(address) != addresses_.end() || (taken && taken(format_ipv4(address)))) continue;
     take(addresses_, address, owner);
     return format_ipv4(address);
   }
   return Error(Code::kInvalid, cat("failed to allocate a serviceIP: range is full"));
 }
 
-Result<void> ServiceAllocator::take_port(const std::string& owner, int port) {
+Result<void> ServiceAllocator::take_port(const std::string& owner, int port, const PortTaken& taken) {
   if (port < first_port_ || port > last_port_) {
     return Error(Code::kInvalid, cat("provided port is not in the valid range. The range of valid ports is ",
                                      first_port_, "-", last_port_));
   }
-  if (!take(ports_, port, owner)) return Error(Code::kInvalid, "provided port is already allocated");
+  if ((taken && taken(port)) || !take(ports_, port, owner))
+    return Error(Code::kInvalid, "provided port is already allocated");
   return Result<void>();
 }
 
-Result<int> ServiceAllocator::find_port(const std::string& owner, std::string_view port_name) {
+Result<int> ServiceAllocator::find_port(const std::string& owner, std::string_view port_name, const PortTaken& taken) {
   const int size = last_port_ - first_port_ + 1;
   const int band = port_band(size);
   const int start = static_cast<int>(hash_of(cat(owner, "/", port_name)) % static_cast<std::uint32_t>(size - band));
   for (int step = 0; step < size; ++step) {
     const int port = first_port_ + (step < size - band ? band + (start + step) % (size - band) : step - (size - band));
-    if (ports_.find(port) != ports_.end()) continue;
+    if (ports_.find(port) != ports_.end() || (taken && taken(port))) continue;
     take(ports_, port, owner);
     return port;
   }

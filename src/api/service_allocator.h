@@ -1,11 +1,14 @@
-// service_allocator.h: which cluster addresses and node ports are taken. Restored from the services in the watch cache
-// and kept true by its events; a write holds what it takes until the cache shows it.
+// service_allocator.h: which cluster addresses and node ports are taken, as far as this server knows. Restored from the
+// services in the watch cache and kept true by its events; a write holds what it takes until the cache shows it. What
+// other servers take at the same moment is for the store to judge (claims.h).
 // Deterministic: a service's own name decides where the search begins, so that the same manifests give the same
 // addresses. Source: kubernetes pkg/registry/core/service/{ipallocator,portallocator}; KEP-3070 (reserved lower bands).
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -14,8 +17,18 @@
 
 namespace kayak::api {
 
+// The addresses and ports that a service's document names.
+struct ServiceHoldings {
+  std::set<std::uint32_t> addresses;
+  std::set<int> ports;
+};
+ServiceHoldings holdings_of(const json::Value& service);
+
 class ServiceAllocator {
  public:
+  // Says of what the books have as free that it is another's nevertheless; null: nothing is.
+  using AddressTaken = std::function<bool(const std::string& address)>;
+  using PortTaken = std::function<bool(int port)>;
   struct Range {
     std::uint32_t first = 0, last = 0;  // usable addresses (without network and broadcast)
     std::string cidr;
@@ -27,11 +40,11 @@ class ServiceAllocator {
   void observe(const ObjectRef& old_object, const ObjectRef& new_object);
 
   // For the service `owner` ("namespace/name"). Errors: Invalid, with upstream's reason.
-  Result<void> take_address(const std::string& owner, std::string_view address);
-  Result<std::string> find_address(const std::string& owner);
+  Result<void> take_address(const std::string& owner, std::string_view address, const AddressTaken& taken = nullptr);
+  Result<std::string> find_address(const std::string& owner, const AddressTaken& taken = nullptr);
   // The same port may serve several protocols of one service: taking one's own again is fine.
-  Result<void> take_port(const std::string& owner, int port);
-  Result<int> find_port(const std::string& owner, std::string_view port_name);
+  Result<void> take_port(const std::string& owner, int port, const PortTaken& taken = nullptr);
+  Result<int> find_port(const std::string& owner, std::string_view port_name, const PortTaken& taken = nullptr);
   void give_back_address(const std::string& owner, const std::string& address);
   void give_back_port(const std::string& owner, int port);
 

@@ -95,10 +95,20 @@ Task<Result<void>> ControlPlane::run_parts(std::uint64_t term, StopToken stop) {
   };
   auto all = controllers::make_controllers(context_.named("controllers"), client_for, *informers, options_.controllers);
   io::TaskScope scope(stop);
+  scope.spawn(repair_claims(term, scope.token()));
   scope.spawn(informers->run(scope.token()));
   scope.spawn(scheduler.run(scope.token()));
   scope.spawn(all->run(scope.token()));
   co_return co_await scope.join();
+}
+
+// What it repairs is rare, and the next leader tries again: no reason to stop the others.
+Task<Result<void>> ControlPlane::repair_claims(std::uint64_t term, StopToken stop) {
+  const Result<void> repaired = co_await api_.repair_service_claims(term, stop);
+  if (!repaired && !stop.stopped()) {
+    context_.log.warn("service addresses could not be repaired", {{"error", repaired.error().message()}});
+  }
+  co_return Result<void>();
 }
 
 // Says to whoever looks at the Leases that this server has them.

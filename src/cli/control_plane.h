@@ -31,6 +31,7 @@ class ControlPlane {
  private:
   Task<Result<void>> run_as_leader(store::Leadership leadership, StopToken stop);
   Task<Result<void>> run_parts(std::uint64_t term, StopToken stop);
+  Task<Result<void>> repair_claims(std::uint64_t term, StopToken stop);
   Task<Result<void>> follow(store::Leadership leadership, io::StopSource* over, StopToken stop);
   Task<Result<void>> announce(std::uint64_t term, StopToken stop);
   Task<Result<void>> run_elected(StopToken stop);

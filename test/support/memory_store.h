@@ -27,6 +27,9 @@ class MemoryStore final : public store::Store {
   void fail_next_write(Error error) { next_failure_ = std::move(error); }
   std::size_t txns() const { return txns_; }
 
+  // For the test itself; the request must be one that succeeds.
+  store::RangeResponse range_at_once(const store::RangeRequest& request) const { return *range_now(request); }
+
   Task<Result<store::RangeResponse>> range(store::RangeRequest request, StopToken) override {
     co_await context_.loop.yield();
     co_return range_now(request);

@@ -150,8 +150,10 @@ void fill_families(json::Value& service) {
 struct Taken {
   ServiceAllocator& books;
   std::string owner;
-  std::vector<std::string> addresses;
-  std::vector<int> ports;
+  ServiceAllocator::AddressTaken address_taken;
+  ServiceAllocator::PortTaken port_taken;
+  std::vector<std::string> addresses{};
+  std::vector<int> ports{};
   void give_back() {
     for (const std::string& address : addresses) books.give_back_address(owner, address);
     for (int port : ports) books.give_back_port(owner, port);
@@ -175,12 +177,12 @@ Result<void> take_address(const WriteContext& context, json::Value& service, con
   }
   const std::string address(spec_text(service, "clusterIP"));
   if (address.empty()) {
-    Result<std::string> found = taken.books.find_address(taken.owner);
+    Result<std::string> found = taken.books.find_address(taken.owner, taken.address_taken);
     if (!found) return refused(context, service, "spec.clusterIPs", nullptr, found.error());
     taken.addresses.push_back(*found);
     spec["clusterIP"] = *found;
   } else if (address != "None" && (old == nullptr || !needs_address(*old))) {
-    if (auto took = taken.books.take_address(taken.owner, address); !took) {
+    if (auto took = taken.books.take_address(taken.owner, address, taken.address_taken); !took) {
       return refused(context, service, "spec.clusterIPs", json::Array{json::Value(address)}, took.error());
     }
     taken.addresses.push_back(address);
@@ -209,7 +211,7 @@ Result<void> take_ports(const WriteContext& context, json::Value& service, const
           by_port.emplace(service_port, number);
           const bool again = std::count(taken.ports.begin(), taken.ports.end(), number) != 0;  // another protocol's
           if (before.count(number) != 0 || again) continue;
-          if (auto took = taken.books.take_port(taken.owner, static_cast<int>(number)); !took) {
+          if (auto took = taken.books.take_port(taken.owner, static_cast<int>(number), taken.port_taken); !took) {
             return refused(context, service, field, number, took.error());
           }
           taken.ports.push_back(static_cast<int>(number));
@@ -219,7 +221,8 @@ Result<void> take_ports(const WriteContext& context, json::Value& service, const
           port["nodePort"] = same->second;
           continue;
         }
-        Result<int> found = taken.books.find_port(taken.owner, cat(text_at(port, {"name"}), "/", service_port));
+        Result<int> found =
+            taken.books.find_port(taken.owner, cat(text_at(port, {"name"}), "/", service_port), taken.port_taken);
         if (!found) return refused(context, service, field, 0, found.error());
         taken.ports.push_back(*found);
         by_port.emplace(service_port, *found);
@@ -230,12 +233,12 @@ Result<void> take_ports(const WriteContext& context, json::Value& service, const
   if (!needs_health_port(service)) return Result<void>();
   const std::int64_t wanted = spec_int(service, "healthCheckNodePort");
   if (wanted == 0) {
-    Result<int> found = taken.books.find_port(taken.owner, "healthCheck");
+    Result<int> found = taken.books.find_port(taken.owner, "healthCheck", taken.port_taken);
     if (!found) return refused(context, service, "spec.healthCheckNodePort", 0, found.error());
     taken.ports.push_back(*found);
     service["spec"]["healthCheckNodePort"] = *found;
   } else if (old == nullptr || spec_int(*old, "healthCheckNodePort") != wanted) {
-    if (auto took = taken.books.take_port(taken.owner, static_cast<int>(wanted)); !took) {
+    if (auto took = taken.books.take_port(taken.owner, static_cast<int>(wanted), taken.port_taken); !took) {
       return refused(context, service, "spec.healthCheckNodePort", wanted, took.error());
     }
     taken.ports.push_back(static_cast<int>(wanted));
@@ -251,8 +254,14 @@ Result<Reservation> reserve_service(WriteContext& context, json::Value& object, 
     patch_allocated(object, *old);
     drop_for_type(object, *old);
   }
-  auto taken = std::make_shared<Taken>(
-      Taken{context.parts.services, cat(meta_text(object, "namespace"), "/", meta_text(object, "name")), {}, {}});
+  const std::set<std::string>& lost = context.lost_claims;
+  auto taken = std::make_shared<Taken>(Taken{
+      context.parts.services, cat(meta_text(object, "namespace"), "/", meta_text(object, "name")),
+      // An IPAddress may also be a user's, that keeps an address from services.
+      [&lost, &parts = context.parts](const std::string& address) {
+        return lost.count(address_key(address)) != 0 || parts.cache.get(kinds::ip_addresses(), "", address) != nullptr;
+      },
+      [&lost](int port) { return lost.count(node_port_key(port)) != 0; }});
   Result<void> took = take_address(context, object, old, *taken);
   if (took) took = take_ports(context, object, old, *taken);
   if (!took) {

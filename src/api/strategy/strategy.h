@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,8 @@ struct WriteContext {
   WallTime now;
   bool dry_run = false;
   std::vector<std::string>& warnings;
+  // Keys (claims.h) that turned out to be another's when this write was tried before.
+  std::set<std::string> lost_claims{};
 };
 
 // When metadata.generation counts a change.
@@ -48,6 +51,10 @@ struct Reservation {
 };
 using Reserve = Result<Reservation> (*)(WriteContext& context, json::Value& object, const json::Value* old);
 
+// The keys (claims.h) that only this object may hold in the whole cluster, and what to write at one of them.
+using ClaimedKeys = std::set<std::string> (*)(const json::Value& object);
+using ClaimText = store::Bytes (*)(ServerParts& parts, const json::Value& object, const std::string& key);
+
 struct Strategy {
   std::string_view group, resource;
   bool create_on_put = false;
@@ -63,6 +70,8 @@ struct Strategy {
   PrepareCreate prepare_create = nullptr;
   PrepareUpdate prepare_update = nullptr;
   Reserve reserve = nullptr;
+  ClaimedKeys claimed_keys = nullptr;
+  ClaimText claim_text = nullptr;
   // Said on every accepted write: the object is kept but nothing acts on it yet.
   std::string_view not_enforced;
 };
@@ -101,6 +110,13 @@ void prepare_service_account_create(WriteContext& context, json::Value& object);
 void prepare_service_account_update(WriteContext& context, json::Value& object, const json::Value& old);
 void prepare_service_update(WriteContext& context, json::Value& object, const json::Value& old);
 Result<Reservation> reserve_service(WriteContext& context, json::Value& object, const json::Value* old);
+std::set<std::string> service_keys(const json::Value& service);
+store::Bytes service_key_text(ServerParts& parts, const json::Value& service, const std::string& key);
+std::string address_key(std::string_view address);  // of the IPAddress object
+std::string node_port_key(int port);
+constexpr std::string_view kNodePortPrefix = "/kayak/node-ports/";
+constexpr std::string_view kManagedByLabel = "ipaddress.kubernetes.io/managed-by";
+constexpr std::string_view kManagedByAllocator = "ipallocator.k8s.io";
 void prepare_job_create(WriteContext& context, json::Value& object);
 void prepare_daemon_set_create(WriteContext& context, json::Value& object);
 void prepare_daemon_set_update(WriteContext& context, json::Value& object, const json::Value& old);

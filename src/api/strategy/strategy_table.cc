@@ -98,6 +98,8 @@ constexpr Strategy services() {
   Strategy strategy =
       prepared(put_creates(with_status(answers_object(row("", "services")))), nullptr, prepare_service_update);
   strategy.reserve = reserve_service;
+  strategy.claimed_keys = service_keys;
+  strategy.claim_text = service_key_text;
   strategy.not_enforced = kNoRouting;
   return strategy;
 }
