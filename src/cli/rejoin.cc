@@ -72,7 +72,7 @@ bool has_lost_store(const LocalState& state, const ServerOptions& options) {
 }
 
 Result<void> become_another(LocalState* state, const std::string& server_dir, WallTime now) {
-  if (state->replaced != state->self) {
+  if (state->self != store::raft::kNobody && state->replaced != state->self) {
     const std::string id = store::member_id_text(state->self) + "\n";
     if (auto marked = write_file_atomic(mark_path(server_dir), id, 0600); !marked) return marked;
     state->replaced = state->self;

@@ -7,7 +7,7 @@ namespace {
 constexpr Duration kPatience = std::chrono::seconds(10);
 
 // etcd's words, which the other side knows to mean that nothing was done.
-Error does_not_lead() { return Error(Code::kUnavailable, "etcdserver: no leader"); }
+Error does_not_lead() { return Error(Code::kUnavailable, "no leader"); }
 }  // namespace
 
 class SqliteStore::Here final : public Store {

@@ -384,7 +384,7 @@ void SqliteStore::apply_effects(const EntryRef& entry) {
 }
 
 // Nobody else has seen what a group of one could not write: it is as if it had never been proposed. In a larger group
-// it waits, the others see a disk that hangs, and another one leads.
+// it waits, the others see a disk that hangs, and another one leads: sooner when this one asks for it.
 void SqliteStore::on_append_failed(const Error& error) {
   if (failed_) return;
   if (!full_) context_.log.warn("a write found no space", {{"error", error.message()}});
@@ -403,6 +403,7 @@ void SqliteStore::on_append_failed(const Error& error) {
       waiter->done.set();
     }
   }
+  if (leadership_.leads && !closing_) scope_.spawn(hand_over());
   retry_ = context_.loop.after(kFullDiskPause, [this] { storage_->retry(); });
 }
 

@@ -12,6 +12,7 @@
 #include "cli/join_client.h"
 #include "cli/join_server.h"
 #include "cli/pki.h"
+#include "cli/rejoin.h"
 #include "io/http.h"
 #include "io/tls.h"
 
@@ -243,6 +244,115 @@ TEST_CASE("a join, from an empty folder to the keys in it") {
     REQUIRE_FALSE(join);
     CHECK(join.error().message().find("belongs to another cluster") != std::string::npos);
   }
+}
+
+// A server that was a member beside the first one, in `folder`.
+ServerKeys second_member(const Folder& folder, const First& first) {
+  SystemRandom random;
+  JoinBundle bundle;
+  bundle.members.cluster = *store::cluster_id(first.keys.peer_ca.certificate_pem);
+  bundle.members.members = {record_of(first.keys)};
+  for (const std::string& name : bundle_files(false)) {
+    Result<std::string> content = read_file(cat(first.folder.server(), "/tls/", name));
+    if (content) bundle.files[name] = *content;
+  }
+  REQUIRE(store_bundle(random, folder.server(), bundle));
+  const ServerKeys keys = keys_in(folder);
+  store::MemberRecord self = record_of(keys);
+  self.name = "second";
+  bundle.members.members.push_back(self);
+  REQUIRE(store::write_member_list(folder.server() + "/db/members.json", bundle.members));
+  for (const char* file : {"/db/state.db", "/db/state.db-lock", "/db/state.db-wal"}) {
+    REQUIRE(write_file_atomic(folder.server() + file, "what was in it", 0600));
+  }
+  return keys;
+}
+
+TEST_CASE("a member without its database comes back as another one") {
+  First first;
+  const Folder second;
+  const ServerKeys keys = second_member(second, first);
+  const store::raft::NodeId old = record_of(keys).id;
+  const std::string db = second.server() + "/db";
+  SystemRandom random;
+  ServerOptions options;
+  options.data_dir = second.path;
+  options.node_name = "second";
+  auto start = [&] { return first.run(join_cluster(first.context(), options, StopToken())); };
+  auto comes_back = [&] {
+    const Result<JoinOutcome> join = start();
+    INFO((join ? "" : join.error().message()));
+    REQUIRE(join);
+    CHECK(join->joining);
+    CHECK(join->replaces == old);
+    CHECK(join->peers.members == std::vector{record_of(first.keys)});
+    CHECK_FALSE(file_exists(db + "/state.db"));
+    CHECK_FALSE(file_exists(db + "/state.db-lock"));
+    CHECK_FALSE(file_exists(db + "/state.db-wal"));
+    const ServerKeys made = keys_in(second);
+    CHECK(made.peer_ca.key_pem == first.keys.peer_ca.key_pem);
+    CHECK(record_of(made).id != old);
+  };
+  SECTION("with its database it is what it was") {
+    CHECK_FALSE(start()->joining);
+    CHECK(record_of(keys_in(second)).id == old);
+  }
+  SECTION("when the database is gone") {
+    fs::remove(db + "/state.db");
+    comes_back();
+    comes_back();  // no member yet, and started again
+  }
+  SECTION("when it was given up, also when that broke off at the mark") {
+    REQUIRE(write_file_atomic(db + "/replaces", store::member_id_text(old), 0600));
+    comes_back();
+  }
+  SECTION("is a member like any other when its new id is in the list") {
+    fs::remove(db + "/state.db");
+    comes_back();
+    store::MemberList list = *store::read_member_list(db + "/members.json");
+    list.members.back() = record_of(keys_in(second));
+    REQUIRE(store::write_member_list(db + "/members.json", list));
+    REQUIRE(write_file_atomic(db + "/state.db", "", 0600));
+    CHECK_FALSE(start()->joining);
+    CHECK_FALSE(file_exists(db + "/replaces"));
+  }
+  SECTION("when all of server/db is gone, it has to be told where to go") {
+    fs::remove_all(db);
+    fs::create_directories(db);
+    options.server = first.url;
+    CHECK(start().error().message().find("--token") != std::string::npos);
+    options.token = first.token();
+    const Result<JoinOutcome> join = start();
+    REQUIRE(join);
+    CHECK(join->joining);
+    CHECK(join->replaces == old);
+    CHECK(record_of(keys_in(second)).id != old);
+  }
+}
+
+TEST_CASE("a damaged database is set aside, one at a time") {
+  First first;
+  const Folder second;
+  const ServerKeys keys = second_member(second, first);
+  const std::string db = second.server() + "/db";
+  SystemRandom random;
+  Result<LocalState> state = look_at(random, second.server());
+  REQUIRE(state);
+  CHECK(has_peers(*state));
+  for (const std::int64_t seconds : {100, 200}) {
+    REQUIRE(write_file_atomic(db + "/state.db", cat("damaged at ", seconds), 0600));
+    REQUIRE(become_another(&*state, second.server(), WallTime{seconds * 1'000'000}));
+    CHECK(*read_file(cat(db, "/state.db.damaged-", seconds)) == cat("damaged at ", seconds));
+    CHECK_FALSE(file_exists(second.server() + "/tls/peer.key"));
+  }
+  CHECK_FALSE(file_exists(db + "/state.db.damaged-100"));
+  // Alone, or beside a witness, there is nobody who has what was in it.
+  state->peers->members = {record_of(keys)};
+  state->self = record_of(keys).id;
+  CHECK_FALSE(has_peers(*state));
+  state->peers->members.push_back(record_of(first.keys));
+  state->peers->members.back().role = store::MemberRecord::Role::kWitness;
+  CHECK_FALSE(has_peers(*state));
 }
 
 TEST_CASE("a join needs a token") {

@@ -3,7 +3,8 @@ can befall them: killed, paused, cut off, a slow disk, a full disk. What the ha_
 
 Nothing is left behind, by construction: enter() runs the test again in new network, mount and process namespaces, so
 that everything it made ends with it, also when it is killed. What namespaces do not cover (the control groups, the
-scratch folder) the outer process removes, or the next run does.
+scratch folder) the outer process removes, or the next run does. HA_DIR: where the scratch folder and with it the
+disks are made (/var/tmp); HA_KEEP: it stays, as it does when a test has failed.
 """
 import collections
 import ctypes
@@ -93,7 +94,7 @@ def enter():
         status = 130
     inner.wait()
     _remove_groups(os.getpid())
-    if status in (0, SKIPPED):
+    if status in (0, SKIPPED) and "HA_KEEP" not in os.environ:
         shutil.rmtree(work)
     else:
         print(f"kept for a look: {work}")
@@ -198,8 +199,8 @@ class Server:
 
     def move(self, address):
         """Another address, for the next start."""
-        run("ip", "-n", self.name, "address", "add", f"{address}/24", "dev", f"e{self.number}")
         run("ip", "-n", self.name, "address", "del", f"{self.address}/24", "dev", f"e{self.number}")
+        run("ip", "-n", self.name, "address", "add", f"{address}/24", "dev", f"e{self.number}")
         run("ip", "-n", self.name, "route", "replace", "default", "via", f"{NET}.254")
         self.address = address
 
@@ -271,6 +272,7 @@ class Cluster:
     def __init__(self, work):
         self.work = work
         self.servers = []
+        self.made = 0  # servers, in this run
         os.makedirs("/run/netns", exist_ok=True)
         run("mount", "-t", "tmpfs", "kayak-ha", "/run/netns")
         run("ip", "link", "set", "lo", "up")
@@ -279,7 +281,8 @@ class Cluster:
         run("ip", "link", "set", "br0", "up")
 
     def add(self, *arguments):
-        server = Server(self, len(self.servers) + 1, *arguments)
+        self.made += 1
+        server = Server(self, self.made, *arguments)
         self.servers.append(server)
         return server
 
@@ -308,6 +311,11 @@ class Cluster:
                 votes.update(m["name"] for m in server.members() if m.get("leader"))
         named = {server.name: server for server in self.servers}
         return named.get(votes.most_common(1)[0][0]) if votes else None
+
+    def clear(self):
+        """For another group: these servers are gone for good."""
+        self.end()
+        self.servers = []
 
     def end(self):
         for server in self.servers:
