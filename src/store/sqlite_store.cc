@@ -325,11 +325,14 @@ void SqliteStore::settle_waiters(const EntryRef& entry) {
     if (in_flight_bytes_ < kMaxInFlightBytes) room_.set();
     for (const WaiterRef& waiter : in_flight.waiters) waiter->done.set();
   }
-  while (!unresolved_.empty() && unresolved_.begin()->first <= entry->index) {
+  while (!unresolved_.empty()) {
     const auto& [index, unresolved] = *unresolved_.begin();
-    ASSERT(index == entry->index);
+    ASSERT(index >= entry->index);
+    // Terms never fall along the log, so behind an entry of a newer term none of an older one is ever committed.
+    const bool superseded = unresolved.term < entry->term;
+    if (index != entry->index && !superseded) return;
     for (const WaiterRef& waiter : unresolved.waiters) {
-      waiter->superseded = unresolved.term != entry->term;
+      waiter->superseded = superseded;
       waiter->done.set();
     }
     unresolved_.erase(unresolved_.begin());
