@@ -391,12 +391,7 @@ void SqliteStore::on_append_failed(const Error& error) {
     replica_->start_over(state_.applied(), kFullDiskPause);
     return;
   }
-  for (const InFlight& in_flight : in_flight_) {
-    for (const WaiterRef& waiter : in_flight.waiters) {
-      waiter->error = Error(error.code(), cat(error.message(), "; the write may still happen"));
-      waiter->done.set();
-    }
-  }
+  tell_waiters(Error(error.code(), cat(error.message(), "; the write may still happen")));
   retry_ = context_.loop.after(kFullDiskPause, [this] { storage_->retry(); });
 }
 
@@ -416,20 +411,22 @@ void SqliteStore::on_fatal(const Error& error) {
   options_.on_fatal(error);
 }
 
+// Those of a time as a leader that is over, too: while nothing is written here, nothing is applied that would tell
+// them.
+void SqliteStore::tell_waiters(const Error& error) const {
+  const auto tell = [&error](const std::vector<WaiterRef>& waiters) {
+    for (const WaiterRef& waiter : waiters) {
+      waiter->error = error;
+      waiter->done.set();
+    }
+  };
+  for (const InFlight& in_flight : in_flight_) tell(in_flight.waiters);
+  for (const auto& [index, unresolved] : unresolved_) tell(unresolved.waiters);
+}
+
 // Memory goes back to what is applied, which is what is on disk.
 void SqliteStore::fail_in_flight(const Error& error) {
-  for (const InFlight& in_flight : in_flight_) {
-    for (const WaiterRef& waiter : in_flight.waiters) {
-      waiter->error = error;
-      waiter->done.set();
-    }
-  }
-  for (const auto& [index, unresolved] : unresolved_) {
-    for (const WaiterRef& waiter : unresolved.waiters) {
-      waiter->error = error;
-      waiter->done.set();
-    }
-  }
+  tell_waiters(error);
   unresolved_.clear();
   in_flight_.clear();
   in_flight_bytes_ = 0;

@@ -110,6 +110,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   void cease_to_lead();
   void on_fatal(const Error& error);
   void fail_in_flight(const Error& error);
+  void tell_waiters(const Error& error) const;
   Task<Result<void>> wait_for(WaiterRef waiter, StopToken stop);
   Revision pending_revision() const {
     return in_flight_.empty() ? state_.revision() : in_flight_.back().entry->revision;
