@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kAdminGroups = {"system:masters", "kayak:cluster-admins"};
 // Our own components, each under its own name.
-constexpr std::array<std::string_view, 1> kComponents = {"system:kube-scheduler"};
+constexpr std::array<std::string_view, 2> kComponents = {"system:kube-scheduler", "system:kube-controller-manager"};
 constexpr std::string_view kControllerPrefix = "system:serviceaccount:kube-system:";
 constexpr std::string_view kNodePrefix = "system:node:";
 constexpr std::string_view kNodesGroup = "system:nodes";
