@@ -110,6 +110,7 @@ KubernetesEndpoints kubernetes_endpoints(std::vector<ApiAddress> addresses) {
 
 Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
                                       StopToken stop) {
+  if (!addresses.list) co_return Result<void>();
   client::Identity identity;
   identity.user.name = "system:apiserver";
   identity.user.groups = {"system:masters", "system:authenticated"};

@@ -19,7 +19,7 @@ struct ApiAddress {
   auto operator<=>(const ApiAddress&) const = default;
 };
 struct ApiAddresses {
-  // Errors: those of the store. An empty list changes nothing.
+  // Errors: those of the store. An empty list changes nothing; no function: somebody else keeps the endpoints.
   std::function<Task<Result<std::vector<ApiAddress>>>(StopToken stop)> list;
   io::Event* changed = nullptr;  // set when there may be others; null: nobody tells
 };

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr Duration kLearnerPeriod = 500ms;
 constexpr Duration kHandOver = 2s;
 constexpr Duration kTransfer = 5s;
+constexpr Duration kChangePause = 50ms;
 constexpr Duration kAnswers = 15s;
 constexpr Duration kBuildingPause = 10ms;
 
@@ -138,8 +139,17 @@ Task<Result<void>> SqliteStore::write_record(MemberRecord member, StopToken stop
 
 Task<Result<void>> SqliteStore::change(raft::MembershipChange change, StopToken stop) {
   if (auto good = leading(); !good) co_return good;
-  const raft::Term term = replica_->core().term();
-  const Result<LogIndex> index = replica_->change_membership(change);
+  // A leader of a moment ago has not heard from everyone yet: that is no reason to refuse.
+  const Instant until = context_.clock.now() + 3 * options_.election_timeout;
+  raft::Term term = replica_->core().term();
+  Result<LogIndex> index = replica_->change_membership(change);
+  while (!index && index.error().code() == Code::kUnavailable && leadership_.leads && context_.clock.now() < until) {
+    const Result<void> slept = co_await context_.loop.sleep(kChangePause, stop);
+    if (!slept) co_return slept;
+    if (auto good = leading(); !good) co_return good;
+    term = replica_->core().term();
+    index = replica_->change_membership(change);
+  }
   if (!index) co_return index.error();
   auto waiter = std::make_shared<Waiter>();
   Unresolved& unresolved = unresolved_[*index];

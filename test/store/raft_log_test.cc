@@ -150,7 +150,7 @@ TEST_CASE("progress: states, window, old answers") {
   CHECK(progress.may_send(window));
   CHECK_FALSE(progress.acknowledged(6));  // twice
   progress.sent(9, 5000);
-  CHECK(progress.window_full(window));   // by bytes
+  CHECK(progress.window_full(window));      // by bytes
   CHECK_FALSE(progress.rejected(5, 2, 0));  // it is known to have that
   CHECK(progress.rejected(8, 8, 0));
   CHECK(progress.state() == Progress::State::kProbe);
