@@ -24,7 +24,9 @@ void SqliteStore::on_replica_changed() {
   const bool begins = now.leads && (!leadership_.leads || now.term != leadership_.term);
   const bool ends = leadership_.leads && (!now.leads || now.term != leadership_.term);
   if (begins) now.since = state_.revision();
+  metrics_.show(core, state_.applied(), in_flight_.size());
   if (now == leadership_) return watch_learners();
+  metrics_.show(leadership_, now);
   if (ends) cease_to_lead();
   leadership_ = now;
   if (begins) begin_to_lead();
@@ -35,7 +37,6 @@ void SqliteStore::on_replica_changed() {
 void SqliteStore::signal_leadership() { std::exchange(leadership_event_, std::make_shared<io::Event>())->set(); }
 
 void SqliteStore::begin_to_lead() {
-  leases_start();
   pending_floor_ = state_.floor();
   pending_compact_row_ = state_.compact_row();
   leases_start();

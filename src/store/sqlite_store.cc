@@ -29,7 +29,8 @@ SqliteStore::SqliteStore(Context context, EmbeddedOptions options)
       commit_seconds_(context_.metrics.histogram("kayak_store_commit_seconds",
                                                  "Time a group of log entries takes to reach the disk.", kSeconds)),
       group_entries_(
-          context_.metrics.histogram("kayak_store_group_entries", "Log entries that share one commit.", kEntries)) {
+          context_.metrics.histogram("kayak_store_group_entries", "Log entries that share one commit.", kEntries)),
+      metrics_(context_.metrics) {
   idle_.set();
   room_.set();
 }
@@ -322,6 +323,7 @@ void SqliteStore::on_appended(Appended appended) {
 void SqliteStore::apply(const EntryRef& entry) {
   apply_effects(entry);
   settle_waiters(entry);
+  metrics_.show(replica_->core(), state_.applied(), in_flight_.size());
 }
 
 void SqliteStore::settle_waiters(const EntryRef& entry) {
@@ -337,6 +339,7 @@ void SqliteStore::settle_waiters(const EntryRef& entry) {
     ASSERT(index == entry->index);
     for (const WaiterRef& waiter : unresolved.waiters) {
       waiter->superseded = unresolved.term != entry->term;
+      if (waiter->superseded) metrics_.failed.add();
       waiter->done.set();
     }
     unresolved_.erase(unresolved_.begin());
@@ -422,6 +425,7 @@ void SqliteStore::on_fatal(const Error& error) {
 
 // Memory goes back to what is applied, which is what is on disk.
 void SqliteStore::fail_in_flight(const Error& error) {
+  metrics_.failed.add(in_flight_.size() + unresolved_.size());
   for (const InFlight& in_flight : in_flight_) {
     for (const WaiterRef& waiter : in_flight.waiters) {
       waiter->error = error;
