@@ -128,7 +128,8 @@ void Server::add_checks() {
     return Error(Code::kUnavailable, "the bootstrap objects are being made");
   };
   checks_.add("ping", HealthChecks::Of::kBoth, fine);
-  checks_.add("etcd", HealthChecks::Of::kBoth, fine);
+  // A server that cannot write now is alive nevertheless: a restart brings no leader.
+  checks_.add("etcd", HealthChecks::Of::kAlwaysAlive, [this] { return store_.healthy(); });
   checks_.add("informer-sync", HealthChecks::Of::kReadiness, loaded);
   checks_.add("poststarthook/bootstrap", HealthChecks::Of::kReadiness, stands);
 }

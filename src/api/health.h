@@ -20,7 +20,8 @@ struct HealthAnswer {
 class HealthChecks {
  public:
   using Check = std::function<Result<void>()>;
-  enum class Of : std::uint8_t { kBoth, kReadiness };
+  // kAlwaysAlive: named by /livez, too, which does not ask it.
+  enum class Of : std::uint8_t { kBoth, kReadiness, kAlwaysAlive };
   void add(std::string name, Of of, Check check);
   // `path`: "/readyz" or "/readyz/<check>". ?verbose lists the checks, ?exclude=<check> leaves some out.
   HealthAnswer answer(std::string_view path, const QueryPairs& query) const;

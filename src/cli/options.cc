@@ -350,6 +350,10 @@ std::string check_datastore_together(const ServerOptions& options) {
     return "--server, --witness and --cluster-reset are for Kayak's own store; the members of --datastore-endpoint are "
            "etcd's, see etcdctl member";
   }
+  if (!options.snapshot_schedule_cron.empty() && !options.datastore_endpoint.empty()) {
+    return "--snapshot-schedule-cron saves Kayak's own store; what --datastore-endpoint holds is saved with etcd's "
+           "tools, e.g. a timer that runs etcdctl snapshot save";
+  }
   return "";
 }
 

@@ -10,6 +10,8 @@ namespace kayak::cli {
 namespace {
 
 constexpr Duration kRetry = std::chrono::seconds(10);
+// A member that has only just heard of this server's joining, or of an older list, says the same for a moment.
+constexpr Duration kRefusedFor = std::chrono::seconds(30);
 
 bool holds(const store::MemberList& list, store::raft::NodeId id) {
   return std::any_of(list.members.begin(), list.members.end(),
@@ -27,11 +29,14 @@ Peers::Peers(Context context, Options options) : context_(std::move(context)), o
   transport.ca_pem = options_.peer_ca_pem;
   store::Transport::Events events;
   events.message = [this](store::raft::Message message) {
+    refused_since_.reset();
+    refusal_told_ = false;
     if (store_ != nullptr) store_->receive(std::move(message));
   };
   events.unreachable = [this](store::raft::NodeId node) {
     if (store_ != nullptr) store_->peer_unreachable(node);
   };
+  events.refused = [this](store::raft::NodeId by) { refused(by); };
   transport_ = store::Transport::create(context_, store::log_payloads(), std::move(transport), std::move(events));
   list_ = options_.join.peers;
   list_.cluster = options_.cluster.cluster;
@@ -57,6 +62,19 @@ void Peers::members_changed(const std::vector<store::MemberRecord>& members) {
     return;
   }
   list_changed_.set();
+}
+
+// A server that was away while it was removed hears of it in this way alone.
+void Peers::refused(store::raft::NodeId by) {
+  const Instant now = context_.clock.now();
+  if (!refused_since_) refused_since_ = now;
+  if (refusal_told_ || now - *refused_since_ < kRefusedFor) return;
+  refusal_told_ = true;
+  context_.log.error(
+      "the cluster says that this server is no member of it (any more): it was removed, or the cluster was reset. To "
+      "take part again, stop it, move server/db and server/tls/peer.* of its data directory away and start it with "
+      "--server and --token",
+      {{"member", store::member_id_text(options_.cluster.self.id)}, {"said_by", store::member_id_text(by)}});
 }
 
 // Of a member that says so itself, before any leader could have written it down.
@@ -93,6 +111,13 @@ std::vector<store::MemberRecord> Peers::known() const {
 Result<void> Peers::serve(io::TlsServer& tls, io::HttpServer& http) {
   if (auto set = tls.set_realm(transport_->realm()); !set) return set.error().while_doing("preparing TLS for peers");
   http.serve_realm(store::peer_limits(), transport_->http_handler());
+  return Result<void>();
+}
+
+Result<void> Peers::replace_certificate(const KeyPair& peer, io::TlsServer& tls) {
+  options_.peer = peer;
+  transport_->replace_certificate(peer.certificate_pem, peer.key_pem);
+  if (auto set = tls.set_realm(transport_->realm()); !set) return set.error().while_doing("preparing TLS for peers");
   return Result<void>();
 }
 

@@ -40,12 +40,15 @@ class Peers {
 
   // Serves the peers' realm of the API port.
   Result<void> serve(io::TlsServer& tls, io::HttpServer& http);
+  // This server shows another certificate for its key, to whoever comes or is gone to from now on. Errors: Invalid.
+  Result<void> replace_certificate(const KeyPair& peer, io::TlsServer& tls);
   // Until `stop` fires.
   Task<Result<void>> run(StopToken stop);
 
  private:
   void set_peers(const std::vector<store::MemberRecord>& members);
   void moved(store::raft::NodeId id, std::vector<std::string> addresses);
+  void refused(store::raft::NodeId by);
   bool is_unknown() const;
   Task<Result<void>> join(StopToken stop);
   Task<Result<void>> keep_file(StopToken stop);
@@ -58,6 +61,9 @@ class Peers {
   store::EmbeddedStore* store_ = nullptr;
   store::MemberList list_;  // as the store has it, or as it was told before that
   store::MemberList written_;
+  // Since when members have said that this server is none, and nobody has sent it anything.
+  std::optional<Instant> refused_since_;
+  bool refusal_told_ = false;
   io::Event list_changed_;
 };
 

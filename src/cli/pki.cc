@@ -106,9 +106,11 @@ io::CertificateRequest peer_request() {
   return request;
 }
 
-// The others know this server by its key: a new certificate is made for the old one.
-Result<KeyPair> peer_pair(Random& random, WallTime now, const std::string& dir, const KeyPair& authority) {
-  Result<std::string> key = load_or_make_peer_key(random, dir);
+// The others know this server by its key: a new certificate is made for the old one. `known`: what a server that runs
+// has in use, whatever has become of the file; empty: none.
+Result<KeyPair> peer_pair(Random& random, WallTime now, const std::string& dir, const KeyPair& authority,
+                          const std::string& known) {
+  Result<std::string> key = known.empty() ? load_or_make_peer_key(random, dir) : Result<std::string>(known);
   if (!key) return key.error();
   io::CertificateRequest request = peer_request();
   Result<std::string> public_key = io::public_key_of(random, *key);
@@ -125,8 +127,9 @@ Result<KeyPair> peer_pair(Random& random, WallTime now, const std::string& dir, 
   Result<std::string> certificate =
       io::issue_certificate_pem(random, request, *key, authority.certificate_pem, authority.key_pem);
   if (!certificate) return certificate.error();
-  if (auto stored = write_file_atomic(cat(dir, "/peer.crt"), *certificate, 0644); !stored) return stored.error();
-  return KeyPair{std::move(*certificate), std::move(*key)};
+  KeyPair made{std::move(*certificate), std::move(*key)};
+  if (auto stored = store(dir, "peer", made); !stored) return stored.error();
+  return made;
 }
 
 io::CertificateRequest client_request(const char* user, const char* group) {
@@ -150,24 +153,8 @@ Result<std::string> service_account_key(Random& random, const std::string& dir) 
 
 }  // namespace
 
-Result<ServerKeys> load_or_make_server_keys(Random& random, WallTime now, const ServerKeyOptions& options) {
+Result<void> renew_leaves(Random& random, WallTime now, const ServerKeyOptions& options, ServerKeys* keys) {
   const std::string& dir = options.tls_dir;
-  if (auto made = make_directories(dir, 0700); !made) return made.error();
-  ServerKeys keys;
-  struct Authority {
-    KeyPair* pair;
-    const char* name;
-    const char* common_name;
-  };
-  for (const Authority& a : {Authority{&keys.server_ca, "server-ca", "kayak-server-ca"},
-                             Authority{&keys.client_ca, "client-ca", "kayak-client-ca"},
-                             Authority{&keys.front_proxy_ca, "front-proxy-ca", "kayak-front-proxy-ca"},
-                             Authority{&keys.peer_ca, "peer-ca", "kayak-peer-ca"},
-                             Authority{&keys.etcd_client_ca, "etcd-client-ca", "kayak-etcd-client-ca"}}) {
-    Result<KeyPair> pair = certificate_authority(random, now, dir, a.name, a.common_name);
-    if (!pair) return pair.error().while_doing(cat("preparing the ", a.name));
-    *a.pair = std::move(*pair);
-  }
   io::CertificateRequest serving;
   serving.common_name = "kayak-server";
   serving.server_auth = true;
@@ -188,20 +175,42 @@ Result<ServerKeys> load_or_make_server_keys(Random& random, WallTime now, const 
     const KeyPair* authority;
   };
   const std::vector<Leaf> leaves = {
-      {&keys.serving, "serving-api", serving, &keys.server_ca},
-      {&keys.admin, "client-admin", client_request("kayak-admin", "kayak:cluster-admins"), &keys.client_ca},
-      {&keys.recovery, "client-recovery", client_request("kayak-recovery", "system:masters"), &keys.client_ca},
-      {&keys.etcd_server, "etcd-server", etcd_serving, &keys.etcd_client_ca},
-      {&keys.etcd_client, "etcd-client", etcd_client, &keys.etcd_client_ca},
+      {&keys->serving, "serving-api", serving, &keys->server_ca},
+      {&keys->admin, "client-admin", client_request("kayak-admin", "kayak:cluster-admins"), &keys->client_ca},
+      {&keys->recovery, "client-recovery", client_request("kayak-recovery", "system:masters"), &keys->client_ca},
+      {&keys->etcd_server, "etcd-server", etcd_serving, &keys->etcd_client_ca},
+      {&keys->etcd_client, "etcd-client", etcd_client, &keys->etcd_client_ca},
   };
   for (const Leaf& l : leaves) {
     Result<KeyPair> pair = leaf(random, now, dir, l.name, l.request, *l.authority);
     if (!pair) return pair.error().while_doing(cat("preparing the certificate ", l.name));
     *l.pair = std::move(*pair);
   }
-  Result<KeyPair> peer = peer_pair(random, now, dir, keys.peer_ca);
+  Result<KeyPair> peer = peer_pair(random, now, dir, keys->peer_ca, keys->peer.key_pem);
   if (!peer) return peer.error().while_doing("preparing the certificate peer");
-  keys.peer = std::move(*peer);
+  keys->peer = std::move(*peer);
+  return Result<void>();
+}
+
+Result<ServerKeys> load_or_make_server_keys(Random& random, WallTime now, const ServerKeyOptions& options) {
+  const std::string& dir = options.tls_dir;
+  if (auto made = make_directories(dir, 0700); !made) return made.error();
+  ServerKeys keys;
+  struct Authority {
+    KeyPair* pair;
+    const char* name;
+    const char* common_name;
+  };
+  for (const Authority& a : {Authority{&keys.server_ca, "server-ca", "kayak-server-ca"},
+                             Authority{&keys.client_ca, "client-ca", "kayak-client-ca"},
+                             Authority{&keys.front_proxy_ca, "front-proxy-ca", "kayak-front-proxy-ca"},
+                             Authority{&keys.peer_ca, "peer-ca", "kayak-peer-ca"},
+                             Authority{&keys.etcd_client_ca, "etcd-client-ca", "kayak-etcd-client-ca"}}) {
+    Result<KeyPair> pair = certificate_authority(random, now, dir, a.name, a.common_name);
+    if (!pair) return pair.error().while_doing(cat("preparing the ", a.name));
+    *a.pair = std::move(*pair);
+  }
+  if (auto made = renew_leaves(random, now, options, &keys); !made) return made.error();
   Result<std::string> token_key = service_account_key(random, dir);
   if (!token_key) return token_key.error().while_doing("preparing the service-account key");
   keys.service_account_key_pem = std::move(*token_key);

@@ -38,6 +38,10 @@ struct ServerKeyOptions {
 // Blocking (hundreds of milliseconds the first time, an RSA key): call on the pool. Errors: Io, NoSpace, Corrupt.
 Result<ServerKeys> load_or_make_server_keys(Random& random, WallTime now, const ServerKeyOptions& options);
 
+// The same of the leaf certificates alone, under the CAs that `keys` has: for a server that runs, which never looks for
+// new CAs. Blocking, a millisecond when nothing is due. Errors: Io, NoSpace, Corrupt (the peer's key).
+Result<void> renew_leaves(Random& random, WallTime now, const ServerKeyOptions& options, ServerKeys* keys);
+
 // A certificate of a peer that keeps its key to itself (`public_key`: DER SubjectPublicKeyInfo of P-256); for as long
 // as a CA lives, as a witness has nobody to renew it. Errors: Invalid (another kind of key).
 Result<std::string> issue_peer_certificate(Random& random, WallTime now, const KeyPair& peer_ca,

@@ -24,6 +24,7 @@
 #include "cli/peers.h"
 #include "cli/pki.h"
 #include "cli/rejoin.h"
+#include "cli/renewal.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
 #include "client/inprocess.h"
@@ -205,7 +206,7 @@ class Server {
     co_return co_await open_store(stop);
   }
 
-  Task<Result<void>> load_keys() {
+  ServerKeyOptions key_options() const {
     ServerKeyOptions key_options;
     key_options.tls_dir = options_.data_dir + "/server/tls";
     key_options.dns_names = {options_.node_name};
@@ -215,9 +216,15 @@ class Server {
       (ip ? key_options.ip_addresses : key_options.dns_names).push_back(san);
     }
     if (addresses_.local != "127.0.0.1") key_options.ip_addresses.push_back(addresses_.local);
+    return key_options;
+  }
+
+  Task<Result<void>> load_keys() {
     Random& random = context_.random;
     const WallTime now = context_.clock.wall();
-    auto work = [key_options, now, &random] { return load_or_make_server_keys(random, now, key_options); };
+    auto work = [key_options = key_options(), now, &random] {
+      return load_or_make_server_keys(random, now, key_options);
+    };
     Result<ServerKeys> keys = co_await context_.loop.offload(std::move(work));
     if (!keys) co_return keys.error();
     keys_ = std::move(*keys);
@@ -225,6 +232,38 @@ class Server {
     if (!cluster) co_return cluster.error();
     cluster_ = std::move(*cluster);
     co_return write_kubeconfigs(options_, addresses_, keys_);
+  }
+
+  io::TlsServerOptions api_tls() const {
+    io::TlsServerOptions tls;
+    tls.certificate_pem = keys_.serving.certificate_pem;
+    tls.key_pem = keys_.serving.key_pem;
+    tls.client_ca_pem = keys_.client_ca.certificate_pem;
+    tls.alpn = {"h2", "http/1.1"};
+    return tls;
+  }
+
+  io::TlsServerOptions etcd_tls() const {
+    io::TlsServerOptions tls;
+    tls.certificate_pem = keys_.etcd_server.certificate_pem;
+    tls.key_pem = keys_.etcd_server.key_pem;
+    tls.client_ca_pem = keys_.etcd_client_ca.certificate_pem;
+    tls.client_required = true;
+    tls.alpn = {"h2"};
+    return tls;
+  }
+
+  // Renewed certificates, at all that shows them. Connections stay as they are.
+  Task<Result<void>> show(ServerKeys keys, io::TlsServer* api_listener) {
+    keys_ = std::move(keys);
+    Result<void> shown = api_listener->replace(api_tls());
+    if (shown && etcd_tls_) shown = etcd_tls_->replace(etcd_tls());
+    if (shown && peers_) shown = peers_->replace_certificate(keys_.peer, *api_listener);
+    if (!shown) co_return shown;
+    auto write = [options = options_, addresses = addresses_, keys = keys_] {
+      return write_kubeconfigs(options, addresses, keys);
+    };
+    co_return co_await context_.loop.offload(std::move(write));
   }
 
   Task<Result<void>> serve_api(Instant start, StopToken stop) {
@@ -239,12 +278,7 @@ class Server {
     api_ = api::ApiServer::create(context_.named("api"), *store_, api_options);
     if (heartbeats_) heartbeats_->attach(*api_);
 
-    io::TlsServerOptions tls_options;
-    tls_options.certificate_pem = keys_.serving.certificate_pem;
-    tls_options.key_pem = keys_.serving.key_pem;
-    tls_options.client_ca_pem = keys_.client_ca.certificate_pem;
-    tls_options.alpn = {"h2", "http/1.1"};
-    Result<std::unique_ptr<io::TlsServer>> tls = io::TlsServer::create(context_.named("tls"), std::move(tls_options));
+    Result<std::unique_ptr<io::TlsServer>> tls = io::TlsServer::create(context_.named("tls"), api_tls());
     if (!tls) co_return tls.error().while_doing("preparing TLS");
     io::Endpoint endpoint;
     endpoint.ip = options_.bind_address;
@@ -262,11 +296,18 @@ class Server {
 
     if (auto opened = open_etcd_endpoints(); !opened) co_return opened.error().while_doing("opening the etcd endpoint");
 
+    CertificateRenewal::Options renewal_options;
+    renewal_options.keys = key_options();
+    io::TlsServer* api_listener = tls->get();
+    CertificateRenewal renewal(context_.named("certificates"), std::move(renewal_options), keys_,
+                               [this, api_listener](ServerKeys keys) { return show(std::move(keys), api_listener); });
+
     // The API ends last: what stops before it still has to say so.
     io::TaskScope api_scope;
     for (const auto& etcd : etcd_http_) api_scope.spawn(etcd->run(api_scope.token()));
     api_scope.spawn(api_->run(api_scope.token()));
     api_scope.spawn(http->run(api_scope.token()));
+    api_scope.spawn(renewal.run(api_scope.token()));
     io::TaskScope parts(stop);
     io::StopCallback on_failure(api_scope.token(), [&parts] { parts.stop(); });
     const bool ready = co_await api_->wait_ready(parts.token());
@@ -311,13 +352,7 @@ class Server {
       context_.log.warn("no etcd endpoint", {{"error", unix_listener.error().message()}});
     }
     if (!tls_listener) return Result<void>();
-    io::TlsServerOptions tls_options;
-    tls_options.certificate_pem = keys_.etcd_server.certificate_pem;
-    tls_options.key_pem = keys_.etcd_server.key_pem;
-    tls_options.client_ca_pem = keys_.etcd_client_ca.certificate_pem;
-    tls_options.client_required = true;
-    tls_options.alpn = {"h2"};
-    Result<std::unique_ptr<io::TlsServer>> tls = io::TlsServer::create(context_.named("tls"), std::move(tls_options));
+    Result<std::unique_ptr<io::TlsServer>> tls = io::TlsServer::create(context_.named("tls"), etcd_tls());
     if (!tls) return tls.error();
     etcd_tls_ = std::move(*tls);
     serve_etcd(std::move(tls_listener), etcd_tls_.get());

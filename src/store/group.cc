@@ -123,10 +123,10 @@ Result<void> SqliteStore::leading() const {
   return Error(Code::kUnavailable, "this server does not lead");
 }
 
-Task<Result<void>> SqliteStore::write_record(MemberRecord member, StopToken stop) {
-  if (auto good = check_member(member); !good) co_return good;
+Task<Result<Revision>> SqliteStore::write_record(MemberRecord member, StopToken stop) {
+  if (auto good = check_member(member); !good) co_return good.error();
   const auto known = records_.find(member.id);
-  if (known != records_.end() && known->second == member) co_return Result<void>();
+  if (known != records_.end() && known->second == member) co_return Revision{0};
   TxnRequest request;
   request.term = leadership_.term;
   Op& put = request.success.emplace_back();
@@ -134,7 +134,23 @@ Task<Result<void>> SqliteStore::write_record(MemberRecord member, StopToken stop
   put.value = std::make_shared<const std::string>(encode_member(member));
   auto done = co_await txn(std::move(request), stop);
   if (!done) co_return done.error();
-  co_return Result<void>();
+  co_return done->revision;
+}
+
+// Of a newcomer that was not taken in, unless somebody has written it again since.
+Task<void> SqliteStore::take_back_record(raft::NodeId id, Revision written) {
+  TxnRequest request;
+  Compare& same = request.compares.emplace_back();
+  same.key = member_key(id);
+  same.number = written;
+  Op& gone = request.success.emplace_back();
+  gone.type = Op::Type::kDelete;
+  gone.key = member_key(id);
+  const auto done = co_await txn(std::move(request), scope_.token());
+  if (!done) {
+    context_.log.warn("the record of a server that was not taken in is left behind",
+                      {{"member", member_id_text(id)}, {"error", done.error().message()}});
+  }
 }
 
 Task<Result<void>> SqliteStore::change(raft::MembershipChange change, StopToken stop) {
@@ -162,24 +178,28 @@ Task<Result<void>> SqliteStore::change(raft::MembershipChange change, StopToken 
   co_return Result<void>();
 }
 
-Task<Result<void>> SqliteStore::add_learner(MemberRecord member, StopToken stop) {
+Task<Result<void>> SqliteStore::add(MemberRecord member, raft::MembershipChange::Type type, StopToken stop) {
   Active active(*this);
   if (auto good = leading(); !good) co_return good;
   const raft::NodeId id = member.id;
+  const bool newcomer = records_.count(id) == 0;
   auto written = co_await write_record(std::move(member), stop);
-  if (!written || replica_->core().membership().contains(id)) co_return written;
-  const raft::MembershipChange wanted{raft::MembershipChange::Type::kAddLearner, id};
-  co_return co_await change(wanted, stop);
+  if (!written) co_return written.error();
+  if (replica_->core().membership().contains(id)) co_return Result<void>();
+  const raft::MembershipChange wanted{type, id};
+  auto changed = co_await change(wanted, stop);
+  // Of one that was stopped it is not known whether it comes yet.
+  const bool refused = !changed && changed.error().code() != Code::kCancelled;
+  if (refused && newcomer && !replica_->core().membership().contains(id)) co_await take_back_record(id, *written);
+  co_return changed;
+}
+
+Task<Result<void>> SqliteStore::add_learner(MemberRecord member, StopToken stop) {
+  return add(std::move(member), raft::MembershipChange::Type::kAddLearner, std::move(stop));
 }
 
 Task<Result<void>> SqliteStore::add_witness(MemberRecord member, StopToken stop) {
-  Active active(*this);
-  if (auto good = leading(); !good) co_return good;
-  const raft::NodeId id = member.id;
-  auto written = co_await write_record(std::move(member), stop);
-  if (!written || replica_->core().membership().contains(id)) co_return written;
-  const raft::MembershipChange wanted{raft::MembershipChange::Type::kAddWitness, id};
-  co_return co_await change(wanted, stop);
+  return add(std::move(member), raft::MembershipChange::Type::kAddWitness, std::move(stop));
 }
 
 Task<Result<void>> SqliteStore::promote(raft::NodeId id, StopToken stop) {
@@ -219,7 +239,9 @@ Task<Result<void>> SqliteStore::update_addresses(raft::NodeId id, std::vector<st
   if (known == records_.end()) co_return Error(Code::kNotFound, cat("there is no member ", member_id_text(id)));
   MemberRecord member = known->second;
   member.addresses = std::move(addresses);
-  co_return co_await write_record(std::move(member), stop);
+  auto written = co_await write_record(std::move(member), stop);
+  if (!written) co_return written.error();
+  co_return Result<void>();
 }
 
 Task<Result<void>> SqliteStore::transfer_leadership(raft::NodeId id, StopToken stop) {
@@ -304,6 +326,7 @@ Result<std::unique_ptr<PeerSnapshot>> SqliteStore::open_snapshot(raft::NodeId, r
   // What was given once cannot be given again: a follower that broke off asks for another.
   std::shared_ptr<SnapshotSource> source = std::exchange(snapshot->second, nullptr);
   if (!source) return Error(Code::kNotFound, "the snapshot was fetched already");
+  metrics_.snapshots.add();
   return std::unique_ptr<PeerSnapshot>(std::make_unique<SentState>(std::move(source)));
 }
 

@@ -26,7 +26,9 @@ void SqliteStore::on_replica_changed() {
   const bool begins = now.leads && (!leadership_.leads || now.term != leadership_.term);
   const bool ends = leadership_.leads && (!now.leads || now.term != leadership_.term);
   if (begins) now.since = state_.revision();
+  metrics_.show(core, state_.applied(), in_flight_.size());
   if (now == leadership_) return watch_learners();
+  metrics_.show(leadership_, now);
   if (ends) cease_to_lead();
   leadership_ = now;
   if (begins) begin_to_lead();

@@ -29,7 +29,8 @@ SqliteStore::SqliteStore(Context context, EmbeddedOptions options)
       commit_seconds_(context_.metrics.histogram("kayak_store_commit_seconds",
                                                  "Time a group of log entries takes to reach the disk.", kSeconds)),
       group_entries_(
-          context_.metrics.histogram("kayak_store_group_entries", "Log entries that share one commit.", kEntries)) {
+          context_.metrics.histogram("kayak_store_group_entries", "Log entries that share one commit.", kEntries)),
+      metrics_(context_.metrics) {
   idle_.set();
   room_.set();
 }
@@ -323,6 +324,7 @@ void SqliteStore::on_appended(Appended appended) {
 void SqliteStore::apply(const EntryRef& entry) {
   apply_effects(entry);
   settle_waiters(entry);
+  metrics_.show(replica_->core(), state_.applied(), in_flight_.size());
 }
 
 void SqliteStore::settle_waiters(const EntryRef& entry) {
@@ -341,6 +343,7 @@ void SqliteStore::settle_waiters(const EntryRef& entry) {
     if (index != entry->index && !superseded) return;
     for (const WaiterRef& waiter : unresolved.waiters) {
       waiter->superseded = superseded;
+      if (superseded) metrics_.failed.add();
       waiter->done.set();
     }
     unresolved_.erase(unresolved_.begin());
@@ -436,6 +439,7 @@ void SqliteStore::tell_waiters(const Error& error) const {
 
 // Memory goes back to what is applied, which is what is on disk.
 void SqliteStore::fail_in_flight(const Error& error) {
+  metrics_.failed.add(in_flight_.size() + unresolved_.size());
   tell_waiters(error);
   unresolved_.clear();
   in_flight_.clear();

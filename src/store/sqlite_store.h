@@ -15,6 +15,7 @@
 #include "store/embedded.h"
 #include "store/etcd/client_kv.h"
 #include "store/evaluator.h"
+#include "store/group_metrics.h"
 #include "store/lease_clock.h"
 #include "store/reads.h"
 #include "store/replica.h"
@@ -133,7 +134,10 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   // The group (group.cc).
   void connect(Replica::Host* host);
   Task<Result<void>> change(raft::MembershipChange change, StopToken stop);
-  Task<Result<void>> write_record(MemberRecord member, StopToken stop);
+  Task<Result<void>> add(MemberRecord member, raft::MembershipChange::Type type, StopToken stop);
+  // Its revision; 0: it was as it is.
+  Task<Result<Revision>> write_record(MemberRecord member, StopToken stop);
+  Task<void> take_back_record(raft::NodeId id, Revision written);
   Result<void> leading() const;
   void note_record(const Effect& effect);
   void records_changed();
@@ -229,6 +233,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   io::TaskScope scope_;
   Histogram& commit_seconds_;
   Histogram& group_entries_;
+  GroupMetrics metrics_;
   std::unique_ptr<Storage> storage_;
   std::unique_ptr<Replica> replica_;
 };

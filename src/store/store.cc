@@ -26,6 +26,12 @@ Task<bool> Store::leadership_changed(Leadership, StopToken stop) {
   co_return co_await never.wait(std::move(stop));
 }
 
+Result<void> Store::healthy() const {
+  const Leadership now = leadership();
+  if (now.leads || now.leader != 0) return Result<void>();
+  return Error(Code::kUnavailable, "no server leads the cluster: a majority of its members does not answer");
+}
+
 Result<std::unique_ptr<StateStream>> Store::snapshot() {
   return Error(Code::kMethodNotAllowed, "this store is saved by its own means: etcdctl snapshot save");
 }

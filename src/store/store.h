@@ -197,6 +197,10 @@ class Store {
   // Ends when leadership() is no longer `known`; false when `stop` fired first or the store stopped.
   virtual Task<bool> leadership_changed(Leadership known, StopToken stop = StopToken());
 
+  // Whether writes have somewhere to go: a leader is known, or the external etcd is connected. At once, and of now alone.
+  // Errors: Unavailable.
+  virtual Result<void> healthy() const;
+
   // As of now. As long as it lives, compaction drops no row that it needs. Errors: MethodNotAllowed (this engine's
   // state is saved in another way), Unavailable.
   virtual Result<std::unique_ptr<StateStream>> snapshot();

@@ -124,6 +124,23 @@ Task<Result<void>> public_paths(ApiFixture& f) {
     CHECK(exchange.sent_status == row.status);
     CHECK(exchange.sent_body == row.text);
   }
+  // Without a leader it is not ready, and alive all the same.
+  f.store.set_health(Error(Code::kUnavailable, "no server leads"));
+  const std::vector<Row> leaderless = {{"/readyz/etcd", 500, "internal server error: no server leads\n"},
+                                       {"/livez/etcd", 200, "ok"},
+                                       {"/livez", 200, "ok"},
+                                       {"/readyz?exclude=etcd", 200, "ok"}};
+  for (const Row& row : leaderless) {
+    CAPTURE(row.target);
+    FakeExchange exchange("GET", row.target);
+    co_await serve(f, exchange);
+    CHECK(exchange.sent_status == row.status);
+    CHECK(exchange.sent_body == row.text);
+  }
+  FakeExchange not_ready("GET", "/readyz");
+  co_await serve(f, not_ready);
+  CHECK(not_ready.sent_status == 500);
+  f.store.set_health(Result<void>());
   f.server->add_readiness_check("broken", [] { return Result<void>(Error(Code::kUnavailable, "why it is broken")); });
   FakeExchange failing("GET", "/readyz?verbose");
   co_await serve(f, failing);

@@ -851,7 +851,8 @@ Task<Result<void>> permissions(ApiFixture& f) {
   CHECK_REFUSED(
       nodes, Code::kForbidden,
       "nodes is forbidden: User \"jane\" cannot list resource \"nodes\" in API group \"\" at the cluster scope");
-  for (const char* name : {"system:kube-scheduler", "system:serviceaccount:kube-system:deployment-controller"}) {
+  for (const char* name : {"system:kube-scheduler", "system:kube-controller-manager",
+                           "system:serviceaccount:kube-system:deployment-controller"}) {
     cluster.user.name = name;
     cluster.user.groups = {"system:authenticated"};
     auto allowed = co_await f.call(cluster);

@@ -101,7 +101,7 @@ struct Bed {
   }
   std::size_t replica_sets() const { return api->cache().count(api::kinds::replica_sets(), "default"); }
   Task<bool> until(std::function<bool()> holds) {
-    for (int i = 0; i < 500 && !holds(); ++i) (void)co_await loop.sleep(10ms, StopToken());
+    for (int i = 0; i < 2000 && !holds(); ++i) (void)co_await loop.sleep(10ms, StopToken());
     co_return holds();
   }
   Task<Result<void>> deploy(std::string name) {

@@ -57,6 +57,8 @@ TEST_CASE("flags of joining that make no sense") {
         Row{{"--server", url + "/x"}, "must be like"}, Row{{"--server", url, "--cluster-init"}, "one of them"},
         Row{{"--witness"}, "needs --server"}, Row{{"--cluster-reset", "--server", url}, "alone"},
         Row{{"--cluster-reset", "--witness", "--server", url}, "a witness has nothing"},
+        Row{{"--datastore-endpoint", "https://etcd:2379", "--snapshot-schedule-cron", "@daily"},
+            "etcdctl snapshot save"},
         Row{{"--token", "SeCrEt"}, "fewer than 16"}, Row{{"--token", "SeCrEt SeCrEt SeCrEt"}, "printable"},
         Row{{"--token", "SeCrEtSeCrEtSeCrEt", "--token-file", "/x"}, "not both"},
         Row{{"--token-file", "x"}, "absolute"}, Row{{"--peer-address", "boat"}, "host:port"},

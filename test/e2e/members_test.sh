@@ -70,7 +70,11 @@ check_output "under another id" '^different$' bash -c "[ '$old' != '$(id_of a c)
 check_output "the last of a name is refused when it is not there" 'no member has the id' member a remove nobody
 
 # Two servers and a witness.
-check "remove by id" member a remove "$(id_of a c)"
+id="$(id_of a c)"
+halt c
+check "remove by id" member a remove "$id"
+run c
+eventually 90 "who was away when it was removed says so" 'no member of it .*member='"$id" cat "$work/c.log"
 halt c
 run w "${joining[@]}" --witness
 eventually 60 "a witness joins two servers" '^a=voter b=voter w=witness$' roles a
@@ -79,6 +83,8 @@ sleep 3
 halt a KILL
 eventually 20 "with the witness one of two goes on" 'created|already exists' k b create configmap "alone-$RANDOM" --from-literal=k=v
 halt w
+eventually 30 "without a majority it is not ready" 'no server leads' curl -sk "https://127.0.0.1:${ports[b]}/readyz/etcd"
+check_output "and alive" '^ok$' curl -sk "https://127.0.0.1:${ports[b]}/livez"
 run w "${joining[@]}" --witness
 run a
 ready a

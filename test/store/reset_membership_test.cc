@@ -3,6 +3,7 @@
 
 #include "base/strings.h"
 #include "store/database.h"
+#include "store/member.h"
 #include "store/members.h"
 #include "store/support_store.h"
 
@@ -59,6 +60,11 @@ void make_follower(const std::string& path, int entries, int tail) {
   group.type = EffectType::kMembership;
   group.membership = std::make_shared<const raft::Membership>(raft::Membership{{1, 2, 3}, {4}, raft::kNobody});
   add(4, revision, std::move(group));
+  for (const raft::NodeId member : {1, 2, 3}) {
+    Effect effect = put();
+    effect.key = member_key(member);
+    add(4, revision, std::move(effect));
+  }
   for (int i = 0; i < tail; ++i) {
     Effect effect = put();
     add(5, revision, std::move(effect));
@@ -80,7 +86,11 @@ TEST_CASE("one of three goes on alone, with all that is on its disk") {
     CHECK(d.store().leadership().leads);
     CHECK(d.store().leadership().term > 5);
     CHECK(d.range("key", "kez")->count == 5 + tail);
-    CHECK(d.store().revision() == 6 + tail);
+    // The others' records went, in one revision; its own stays.
+    CHECK(d.store().revision() == 10 + tail);
+    const auto records = d.range("/kayak/members/", "/kayak/members0");
+    CHECK(records->count == 1);
+    CHECK(records->kvs.at(0).key == member_key(2));
     REQUIRE(d.put("more", "1"));
     d.close();
     // Doing it again changes nothing.

@@ -135,6 +135,7 @@ void TestMember::start() {
   Transport::Events events;
   events.message = [this](raft::Message message) { received.push_back(std::move(message)); };
   events.unreachable = [this](raft::NodeId id) { unreachable.push_back(id); };
+  events.refused = [this](raft::NodeId id) { refused.push_back(id); };
   const Context outer = harness_.context();
   const Context context{outer.loop, outer.clock, outer.random, log, outer.metrics};
   transport_ = Transport::create(context, codec_, transport_options(ca_, identity, times_), std::move(events));

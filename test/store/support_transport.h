@@ -99,7 +99,7 @@ class TestMember {
 
   PeerIdentity identity;
   std::vector<raft::Message> received;
-  std::vector<raft::NodeId> unreachable;
+  std::vector<raft::NodeId> unreachable, refused;
   std::function<void(Transport&)> on_create;  // for services
   Log log = Log::discard();
 

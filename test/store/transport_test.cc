@@ -209,6 +209,25 @@ TEST_CASE("transport: services of members, and those that strangers may call") {
   CHECK(peer.call("/test.Service/None", io::Headers(), io::grpc_prefix(0)).starts_with("gRPC PERMISSION_DENIED: "));
 }
 
+TEST_CASE("transport: a server hears from the others that it is no member any more") {
+  Harness harness;
+  const PeerCa ca;
+  TestMember a(harness, ca, ca.issue()), b(harness, ca, ca.issue());
+  a.start();
+  b.start();
+  introduce({&a, &b});
+  a.transport().send(heartbeat(a.id(), b.id(), 1));
+  CHECK(eventually(harness, [&] { return b.heartbeats_from(a.id()).size() == 1; }));
+  CHECK(a.refused.empty());
+  b.transport().set_peers({});
+  CHECK(eventually(harness, [&] {
+    a.transport().send(heartbeat(a.id(), b.id(), 2));
+    return !a.refused.empty();
+  }));
+  CHECK(a.refused.at(0) == b.id());
+  CHECK(b.heartbeats_from(a.id()).size() == 1);
+}
+
 TEST_CASE("transport: the connection of calls is shared, made when it is needed, and its lack explained") {
   Three group;
   Transport& from = group.a.transport();

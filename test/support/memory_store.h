@@ -23,6 +23,9 @@ class MemoryStore final : public store::Store {
     held_ = hold;
     wake();
   }
+  // What healthy() says.
+  void set_health(Result<void> health) { health_ = std::move(health); }
+  Result<void> healthy() const override { return health_; }
   // The next write fails so.
   void fail_next_write(Error error) { next_failure_ = std::move(error); }
   std::size_t txns() const { return txns_; }
@@ -249,6 +252,7 @@ class MemoryStore final : public store::Store {
   Context context_;
   Duration lag_;
   bool held_ = false;
+  Result<void> health_;
   std::optional<Error> next_failure_;
   std::size_t txns_ = 0;
   store::Revision revision_ = 1, compacted_ = 0;

@@ -48,6 +48,7 @@ class Links {
   // The connection, when there is one. Errors: Unavailable (none within `patience`; says what the last attempts met),
   // Cancelled.
   Task<Result<LinkRef>> get(Duration patience, StopToken stop);
+  bool connected() const { return link_ != nullptr; }
   // A call was answered: the endpoint is fine.
   void good();
   // The endpoint is of no use now, and the next one is tried. Calls under way have time to end, unless the server is

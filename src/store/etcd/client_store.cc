@@ -130,6 +130,12 @@ Result<void> ClientStore::usable() const {
   return Result<void>();
 }
 
+Result<void> ClientStore::healthy() const {
+  if (auto good = usable(); !good) return good;
+  if (links_->connected()) return Result<void>();
+  return Error(Code::kUnavailable, cat("the datastore cannot be reached: ", links_->failures()));
+}
+
 template <typename T>
 Task<Result<T>> ClientStore::attempt(Call<T> call, bool safe, StopToken stop) {
   if (auto fine = usable(); !fine) co_return fine.error();

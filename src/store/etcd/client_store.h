@@ -30,6 +30,7 @@ class ClientStore final : public Store {
   Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop) override;
   Task<Result<std::vector<std::int64_t>>> leases(StopToken stop) override;
   Task<Result<Revision>> current_revision(StopToken stop) override;
+  Result<void> healthy() const override;
   Revision revision() const override { return feed_.newest(); }
   Revision compacted() const override { return feed_.compacted(); }
   // Of a little ago; asking is what renews it.

@@ -337,6 +337,7 @@ void PeerLink::failed(const Error& error) {
   }
   tried_.set();
   settings_.unreachable(peer_.id);
+  if (error.code() == Code::kForbidden) settings_.refused(peer_.id);
 }
 
 }  // namespace kayak::store

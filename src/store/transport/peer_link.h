@@ -20,6 +20,7 @@ struct LinkSettings {
   const raft::PayloadCodec& payloads;
   TransportOptions options;
   std::function<void(raft::NodeId)> unreachable;  // may be called from anywhere
+  std::function<void(raft::NodeId)> refused;      // likewise
 };
 
 // What every call between servers carries.

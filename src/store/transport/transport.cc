@@ -33,11 +33,12 @@ io::GrpcStatus status_of(const Error& error) {
 class TransportImpl final : public Transport {
  public:
   TransportImpl(Context context, const raft::PayloadCodec& payloads, TransportOptions options, Events events)
-      : settings_{context.named("peers"), payloads, std::move(options), nullptr},
+      : settings_{context.named("peers"), payloads, std::move(options), nullptr, nullptr},
         events_(std::move(events)),
         router_(kMaxRequestBytes),
         alive_(std::make_shared<bool>(true)) {
     settings_.unreachable = [this](NodeId id) { post_unreachable(id); };
+    settings_.refused = [this](NodeId id) { post_refused(id); };
     router_.set_gate(
         [this](const io::HttpRequest& request, std::string_view method) { return admit(request, method); });
     add(kMessagesMethod, &TransportImpl::receive_messages, settings_.options.wire.message_bytes);
@@ -96,6 +97,7 @@ class TransportImpl final : public Transport {
     router_.add(path.substr(1, slash - 1), path.substr(slash + 1), handler, max_message_bytes);
   }
   void post_unreachable(NodeId id);
+  void post_refused(NodeId id);
   void start(const std::shared_ptr<PeerLink>& link) {
     if (scope_ != nullptr) scope_->spawn(run_link(link, scope_->token()));
   }
@@ -175,6 +177,13 @@ void TransportImpl::end_calls_of(NodeId member) {
 void TransportImpl::post_unreachable(NodeId id) {
   settings_.context.loop.post([this, id, alive = alive_] {
     if (*alive) events_.unreachable(id);
+  });
+}
+
+void TransportImpl::post_refused(NodeId id) {
+  if (!events_.refused) return;
+  settings_.context.loop.post([this, id, alive = alive_] {
+    if (*alive) events_.refused(id);
   });
 }
 

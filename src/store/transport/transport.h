@@ -73,6 +73,7 @@ class Transport {
   struct Events {
     std::function<void(raft::Message)> message;     // from a member, to this server, in order of each sender's lane
     std::function<void(raft::NodeId)> unreachable;  // what was sent to it may be lost
+    std::function<void(raft::NodeId)> refused{};    // it says that this server is no member; may be empty
   };
   // `payloads` outlives it, and it outlives the HttpServer that serves it.
   static std::unique_ptr<Transport> create(Context context, const raft::PayloadCodec& payloads,

@@ -1,0 +1,89 @@
+// member_records_test.cc: changes of the membership at the engine itself, and what is left of those that are refused.
+#include <catch2/catch.hpp>
+
+#include "store/embedded.h"
+#include "store/member.h"
+#include "store/support_store.h"
+
+namespace kayak::store {
+namespace {
+
+using store::test::Harness;
+using store::test::options_in;
+using store::test::TempFolder;
+
+MemberRecord witness(const std::string& name) {
+  MemberRecord record;
+  record.name = name;
+  record.addresses = {"192.0.2.7:6443"};
+  record.key = std::string(64, 'a');
+  record.id = member_id(record.key);
+  record.role = MemberRecord::Role::kWitness;
+  return record;
+}
+
+std::int64_t records(Harness& harness, Store& store) {
+  RangeRequest range;
+  range.key = std::string(kMemberPrefix);
+  range.range_end = "/kayak/members0";
+  return harness.wait(store.range(std::move(range)))->count;
+}
+
+Task<bool> close_it(Store& store) {
+  co_await store.close();
+  co_return true;
+}
+
+TEST_CASE("a server that is not taken in leaves no record behind") {
+  TempFolder folder;
+  Harness harness;
+  EmbeddedOptions options;
+  options.store = options_in(folder);
+  Result<std::unique_ptr<EmbeddedStore>> store = harness.wait(open_embedded_store(harness.context(), options));
+  REQUIRE(store);
+  // One server is too few for a witness.
+  const Result<void> refused = harness.wait((*store)->add_witness(witness("w")));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == Code::kInvalid);
+  CHECK(records(harness, **store) == 0);
+  // A record that stood before is not this change's to remove.
+  TxnRequest txn;
+  Op& put = txn.success.emplace_back();
+  const MemberRecord known = witness("before");
+  put.key = member_key(known.id);
+  put.value = std::make_shared<const std::string>(encode_member(known));
+  REQUIRE(harness.wait((*store)->txn(std::move(txn))));
+  CHECK_FALSE(harness.wait((*store)->add_witness(witness("w"))));
+  CHECK(records(harness, **store) == 1);
+  CHECK(harness.wait(close_it(**store)));
+}
+
+TEST_CASE("a server says on /metrics who leads") {
+  TempFolder folder;
+  Harness harness;
+  EmbeddedOptions options;
+  options.store = options_in(folder);
+  Result<std::unique_ptr<EmbeddedStore>> store = harness.wait(open_embedded_store(harness.context(), options));
+  REQUIRE(store);
+  CHECK((*store)->healthy());
+  TxnRequest txn;
+  Op& put = txn.success.emplace_back();
+  put.key = "a";
+  put.value = std::make_shared<const std::string>("1");
+  REQUIRE(harness.wait((*store)->txn(std::move(txn))));
+  const std::string text = harness.metrics.to_text();
+  const std::string applied = std::to_string((*store)->stats().applied);
+  for (const std::string& line :
+       {std::string("etcd_server_has_leader 1\n"), std::string("etcd_server_is_leader 1\n"),
+        std::string("etcd_server_leader_changes_seen_total 1\n"), std::string("etcd_server_proposals_failed_total 0\n"),
+        "etcd_server_proposals_committed_total " + applied + "\n",
+        "etcd_server_proposals_applied_total " + applied + "\n", std::string("kayak_store_members{role=\"voter\"} 1\n"),
+        std::string("kayak_store_members{role=\"witness\"} 0\n")}) {
+    CAPTURE(line, text);
+    CHECK(text.find(line) != std::string::npos);
+  }
+  CHECK(harness.wait(close_it(**store)));
+}
+
+}  // namespace
+}  // namespace kayak::store
