@@ -66,7 +66,8 @@ bool has_peers(const LocalState& state) {
 bool has_lost_store(const LocalState& state, const ServerOptions& options) {
   if (state.has_store || state.self == store::raft::kNobody) return false;
   if (state.replaced != store::raft::kNobody && state.replaced != state.self) return false;  // the key is new
-  return state.peers ? has_peers(state) : !options.server.empty();
+  // A list without this server is that of a join which has begun: it has not been a member under this key.
+  return state.peers ? !state.joining() && has_peers(state) : !options.server.empty();
 }
 
 Result<void> become_another(LocalState* state, const std::string& server_dir, WallTime now) {
