@@ -66,8 +66,9 @@ bool has_peers(const LocalState& state) {
 bool has_lost_store(const LocalState& state, const ServerOptions& options) {
   if (state.has_store || state.self == store::raft::kNobody) return false;
   if (state.replaced != store::raft::kNobody && state.replaced != state.self) return false;  // the key is new
-  // A list without this server is that of a join which has begun: it has not been a member under this key.
-  return state.peers ? !state.joining() && has_peers(state) : !options.server.empty();
+  // One that has only begun to join has had no database yet, and goes on with that.
+  if (state.peers) return !state.joining() && has_peers(state);
+  return !options.server.empty();
 }
 
 Result<void> become_another(LocalState* state, const std::string& server_dir, WallTime now) {

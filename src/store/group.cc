@@ -15,6 +15,7 @@ constexpr Duration kLearnerPeriod = 500ms;
 constexpr Duration kHandOver = 2s;
 constexpr Duration kTransfer = 5s;
 constexpr Duration kAnswers = 15s;
+constexpr Duration kBuildingPause = 10ms;
 
 // A state that is being sent. It may outlive the leader's interest in it.
 class SentState final : public PeerSnapshot {
@@ -238,7 +239,8 @@ Task<void> SqliteStore::hand_over() {
   }
   if (best == raft::kNobody || !replica_->transfer_leadership(best)) co_return;
   const io::Deadline deadline(context_.loop, kHandOver);
-  while (leadership_.leader == leadership_.self || leadership_.leader == raft::kNobody) {
+  // Leading again, it has waited in vain.
+  while (!leadership_.leads && (leadership_.leader == leadership_.self || leadership_.leader == raft::kNobody)) {
     const bool changed = co_await leadership_changed(leadership_, deadline.token());
     if (!changed) co_return;
   }
@@ -299,7 +301,17 @@ Result<std::unique_ptr<PeerSnapshot>> SqliteStore::open_snapshot(raft::NodeId, r
 
 Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
   fetching_ = fetch.snapshot.id;
-  fetched_state_.reset();
+  if (fetch_stop_) fetch_stop_->stop();
+  fetch_stop_.emplace(scope_.token());
+  const StopToken stop = fetch_stop_->token();
+  // All are built at one place.
+  while (!building_.expired()) {
+    const Result<void> slept = co_await context_.loop.sleep(kBuildingPause, stop);
+    if (!slept) break;
+  }
+  if (fetching_ != fetch.snapshot.id || !building_.expired()) co_return;
+  const auto place = std::make_shared<int>();
+  building_ = place;
   DatabaseBuilder::Options options;
   options.path = options_.path;
   options.vfs = options_.vfs;
@@ -312,8 +324,8 @@ Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
   Result<void> pulled;
   std::shared_ptr<DatabaseBuilder> builder;
   if (made) {
-    builder = std::move(*made);
-    pulled = co_await pull(&fetch, builder);
+    builder = std::shared_ptr<DatabaseBuilder>(made->release(), [place](DatabaseBuilder* gone) { delete gone; });
+    pulled = co_await pull(&fetch, builder, stop);
   } else {
     pulled = made.error();
   }
@@ -327,7 +339,8 @@ Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
   fetched_state_.reset();  // not taken: it came too late
 }
 
-Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder) {
+Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder,
+                                     StopToken stop) {
   struct Sink {
     static Task<Result<void>> take(Loop* loop, std::shared_ptr<DatabaseBuilder> builder, std::string slice) {
       auto feed = [builder, slice = std::move(slice)]() -> Result<void> {
@@ -342,7 +355,7 @@ Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shar
   Loop* loop = &context_.loop;
   PeerSnapshotSink sink = [loop, builder](std::string slice) { return Sink::take(loop, builder, std::move(slice)); };
   auto fetched = co_await group_options_.transport->fetch_snapshot(fetch->from, fetch->snapshot.id, std::move(sink),
-                                                                   scope_.token());
+                                                                   std::move(stop));
   if (!fetched) co_return fetched;
   if (!builder->complete()) co_return Error(Code::kIo, "the state ends in its middle");
   if (builder->head()->index != fetch->snapshot.index || builder->head()->term != fetch->snapshot.term) {

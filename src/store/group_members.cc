@@ -26,6 +26,8 @@ PeerChange change_of(Verb verb, raft::NodeId id) {
   return change;
 }
 
+bool removes(const PeerChange& change, raft::NodeId id) { return change.verb == Verb::kRemove && change.id == id; }
+
 PeerChange join_of(MemberRecord member) {
   PeerChange change;
   change.member = std::move(member);
@@ -103,7 +105,9 @@ Task<Result<void>> GroupMembers::change(PeerChange change, StopToken stop) {
       Result<void> done = co_await change_here(change, deadline.token());
       changed_.set();
       const bool moved_on = !done && done.error().code() == Code::kUnavailable && !store_.leadership().leads;
-      if (!moved_on) co_return done;
+      // Whoever asks this one for its own removal has to ask the next one: the answer would not reach it through here.
+      const bool own = change.forwarded && removes(change, leadership.self);
+      if (!moved_on || own) co_return done;
       // It has handed the leadership over (it was to be removed itself), or lost it, and nothing was done: the next one
       // does it.
       change.forwarded = false;
@@ -111,7 +115,11 @@ Task<Result<void>> GroupMembers::change(PeerChange change, StopToken stop) {
     }
     const bool other = leadership.leader != raft::kNobody && leadership.leader != leadership.self;
     if (other && change.forwarded) co_return Error(Code::kUnavailable, "this server does not lead");
-    if (other) co_return co_await forward(leadership.leader, std::move(change), deadline.token());
+    if (other) {
+      const Result<void> done = co_await forward(leadership.leader, change, deadline.token());
+      const bool refused = !done && done.error().code() == Code::kUnavailable;
+      if (!refused || !removes(change, leadership.leader)) co_return done;
+    }
     const bool changed = co_await store_.leadership_changed(leadership, deadline.token());
     if (changed) continue;
     if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while waiting for a leader");

@@ -18,7 +18,9 @@ Error SqliteStore::stale_term(std::uint64_t term) const {
 void SqliteStore::on_replica_changed() {
   const raft::RaftCore& core = replica_->core();
   Leadership now = leadership_;
-  now.leads = replica_->leads();
+  // One whose leadership was to move, and did not, has to see first what it had proposed before.
+  const bool goes_on = leadership_.leads && leadership_.term == core.term();
+  now.leads = replica_->leads() && (goes_on || state_.applied() == core.log().last_index());
   now.term = core.term();
   now.leader = core.leader();
   const bool begins = now.leads && (!leadership_.leads || now.term != leadership_.term);

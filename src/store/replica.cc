@@ -58,6 +58,11 @@ void Replica::stop() {
   timer_.cancel();
   scope_.stop();
   for (auto& [id, read] : reads_) read->done.set();
+  for (auto& [index, read] : waiting_reads_) {
+    read->confirmed = false;  // its entry will not be applied any more
+    read->done.set();
+  }
+  waiting_reads_.clear();
 }
 
 Task<void> Replica::join() {
@@ -128,11 +133,13 @@ void Replica::compacted(LogIndex index) {
 Result<void> Replica::propose(std::shared_ptr<const Entry> entry) {
   ASSERT(entry->index == core_->log().last_index() + 1 && entry->term == core_->term());
   core_->advance(now());
-  if (!leads() || entry->term != core_->term()) return Error(Code::kUnavailable, "this server no longer leads");
-  const Result<LogIndex> index = core_->propose(std::move(entry));
-  if (!index) return index.error();
-  settle();
-  return Result<void>();
+  Result<void> done = Error(Code::kUnavailable, "this server no longer leads");
+  if (leads() && entry->term == core_->term()) {
+    const Result<LogIndex> index = core_->propose(std::move(entry));
+    done = index ? Result<void>() : Result<void>(index.error());
+  }
+  settle();  // in any case: that it leads no more may be news to the host, which would ask again at once
+  return done;
 }
 
 Result<LogIndex> Replica::change_membership(const raft::MembershipChange& change) {

@@ -333,11 +333,14 @@ void SqliteStore::settle_waiters(const EntryRef& entry) {
     if (in_flight_bytes_ < kMaxInFlightBytes) room_.set();
     for (const WaiterRef& waiter : in_flight.waiters) waiter->done.set();
   }
-  while (!unresolved_.empty() && unresolved_.begin()->first <= entry->index) {
+  while (!unresolved_.empty()) {
     const auto& [index, unresolved] = *unresolved_.begin();
-    ASSERT(index == entry->index);
+    ASSERT(index >= entry->index);
+    // Terms never fall along the log, so behind an entry of a newer term none of an older one is ever committed.
+    const bool superseded = unresolved.term < entry->term;
+    if (index != entry->index && !superseded) return;
     for (const WaiterRef& waiter : unresolved.waiters) {
-      waiter->superseded = unresolved.term != entry->term;
+      waiter->superseded = superseded;
       waiter->done.set();
     }
     unresolved_.erase(unresolved_.begin());
@@ -397,12 +400,7 @@ void SqliteStore::on_append_failed(const Error& error) {
     replica_->start_over(state_.applied(), kFullDiskPause);
     return;
   }
-  for (const InFlight& in_flight : in_flight_) {
-    for (const WaiterRef& waiter : in_flight.waiters) {
-      waiter->error = Error(Code::kUnavailable, cat("the write may still happen: ", error.message()));
-      waiter->done.set();
-    }
-  }
+  tell_waiters(Error(Code::kUnavailable, cat("the write may still happen: ", error.message())));
   if (leadership_.leads && !closing_) scope_.spawn(hand_over());
   retry_ = context_.loop.after(kFullDiskPause, [this] { storage_->retry(); });
 }
@@ -423,20 +421,22 @@ void SqliteStore::on_fatal(const Error& error) {
   options_.on_fatal(error);
 }
 
+// Those of a time as a leader that is over, too: while nothing is written here, nothing is applied that would tell
+// them.
+void SqliteStore::tell_waiters(const Error& error) const {
+  const auto tell = [&error](const std::vector<WaiterRef>& waiters) {
+    for (const WaiterRef& waiter : waiters) {
+      waiter->error = error;
+      waiter->done.set();
+    }
+  };
+  for (const InFlight& in_flight : in_flight_) tell(in_flight.waiters);
+  for (const auto& [index, unresolved] : unresolved_) tell(unresolved.waiters);
+}
+
 // Memory goes back to what is applied, which is what is on disk.
 void SqliteStore::fail_in_flight(const Error& error) {
-  for (const InFlight& in_flight : in_flight_) {
-    for (const WaiterRef& waiter : in_flight.waiters) {
-      waiter->error = error;
-      waiter->done.set();
-    }
-  }
-  for (const auto& [index, unresolved] : unresolved_) {
-    for (const WaiterRef& waiter : unresolved.waiters) {
-      waiter->error = error;
-      waiter->done.set();
-    }
-  }
+  tell_waiters(error);
   unresolved_.clear();
   in_flight_.clear();
   in_flight_bytes_ = 0;

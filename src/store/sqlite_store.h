@@ -111,6 +111,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   void cease_to_lead();
   void on_fatal(const Error& error);
   void fail_in_flight(const Error& error);
+  void tell_waiters(const Error& error) const;
   Task<Result<void>> wait_for(WaiterRef waiter, StopToken stop);
   Revision pending_revision() const {
     return in_flight_.empty() ? state_.revision() : in_flight_.back().entry->revision;
@@ -141,7 +142,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   std::unique_ptr<SnapshotSource> make_source();
   Result<std::unique_ptr<PeerSnapshot>> open_snapshot(raft::NodeId to, raft::SnapshotId id);
   Task<void> fetch_snapshot(raft::SnapshotFetch fetch);
-  Task<Result<void>> pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder);
+  Task<Result<void>> pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder, StopToken stop);
   void install(std::uint64_t number, LogWrite write);
   void replace_state();
   Task<void> reload_records();
@@ -183,7 +184,8 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   // A leader's: what it proposed and has not applied yet.
   Pending pending_;
   std::deque<InFlight> in_flight_;
-  // Of entries proposed when this server led; whether they are committed is known when their index is applied.
+  // Of entries proposed when this server led; whether they are committed is known when their index is applied, or
+  // something of a newer term before it. All are of one term: those before it are settled when this server leads again.
   struct Unresolved {
     Term term = 0;
     std::vector<WaiterRef> waiters;
@@ -193,6 +195,8 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   // States kept ready for followers, one of which may be sent at the moment.
   std::map<raft::SnapshotId, std::shared_ptr<SnapshotSource>> snapshots_;
   std::optional<raft::SnapshotId> fetching_;
+  std::optional<io::StopSource> fetch_stop_;
+  std::weak_ptr<void> building_;  // lives until the last database that was begun has been given up or installed
   std::shared_ptr<DatabaseBuilder> fetched_state_;  // whole, and waiting to be installed
   std::shared_ptr<KvState> installed_state_;
   AutoPromote auto_promote_;

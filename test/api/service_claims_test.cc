@@ -167,7 +167,8 @@ Task<Result<void>> chosen_ones_conflict(TwoServers& f) {
   scope.spawn(call(*f.other, f.request(Verb::kCreate, "same", kNodePortService), answers));
   (void)co_await scope.join();
   CHECK(answers[0].ok() != answers[1].ok());
-  CHECK((answers[0] ? answers[1] : answers[0]).error().code() == Code::kAlreadyExists);
+  const Result<ObjectRef>& second = answers[0] ? answers[1] : answers[0];
+  CHECK((!second.ok() && second.error().code() == Code::kAlreadyExists));
   CHECK(f.addresses().size() == 4);  // kubernetes, one of each row, same
   CHECK(f.ports().size() == 2);
   co_return Result<void>();

@@ -2,6 +2,7 @@
 // the leader, crashes, partitions, states that are fetched, the witness, full disks. SEED repeats the random ones.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "base/strings.h"
 #include "store/support_group.h"
@@ -53,6 +54,34 @@ void put_many(GroupServer& server, const std::string& prefix, int count, io::Tas
   for (int i = 0; i < count; ++i) scope->spawn(put_one(&server.store(), cat(prefix, i), server.alive(), burst));
 }
 
+Task<void> read_one(Store* store, std::string key, std::string* out) {
+  RangeRequest request;
+  request.key = std::move(key);
+  auto found = co_await store->range(std::move(request), StopToken());
+  *out = !found ? text(found.error()) : found->kvs.empty() ? "(none)" : *found->kvs[0].value;
+}
+Task<void> put_in_term(Store* store, std::string key, std::uint64_t term, std::vector<std::string>* answers) {
+  TxnRequest request;
+  request.term = term;
+  request.success.push_back(put_op(key, "x"));
+  auto done = co_await store->txn(std::move(request), StopToken());
+  answers->push_back(done ? "ok" : text(done.error()));
+}
+// Whether it was this call that made the key.
+Task<void> create_one(Store* store, std::string key, std::vector<bool>* created) {
+  TxnRequest request;
+  request.compares.push_back(compare(key, Compare::Target::kModRevision, Compare::Result::kEqual, 0));
+  request.success.push_back(put_op(key, "x"));
+  auto done = co_await store->txn(std::move(request), StopToken());
+  created->push_back(done && done->succeeded);
+}
+Task<void> wake(Store* store, Leadership known, bool* woken) {
+  *woken = co_await store->leadership_changed(known, StopToken());
+}
+Task<void> transfer(EmbeddedStore* store, raft::NodeId to) {
+  (void)co_await store->transfer_leadership(to, StopToken());
+}
+
 TEST_CASE("a follower closes while entries are on their way to its disk") {
   Group group;
   group.make(3);
@@ -72,6 +101,333 @@ TEST_CASE("a follower closes while entries are on their way to its disk") {
     REQUIRE(slow.start());
   }
   CHECK(group.differences() == "");
+}
+
+// ---- who leads, and who thinks so
+
+TEST_CASE("a server that reads cannot be held up by entries that never come when it closes") {
+  Group group;
+  group.make(3);
+  GroupServer& leader = group.leader();
+  GroupServer& follower = group.follower();
+  follower.disk().hold_after(0);
+  REQUIRE(leader.put("key", "value"));
+  io::TaskScope reads;
+  std::string read;
+  reads.spawn(read_one(&follower.store(), "key", &read));
+  group.harness.run_for(150ms);
+  REQUIRE(read.empty());
+  const auto timer = group.harness.loop.after(100ms, [&] { follower.disk().let_go(); });
+  follower.close();
+  REQUIRE(group.harness.wait(reads.join()));
+  CHECK(read == text(Error(Code::kUnavailable, "the store has stopped")));
+}
+
+TEST_CASE("a write of a term that is over is refused, whatever else happens") {
+  Group group;
+  group.make(3);
+  GroupServer& old = group.leader();
+  const Leadership led = old.store().leadership();
+  io::TaskScope writes;
+  std::vector<std::string> answers;
+  bool woken = false;
+  writes.spawn(wake(&old.store(), led, &woken));
+  group.isolate({old.id()});
+  for (int i = 0; i < 5; ++i) writes.spawn(put_in_term(&old.store(), cat("key-", i), led.term, &answers));
+  REQUIRE(group.eventually([&] { return !old.leads() && group.leader_now() != nullptr; }));
+  CHECK(woken);
+  CHECK(answers.empty());  // they may still be committed, for all that this server knows
+  group.heal();
+  REQUIRE(group.eventually([&] { return answers.size() == 5; }));
+  for (const std::string& answer : answers) {
+    CAPTURE(answer);
+    CHECK(answer.starts_with(cat(static_cast<int>(Code::kConflict), " this write is of term ", led.term)));
+  }
+  REQUIRE(group.harness.wait(writes.join()));
+  CHECK(*group.leader().get("key-0") == "(none)");
+}
+
+TEST_CASE("a leader that could not hand over sees its own writes before it goes on") {
+  Group group;
+  group.make(3);
+  GroupServer& leader = group.leader();
+  REQUIRE(leader.put("key", "value"));
+  const raft::NodeId to = group.follower().id();
+  for (const auto& server : group.servers) {
+    if (server.get() != &leader) server->disk().hold_after(0);
+  }
+  io::TaskScope calls;
+  std::vector<bool> created;
+  calls.spawn(create_one(&leader.store(), "once", &created));
+  group.harness.run_for(20ms);
+  calls.spawn(transfer(&leader.store(), to));
+  group.harness.run_for(2 * group.election_timeout);
+  CHECK(leader.store().leadership().leader == leader.id());
+  calls.spawn(create_one(&leader.store(), "once", &created));
+  group.harness.run_for(20ms);
+  for (const auto& server : group.servers) server->disk().let_go();
+  REQUIRE(group.eventually([&] { return created.size() == 2; }));
+  CHECK(std::count(created.begin(), created.end(), true) == 1);
+  REQUIRE(group.harness.wait(calls.join()));
+  CHECK(group.differences() == "");
+}
+
+TEST_CASE("a leader that finds out by a write that it leads no more says so") {
+  Group group;
+  group.make(3);
+  GroupServer& leader = group.leader();
+  TxnRequest request;
+  request.term = leader.store().leadership().term;
+  request.success.push_back(put_op("key", "value"));
+  group.isolate({leader.id()});
+  std::this_thread::sleep_for(4 * group.election_timeout);  // as if its process had been stopped
+  const auto done = leader.txn(std::move(request));
+  REQUIRE(!done);
+  CHECK(done.error().code() == Code::kConflict);
+}
+
+TEST_CASE("a partitioned leader answers no consistent read; its proposals are superseded and none is lost or doubled") {
+  Group group;
+  group.make(3);
+  GroupServer& old = group.leader();
+  REQUIRE(old.put("key", "old"));
+  group.isolate({old.id()});
+  io::TaskScope calls;
+  Burst burst;
+  put_many(old, "late-", 20, &calls, &burst);
+  REQUIRE(group.eventually([&] { return group.leader_now() != nullptr && group.leader_now() != &old; }));
+  GroupServer& next = *group.leader_now();
+  REQUIRE(next.put("key", "new"));
+  CHECK(*old.get("key", true) == "old");
+  std::string read;
+  calls.spawn(read_one(&old.store(), "key", &read));
+  group.harness.run_for(500ms);
+  CHECK(read.empty());
+  group.heal();
+  REQUIRE(group.eventually([&] { return burst.ended() == 20 && !read.empty(); }));
+  CHECK(read == "new");
+  REQUIRE(group.harness.wait(calls.join()));
+  for (const std::string& key : burst.done) CHECK(*next.get(key) == "value of " + key);
+  CHECK(group.differences(2) == "");
+  for (const auto& server : group.servers) server->close();  // what was cut off leaves no trace that a start would mind
+  for (const auto& server : group.servers) REQUIRE(server->start());
+  CHECK(group.differences(2) == "");
+}
+
+// ---- asked of a follower
+
+TEST_CASE("writes, compactions and leases that are asked of a follower are the leader's") {
+  Group group;
+  group.make(3);
+  GroupServer& leader = group.leader();
+  GroupServer& follower = group.follower();
+  Harness& harness = group.harness;
+  const Revision first = *follower.put("a", "1");
+  const Revision second = *follower.put("a", "2");
+  CHECK(second == first + 1);
+  CHECK(*leader.get("a") == "2");
+  CHECK(*follower.get("a") == "2");
+  REQUIRE(harness.wait(follower.store().compact(second, StopToken())));
+  CHECK(leader.store().compacted() == second - 1);
+  auto again = harness.wait(follower.store().compact(second, StopToken()));
+  CHECK(again.error().code() == Code::kExpired);
+  const auto lease = harness.wait(follower.store().lease_grant(7, 3600, StopToken()));
+  REQUIRE(lease);
+  CHECK(harness.wait(follower.store().lease_grant(7, 3600, StopToken())).error().code() == Code::kAlreadyExists);
+  REQUIRE(follower.put("leased", "x", 7));
+  CHECK(harness.wait(follower.store().lease_keep_alive(7, StopToken()))->remaining == 3600);
+  const auto left = harness.wait(follower.store().lease_time_to_live(7, true, StopToken()));
+  REQUIRE(left);
+  CHECK(left->keys == std::vector<std::string>{"leased"});
+  CHECK(left->remaining > 3500);
+  CHECK(*harness.wait(follower.store().leases(StopToken())) == std::vector<std::int64_t>{7});
+  REQUIRE(harness.wait(follower.store().lease_revoke(7, StopToken())));
+  CHECK(*follower.get("leased") == "(none)");
+  CHECK(harness.wait(follower.store().lease_revoke(7, StopToken())).error().code() == Code::kNotFound);
+  CHECK(follower.put("leased", "x", 7).error().code() == Code::kNotFound);
+  REQUIRE(harness.wait(follower.store().lease_grant(8, 1, StopToken())));
+  REQUIRE(follower.put("short", "x", 8));
+  CHECK(group.eventually([&] { return *follower.get("short") == "(none)"; }));
+  CHECK(group.differences(second) == "");
+}
+
+// ---- members that come and go
+
+TEST_CASE("a member that is removed, also the leader, is not listened to any more") {
+  Group group;
+  group.make(4);
+  GroupServer& leader = group.leader();
+  GroupServer& gone = group.follower();
+  Members& members = group.at(&gone == &group.at(3) ? 2 : 3).members();
+  REQUIRE(group.harness.wait(members.remove(gone.id(), StopToken())));
+  CHECK(group.leader().store().members().size() == 3);
+  const std::uint64_t term = leader.store().leadership().term;
+  CHECK(!gone.put("from-outside", "x"));
+  group.harness.run_for(4 * group.election_timeout);
+  CHECK(group.leader().store().leadership().term == term);  // it disturbs nobody
+  gone.close();
+  GroupServer& first = group.leader();
+  const Result<void> removed = group.harness.wait(group.follower().members().remove(first.id(), StopToken()));
+  REQUIRE(says(removed) == "ok");
+  REQUIRE(group.eventually([&] { return group.leader_now() != nullptr && group.leader_now() != &first; }));
+  CHECK(group.leader_now()->store().members().size() == 2);
+  CHECK(group.leader_now()->put("after", "x"));
+  CHECK(*group.leader_now()->get("from-outside") == "(none)");
+}
+
+TEST_CASE("leadership moves when asked, and at once when the leader closes") {
+  Group group(2000ms);  // nobody is elected by a silence meanwhile
+  group.make(3);
+  GroupServer& leader = group.leader();
+  GroupServer& next = group.follower();
+  REQUIRE(group.harness.wait(next.members().transfer_leadership(next.id(), StopToken())));
+  CHECK(group.eventually([&] { return next.leads(); }));
+  CHECK(leader.store().leadership().leader == next.id());
+  const Instant before = group.harness.clock.now();
+  next.close();
+  CHECK(group.eventually([&] { return group.leader_now() != nullptr; }));
+  CHECK(group.harness.clock.now() - before < 1900ms);  // sooner than by an election
+  CHECK(group.leader().put("key", "value"));
+}
+
+// ---- two servers and a witness
+
+TEST_CASE("two servers and a witness go on when either server is lost") {
+  Group group;
+  group.make(2);
+  group.witness = std::make_unique<GroupWitness>(group);
+  group.witness->start();
+  REQUIRE(group.take_in(group.witness->record()));
+  REQUIRE(group.leader().put("key", "0"));
+  group.harness.run_for(3 * group.election_timeout);  // until the witness has written who is in sync
+  for (int round = 0; round < 4; ++round) {
+    CAPTURE(round);
+    GroupServer& lost = round % 2 == 0 ? group.leader() : group.follower();
+    lost.crash();
+    if (round == 2) {
+      group.witness->stop();
+      group.witness->start();
+    }
+    Result<Revision> done = group.leader().put("key", cat(round + 1));
+    REQUIRE(group.eventually([&] {
+      if (!done) done = group.leader().put("key", cat(round + 1));
+      return done.ok();
+    }));
+    REQUIRE(lost.start());
+    REQUIRE(group.eventually([&] { return *lost.get("key", true) == cat(round + 1); }));
+    group.harness.run_for(3 * group.election_timeout);  // until the witness has written that it is in sync again
+  }
+  CHECK(group.differences() == "");
+}
+
+// ---- full disks
+
+TEST_CASE("a server with a full disk follows on when there is space, and does not lead meanwhile") {
+  Group group;
+  group.make(3);
+  for (const bool leads : {false, true}) {
+    CAPTURE(leads);
+    GroupServer& full = leads ? group.leader() : group.follower();
+    full.disk().capacity = 0;
+    const std::string value(20'000, 'x');
+    for (int i = 0; i < 10; ++i) {
+      // What the full leader was asked for may or may not happen; another one leads soon.
+      const std::string key = cat("key-", i);
+      CHECK(group.eventually([&] {
+        GroupServer* leader = group.leader_now();
+        return leader != nullptr && leader->put(key, value).ok();
+      }));
+    }
+    CHECK(!full.leads());
+    CHECK(group.leader().get("key-9").ok());
+    full.disk().capacity = INT64_MAX;
+    CHECK(group.eventually([&] { return full.store().revision() == group.leader().store().revision(); }));
+    CHECK(full.put("after", "x"));
+    CHECK(full.fatal.empty());
+  }
+  CHECK(group.differences() == "");
+}
+
+// ---- states that are fetched
+
+// Writes and gives up so much at the leader that `behind` cannot get it as entries.
+void leave_behind(Group& group, GroupServer& leader, int keys) {
+  io::TaskScope writes;
+  Burst burst;
+  for (int round = 0; round < 3; ++round) put_many(leader, "key-", keys, &writes, &burst);
+  REQUIRE(group.harness.wait(writes.join()));
+  REQUIRE(burst.failed.empty());
+  const Revision revision = leader.store().revision();
+  for (const auto& server : group.servers) {
+    if (!server->is_up()) continue;
+    REQUIRE(group.eventually([&] { return server->store().revision() >= revision; }));
+  }
+  REQUIRE(group.harness.wait(leader.store().compact(revision, StopToken())));
+  for (const auto& server : group.servers) {
+    if (!server->is_up()) continue;
+    REQUIRE(group.eventually(
+        [&] { return server->store().compacted() == revision - 1 && !server->store().stats().sweeping; }));
+  }
+  REQUIRE(leader.put("last", "x"));
+}
+
+TEST_CASE("who is too far behind fetches the state, also when it is killed at any moment of that") {
+  const int stride = test_rounds("GROUP_STRIDE", 7);
+  for (int step = 0;; step += stride) {
+    CAPTURE(step);
+    Group group;
+    group.make(3);
+    REQUIRE(group.leader().put("early", "1"));
+    GroupServer& leader = group.leader();
+    GroupServer& behind = group.follower();
+    const Revision start = leader.store().revision();
+    behind.close();
+    leave_behind(group, leader, 100);
+    REQUIRE(behind.start());
+    behind.disk().hold_after(static_cast<std::size_t>(step));
+    const bool caught_up = [&] {
+      return group.eventually([&] {
+        return behind.disk().held() || behind.store().revision() == leader.store().revision();
+      }) && !behind.disk().held();
+    }();
+    behind.crash();
+    REQUIRE(behind.start());
+    CHECK(group.differences(leader.store().compacted() + 1) == "");
+    CHECK(behind.fatal.empty());
+    CHECK(!file_exists(behind.path() + ".incoming"));
+    WatchRequest old;
+    old.key = "early";
+    old.start_revision = start;
+    auto watch = behind.store().watch(std::move(old));
+    CHECK((!watch && watch.error().code() == Code::kExpired));
+    if (caught_up) break;  // there were no more steps than that
+  }
+}
+
+TEST_CASE("a fetch of a state that is replaced by another leader's does no harm") {
+  Group group;
+  group.make(3);
+  GroupServer& leader = group.leader();
+  GroupServer& behind = group.follower();
+  behind.close();
+  leave_behind(group, leader, 300);
+  REQUIRE(behind.start());
+  behind.disk().hold_after(2);
+  REQUIRE(group.eventually([&] { return behind.disk().held(); }));
+  group.harness.run_for(300ms);
+  for (int i = 0; i < 3; ++i) {
+    GroupServer* other = nullptr;
+    for (const auto& server : group.servers) {
+      if (server.get() != &behind && !server->leads()) other = server.get();
+    }
+    REQUIRE(group.harness.wait(other->members().transfer_leadership(other->id(), StopToken())));
+    REQUIRE(group.eventually([&] { return other->leads(); }));
+    REQUIRE(other->put("more", cat(i)));
+    group.harness.run_for(300ms);
+  }
+  behind.disk().let_go();
+  CHECK(group.differences() == "");
+  CHECK(behind.fatal.empty());
 }
 
 }  // namespace

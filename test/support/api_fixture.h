@@ -18,6 +18,7 @@ class ApiFixture {
   explicit ApiFixture(api::ApiServerOptions options = api::ApiServerOptions(),
                       Duration watch_lag = std::chrono::milliseconds(2))
       : context{loop, clock, random, Log::discard(), metrics},
+        link(options.heartbeat_link),
         store(context, watch_lag),
         server(api::ApiServer::create(context, store, std::move(options))) {}
 
@@ -51,6 +52,7 @@ class ApiFixture {
   SeededRandom random{7};
   Metrics metrics;
   Context context;
+  api::HeartbeatLink* link;  // as the options have it
   MemoryStore store;
   std::unique_ptr<api::ApiServer> server;
 
