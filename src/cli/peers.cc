@@ -145,16 +145,22 @@ Task<Result<void>> Peers::join(StopToken stop) {
   announcement.self = options_.cluster.self;
   announcement.replaces = options_.join.replaces;
   announcement.cluster = options_.cluster.cluster;
-  for (const store::MemberRecord& member : list_.members) {
-    const bool other = member.id != options_.cluster.self.id && member.role != store::MemberRecord::Role::kWitness;
-    if (!other) continue;
-    announcement.addresses.insert(announcement.addresses.end(), member.addresses.begin(), member.addresses.end());
-  }
+  // The one that a person named first: a list may be of a time when others were where it says.
+  std::vector<std::string> addresses;
   if (const Result<io::Url> url = io::parse_url(options_.server); url && !options_.server.empty()) {
     io::Endpoint endpoint;
     endpoint.ip = url->host;
     endpoint.port = url->port;
-    announcement.addresses.push_back(endpoint.to_string());
+    addresses.push_back(endpoint.to_string());
+  }
+  for (const store::MemberRecord& member : list_.members) {
+    if (member.id == announcement.self.id || member.role == store::MemberRecord::Role::kWitness) continue;
+    addresses.insert(addresses.end(), member.addresses.begin(), member.addresses.end());
+  }
+  const std::vector<std::string>& own = announcement.self.addresses;
+  for (std::string& address : addresses) {
+    const bool is_own = std::find(own.begin(), own.end(), address) != own.end();
+    if (!is_own) announcement.addresses.push_back(std::move(address));
   }
   announcement.certificate_pem = options_.peer.certificate_pem;
   announcement.key_pem = options_.peer.key_pem;

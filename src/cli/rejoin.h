@@ -13,7 +13,7 @@ namespace kayak::cli {
 
 // Whether others have what this server had: another server that is no witness is in its list.
 bool has_peers(const LocalState& state);
-// A key that has been in a group, or was about to be, and the database that belongs to it is not there.
+// A key that has been in a group, or may have been, and the database that belongs to it is not there.
 bool has_lost_store(const LocalState& state, const ServerOptions& options);
 
 // Blocking. Afterwards this server has no database (what was there is at state.db.damaged-<seconds since 1970>; an
