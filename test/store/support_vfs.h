@@ -31,6 +31,12 @@ class TestDisk {
   std::atomic<bool> recording{false};
   std::atomic<bool> lying{false};  // syncs succeed and do nothing
 
+  // Removed and renamed files come back unless their folder was synced since. What is not done through SQLite has to be
+  // told.
+  std::atomic<bool> folders_lag{false};
+  void renamed(const std::string& from, const std::string& to);
+  void folder_synced();
+
   // How many operations are recorded so far.
   std::size_t operations() const;
   // The files as they may be found when the power goes after `count` operations: what was synced is there; of what was
