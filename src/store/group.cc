@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr Duration kLearnerPeriod = 500ms;
 constexpr Duration kHandOver = 2s;
 constexpr Duration kTransfer = 5s;
+constexpr Duration kBuilderPause = 20ms;
 
 // A state that is being sent. It may outlive the leader's interest in it.
 class SentState final : public PeerSnapshot {
@@ -292,6 +293,11 @@ Result<std::unique_ptr<PeerSnapshot>> SqliteStore::open_snapshot(raft::NodeId, r
 Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
   fetching_ = fetch.snapshot.id;
   fetched_state_.reset();
+  // One file is built at a time: the one before may still be fed, or wait for the disk.
+  while (making_builder_ || !building_.expired()) {
+    const Result<void> slept = co_await context_.loop.sleep(kBuilderPause, scope_.token());
+    if (!slept || fetching_ != fetch.snapshot.id) co_return;
+  }
   DatabaseBuilder::Options options;
   options.path = options_.path;
   options.vfs = options_.vfs;
@@ -300,11 +306,14 @@ Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
   auto make = [options] { return DatabaseBuilder::create(options); };
   context_.log.info("this server is far behind and fetches the state",
                     {{"from", member_id_text(fetch.from)}, {"entry", fetch.snapshot.index}});
+  making_builder_ = true;
   Result<std::unique_ptr<DatabaseBuilder>> made = co_await context_.loop.offload(std::move(make));
+  making_builder_ = false;
   Result<void> pulled;
   std::shared_ptr<DatabaseBuilder> builder;
   if (made) {
     builder = std::move(*made);
+    building_ = builder;
     pulled = co_await pull(&fetch, builder);
   } else {
     pulled = made.error();
@@ -321,7 +330,9 @@ Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
 
 Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder) {
   struct Sink {
-    static Task<Result<void>> take(Loop* loop, std::shared_ptr<DatabaseBuilder> builder, std::string slice) {
+    static Task<Result<void>> take(Loop* loop, std::shared_ptr<DatabaseBuilder> builder, bool wanted,
+                                   std::string slice) {
+      if (!wanted) co_return Error(Code::kCancelled, "another state is fetched by now");
       auto feed = [builder, slice = std::move(slice)]() -> Result<void> {
         const Result<std::size_t> used = builder->feed(slice);
         if (!used) return used.error();
@@ -332,7 +343,10 @@ Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shar
     }
   };
   Loop* loop = &context_.loop;
-  PeerSnapshotSink sink = [loop, builder](std::string slice) { return Sink::take(loop, builder, std::move(slice)); };
+  const raft::SnapshotId id = fetch->snapshot.id;
+  PeerSnapshotSink sink = [this, loop, builder, id](std::string slice) {
+    return Sink::take(loop, builder, fetching_ == id, std::move(slice));
+  };
   auto fetched = co_await group_options_.transport->fetch_snapshot(fetch->from, fetch->snapshot.id, std::move(sink),
                                                                    scope_.token());
   if (!fetched) co_return fetched;
