@@ -329,18 +329,27 @@ Result<void> Database::checkpoint() {
 
 std::uint64_t Database::database_bytes() const { return file_bytes(options_.path) + file_bytes(wal_path()); }
 
+// SQLite neither syncs the log when it empties it nor the folder when it deletes it: after a power cut the log could be
+// back beside the new file, and would be taken for its own.
 Result<void> Database::retire() {
   if (auto done = lock_.lower_mark(LockFile::Mark()); !done) return done;
-  return close();
+  if (auto done = close(true); !done) return done;
+  sqlite3_vfs* vfs = sqlite3_vfs_find(vfs_->name());
+  const int rc = vfs->xDelete(vfs, wal_path().c_str(), 1);
+  if (rc == SQLITE_OK) return Result<void>();
+  if (rc == SQLITE_IOERR_DELETE_NOENT) return sync_folder_of(wal_path());
+  return failure(rc, "deleting the write-ahead log");
 }
 
-Result<void> Database::close() {
+Result<void> Database::close() { return close(false); }
+
+Result<void> Database::close(bool keep_log) {
   const int rc = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   Result<void> done;
   if (rc != SQLITE_OK) done = failure(rc, "moving the write-ahead log into the database");
   if (done) {
     // Everything is in one file now: the log may go with the connection.
-    int keep_wal = 0;
+    int keep_wal = keep_log ? 1 : 0;
     sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_PERSIST_WAL, &keep_wal);
     sqlite3_db_config(connection_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   }

@@ -125,6 +125,7 @@ class Database final : public RowReader {
 
  private:
   Database(const DatabaseOptions& options, LockFile lock) : options_(options), lock_(std::move(lock)) {}
+  Result<void> close(bool keep_log);
   Result<void> create() const;
   std::vector<std::pair<RowId, std::string>> first_rows() const;
   int insert_first_rows(sqlite3* connection) const;

@@ -375,7 +375,9 @@ Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
 Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder,
                                      StopToken stop) {
   struct Sink {
-    static Task<Result<void>> take(Loop* loop, std::shared_ptr<DatabaseBuilder> builder, std::string slice) {
+    static Task<Result<void>> take(Loop* loop, std::shared_ptr<DatabaseBuilder> builder, bool wanted,
+                                   std::string slice) {
+      if (!wanted) co_return Error(Code::kCancelled, "another state is fetched by now");
       auto feed = [builder, slice = std::move(slice)]() -> Result<void> {
         const Result<std::size_t> used = builder->feed(slice);
         if (!used) return used.error();
@@ -386,7 +388,10 @@ Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shar
     }
   };
   Loop* loop = &context_.loop;
-  PeerSnapshotSink sink = [loop, builder](std::string slice) { return Sink::take(loop, builder, std::move(slice)); };
+  const raft::SnapshotId id = fetch->snapshot.id;
+  PeerSnapshotSink sink = [this, loop, builder, id](std::string slice) {
+    return Sink::take(loop, builder, fetching_ == id, std::move(slice));
+  };
   auto fetched = co_await group_options_.transport->fetch_snapshot(fetch->from, fetch->snapshot.id, std::move(sink),
                                                                    std::move(stop));
   if (!fetched) co_return fetched;

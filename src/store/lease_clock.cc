@@ -14,6 +14,13 @@ void LeaseClock::start(LeaseId id, std::int64_t ttl, Instant now) {
   set(id, End{now + std::chrono::seconds(std::min(ttl, kMaxSeconds)), false});
 }
 
+void LeaseClock::prolong(LeaseId id, std::int64_t ttl, Instant now) {
+  const auto found = ends_.find(id);
+  const Instant before = found == ends_.end() ? now : found->second.at;
+  start(id, ttl, now);
+  if (ends_[id].at < before) set(id, End{before, false});
+}
+
 void LeaseClock::end(LeaseId id, Instant retry) { set(id, End{retry, true}); }
 
 bool LeaseClock::ended(LeaseId id) const {

@@ -22,6 +22,8 @@ class LeaseClock {
  public:
   // From `now` on the lease has its whole `ttl` (seconds).
   void start(LeaseId id, std::int64_t ttl, Instant now);
+  // As start(), but what it has already is not taken from it: answers to keeping alive may overtake each other.
+  void prolong(LeaseId id, std::int64_t ttl, Instant now);
   // It has ended and is being revoked; if that fails it is due again then.
   void end(LeaseId id, Instant retry);
   bool ended(LeaseId id) const;

@@ -62,13 +62,16 @@ Task<Result<Revision>> SqliteStore::lease_revoke(std::int64_t id, StopToken stop
 Task<Result<Revision>> SqliteStore::revoke(LeaseId id, bool carries, StopToken stop) {
   Active active(*this);
   CallLeader<Revision> ask = [id, stop](const etcd::EtcdKv& leader) { return leader.lease_revoke(id, stop); };
+  const std::uint64_t term = leadership_.term;
   for (;;) {
     while (!may_propose()) {
-      if (!carries && !leadership_.leads) co_return Error(Code::kCancelled, "this server leads no more");
+      if (!carries) co_return Error(Code::kCancelled, "this server leads no more, or too much waits");
       auto carried = co_await here_or<Revision>(ask, stop);
       if (!carried) co_return carried.error();
       if (*carried) co_return **carried;
     }
+    // Whoever leads next, this server too, gives the lease its whole time again.
+    if (!carries && leadership_.term != term) co_return Error(Code::kCancelled, "this server led in another term");
     if (!KeyView(state_, pending_).granted(id)) co_return no_such_lease();
     std::vector<Entry> entries = evaluate_revoke(id, state_, pending_, pending_revision() + 1);
     const Revision revision = entries.back().revision;
@@ -106,7 +109,7 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken sto
   // What has ended stays so, also while its revoke is on its way to the disk or waits for space there.
   if (granted == nullptr || lease_clock_.ended(id) || !KeyView(state_, pending_).granted(id)) co_return lease;
   lease.ttl = lease.remaining = granted->ttl;
-  if (leases_run_) lease_clock_.start(id, granted->ttl, asked);
+  if (leases_run_) lease_clock_.prolong(id, granted->ttl, asked);
   co_return lease;
 }
 

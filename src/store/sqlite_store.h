@@ -41,7 +41,9 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop) override;
   Task<Result<std::vector<std::int64_t>>> leases(StopToken stop) override;
   Revision revision() const override { return state_.revision(); }
-  Revision compacted() const override { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
+  // Watches cannot begin up to here. A state that came as a whole can be read at its revision, but does not tell how it
+  // came about.
+  Revision compacted() const override { return std::max(state_.floor() - 1, state_.base_revision()); }
   Task<Result<Revision>> current_revision(StopToken stop) override;
   Leadership leadership() const override { return leadership_; }
   Task<bool> leadership_changed(Leadership known, StopToken stop) override;

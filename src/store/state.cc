@@ -22,7 +22,7 @@ RowId KvState::lease_row(std::int64_t lease) const {
 
 void KvState::begin_at(LogIndex index, Term term, Revision revision) {
   if (index == 0) return;
-  base_revision_ = revision;
+  base_revision_ = std::max(base_revision_, revision);
   applied_ = std::max(applied_, index);
   term_ = std::max(term_, term);
   revision_ = std::max(revision_, revision);
@@ -39,10 +39,9 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
     case EffectType::kDelete: {
       const bool put = view.type == EffectType::kPut;
       const KeyRecord* known = keys_.find(view.key);
-      // Servers drop rows at their own pace: whoever wrote this one may have forgotten a deletion that is still known
-      // here.
-      const bool forgotten =
-          known != nullptr && known->deleted && known->mod_revision < floor_ && put && view.previous_row == 0;
+      // Whoever wrote this row may have forgotten a deletion that is still known here: servers drop rows at their own
+      // pace, and one that began with a snapshot never had it.
+      const bool forgotten = known != nullptr && known->deleted && put && view.previous_row == 0;
       if (known != nullptr && known->row != view.previous_row && !forgotten) {
         return contradiction(row, "does not follow the version before it");
       }
@@ -60,6 +59,8 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
         meta.lease = view.lease;
         meta.value_bytes = static_cast<std::uint32_t>(view.value.size()) & 0x7fffffffU;
       }
+      // Nothing leads from here to what the key was before that deletion.
+      if (forgotten && known->mod_revision >= floor_) floor_ = base_revision_ = known->mod_revision;
       const LeaseId lease_before = lived ? known->lease : 0;
       if (const std::string_view wrong = leases_.move(view.key, lease_before, meta.lease); !wrong.empty()) {
         return contradiction(row, wrong);

@@ -28,8 +28,8 @@ class KvState {
   Term term() const { return term_; }  // of the last entry
   Revision revision() const { return revision_; }
   Revision floor() const { return floor_; }  // 0: never compacted
-  // The state came as a whole at this revision: it can be read, but what happened up to it cannot be told. 0: it did
-  // not.
+  // The state can be read at this revision, but what happened up to it cannot be told: it came as a whole then, or was
+  // continued by a server whose state did. 0: nothing is missing.
   Revision base_revision() const { return base_revision_; }
   RowId compact_row() const { return compact_row_; }
   LogIndex membership_index() const { return membership_row_ == 0 ? 0 : row_index(membership_row_); }

@@ -34,7 +34,7 @@ Task<Result<RangeResponse>> SqliteStore::range(RangeRequest request, StopToken s
   const Revision newest = state_.revision();
   const Revision at = request.revision == 0 ? newest : request.revision;
   if (at > newest) co_return Error(Code::kInvalid, "required revision is a future revision");
-  if (request.revision != 0 && at <= compacted()) {
+  if (request.revision != 0 && at < state_.floor()) {
     co_return Error(Code::kExpired, cat("required revision ", at, " has been compacted"));
   }
   auto response = co_await range_at(std::move(request), at, stop);
@@ -184,9 +184,6 @@ std::unique_ptr<SnapshotSource> SqliteStore::make_source() {
 
 Result<std::unique_ptr<Watch>> SqliteStore::watch(WatchRequest request) {
   if (auto good = usable(); !good) return good.error();
-  if (request.start_revision != 0 && request.start_revision <= state_.base_revision()) {
-    return Error(Code::kExpired, cat("required revision ", request.start_revision, " has been compacted"));
-  }
   return hub_.add(std::move(request));
 }
 

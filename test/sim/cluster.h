@@ -92,7 +92,6 @@ class Cluster final : private World, private Clients::Service {
   HeartbeatLedger& heartbeats() override { return heartbeats_; }
   void stream(const Node& from, const std::vector<api::Heartbeat>& heartbeats) override;
   Reign quiet_reign(const Node& node) override;
-  raft::LogIndex applied_everywhere() override;
   void stopped(Node& node) override;
   Node* reach(raft::NodeId from, raft::NodeId to) override;
   void submit(RequestId request, const Command& command, bool any_node) override;

@@ -32,23 +32,29 @@ std::string bytes_of(const raft::Entry& entry) {
 
 }  // namespace
 
-KvDisk::KvDisk(const std::string& folder, std::uint64_t seed, bool lying)
-    : path_(folder + "/state.db"), lying_(lying), random_(seed) {
+KvDisk::KvDisk(const std::string& folder, std::uint64_t seed, ShellMutant mutant)
+    : path_(folder + "/state.db"), mutant_(mutant), random_(seed) {
   put_in_disk();
 }
 
 void KvDisk::put_in_disk() {
   disk_ = std::make_unique<store::test::TestDisk>();
-  disk_->lying = lying_;
+  disk_->lying = mutant_ == ShellMutant::kSyncsLie;
   disk_->recording = true;
+  disk_->folders_lag = true;
+  mark_lowered_ = SIZE_MAX;
 }
 
-void KvDisk::open(const store::RowSink& sink) {
+store::DatabaseOptions KvDisk::options() const {
   store::DatabaseOptions options;
   options.path = path_;
   options.vfs = disk_->vfs();
   options.store_id = std::string(16, 's');
-  auto opened = store::Database::open(options, sink);
+  return options;
+}
+
+void KvDisk::open(const store::RowSink& sink) {
+  auto opened = store::Database::open(options(), sink);
   if (!opened) throw Violation("a database does not open: " + opened.error().message());
   database_ = std::move(*opened);
   written_hard_ = database_->found().hard;
@@ -64,7 +70,7 @@ Result<void> KvDisk::write(const std::vector<SimDisk::Write>& writes, const stor
   raft::HardState hard = written_hard_;
   for (const SimDisk::Write& write : writes) {
     const raft::Append& append = *write.append;
-    ASSERT(!append.install);
+    ASSERT(!append.install);  // it has a flush of its own
     store::LogWrite& out = log.emplace_back();
     if (append.hard.term != hard.term || append.hard.vote != hard.vote) out.hard = append.hard;
     hard = append.hard;
@@ -80,9 +86,52 @@ Result<void> KvDisk::write(const std::vector<SimDisk::Write>& writes, const stor
   return {};
 }
 
+Result<void> KvDisk::begin_snapshot() {
+  ASSERT(may_build());
+  store::DatabaseBuilder::Options build;
+  build.path = path_;
+  build.vfs = disk_->vfs();
+  build.store_id = std::string(16, 's');
+  auto made = store::DatabaseBuilder::create(std::move(build));
+  if (!made) return made.error();
+  incoming_ = std::move(*made);
+  return {};
+}
+
+Result<void> KvDisk::feed(std::string_view bytes) {
+  const Result<std::size_t> used = incoming_->feed(bytes);
+  if (!used) return used.error();
+  if (*used != bytes.size()) throw Violation("a snapshot ends before its end");
+  return {};
+}
+
+Result<void> KvDisk::install(const SimDisk::Write& write, const store::RowSink& sink) {
+  const std::unique_ptr<store::DatabaseBuilder> builder = std::move(incoming_);
+  raft::HardState hard = write.append->hard;
+  if (mutant_ == ShellMutant::kInstallForgetsVote) hard.vote = raft::kNobody;
+  auto built = builder->finish(hard);
+  if (!built) {
+    database_.reset();
+    return built.error();
+  }
+  mark_lowered_ = disk_->operations();
+  Result<void> retired;
+  if (mutant_ != ShellMutant::kInstallKeepsLog) retired = database_->retire();
+  database_.reset();
+  if (!retired) return retired;
+  const std::string incoming = store::incoming_path(path_);
+  if (::rename(incoming.c_str(), path_.c_str()) != 0) throw Violation("a database that was built is not there");
+  disk_->renamed(incoming, path_);
+  if (auto synced = store::sync_folder_of(path_); !synced) return synced;
+  disk_->folder_synced();
+  open(sink);
+  return {};
+}
+
 // The files are what is left of them, and the next life records anew.
 void KvDisk::tear(std::size_t operations) {
   database_.reset();
+  incoming_.reset();
   const auto files = disk_->after_power_loss(operations, random_);
   for (const std::string& path : {path_, path_ + "-wal"}) {
     const auto left = files.find(path);
@@ -98,12 +147,17 @@ bool KvDisk::power_loss(Dice& dice, const SimDisk& model, const store::SweepLimi
   std::string mark = store::test::read_file(lock);
   const std::size_t before = disk_->operations();
   const std::vector<SimDisk::Write> under_way = model.under_way();
-  const bool cuts = truncates(under_way, database_->durable());
-  if (!under_way.empty() && dice.chance(0.8)) {
+  const bool installs = !under_way.empty() && SimDisk::installs(under_way.front());
+  // A write that failed has left nothing open.
+  bool cuts = database_ && !installs && truncates(under_way, database_->durable());
+  if (database_ && !under_way.empty() && dice.chance(0.8)) {
     store::SweepResult swept;
-    (void)write(under_way, sweep, &swept);
+    const Result<void> ignored = installs ? install(under_way.front(), {}) : write(under_way, sweep, &swept);
+    (void)ignored;
   }
-  tear(before + dice.below(disk_->operations() - before + 1));
+  const std::size_t last = before + dice.below(disk_->operations() - before + 1);
+  cuts = cuts || last > mark_lowered_;
+  tear(last);
   // Of the mark, which is never flushed, any older one may be there; when the log is cut, it goes first.
   if (cuts || dice.chance(0.3)) mark.clear();
   store::test::write_file(lock, mark);
@@ -131,6 +185,7 @@ KvDisk::Content KvDisk::read_all() {
   open(sink);
   const store::LogFound& found = database_->found();
   content.hard = found.hard;
+  content.base = database_->base().index;
   content.compacted = found.compacted;
   content.last = found.last;
   std::erase_if(content.entries, [&](const store::EntryRef& entry) { return entry->index <= content.compacted; });
@@ -141,9 +196,9 @@ bool KvDisk::check(const SimDisk& model) {
   const Content content = read_all();
   const auto is = [&](const DiskContents& wanted) {
     bool same = content.hard.term == wanted.hard.term && content.hard.vote == wanted.hard.vote &&
-                content.last == wanted.last_index();
+                content.last == wanted.last_index() && content.base == wanted.base.index;
     for (const store::EntryRef& entry : content.entries) {
-      same = same && entry->index <= wanted.last_index() &&
+      same = same && entry->index > wanted.base.index && entry->index <= wanted.last_index() &&
              bytes_of(store::to_raft(entry)) == bytes_of(wanted.entries[entry->index - wanted.base.index - 1]);
     }
     return same;

@@ -149,7 +149,7 @@ void KvLedger::proposed(LogIndex index, Term term, std::uint64_t id, const std::
   proposed_[{index, term}] = {id, request};
 }
 
-void KvLedger::applied(LogIndex index, Term term, const store::Entry* entry) {
+void KvLedger::applied(LogIndex index, Term term, const store::Entry* entry, Instant now) {
   if (index < floors_.size()) return;  // another server was first
   Revision floor = floors_.back();
   if (entry != nullptr) {
@@ -161,6 +161,12 @@ void KvLedger::applied(LogIndex index, Term term, const store::Entry* entry) {
       floor = request->compact;
       outcomes_[id] = {revision(), {}};
       if (floor <= floors_.back() || floor > revision()) throw Violation(cat("a compaction to ", floor));
+    } else if (request->type == KvRequest::Type::kGrant) {
+      const bool fresh = leases_.emplace(request->lease, Lease{request->ttl, {}}).second;
+      if (!fresh || entry->revision != revision()) throw Violation(cat("a grant of lease ", request->lease));
+      outcomes_[id] = {revision(), {}};
+    } else if (request->type == KvRequest::Type::kRevoke) {
+      revoke(*request, id, *entry, now);
     } else {
       write(request->txn, id, *entry);
     }
@@ -169,26 +175,30 @@ void KvLedger::applied(LogIndex index, Term term, const store::Entry* entry) {
   revisions_.push_back(revision());
 }
 
+void KvLedger::check_effects(const store::Entry& entry, const std::vector<WatchEvent>& events) const {
+  bool good = entry.effects.size() == events.size();
+  for (std::size_t i = 0; good && i < events.size(); ++i) {
+    const Effect& effect = entry.effects[i];
+    const WatchEvent& event = events[i];
+    const bool put = event.type == WatchEvent::Type::kPut;
+    good = effect.key == event.kv.key && (effect.type == EffectType::kPut) == put;
+    if (good && put) {
+      good = same(effect.value, event.kv.value) && effect.version == event.kv.version &&
+             effect.create_revision == event.kv.create_revision && effect.lease == event.kv.lease &&
+             (effect.lease == 0 || leases_.contains(effect.lease));
+    }
+  }
+  if (good) return;
+  throw Violation(
+      cat("revision ", entry.revision, " has other effects than what was asked for has after revision ", revision()));
+}
+
 void KvLedger::write(const store::TxnRequest& request, std::uint64_t id, const store::Entry& entry) {
   if (entry.revision != revision() + 1) {
     throw Violation(cat("revision ", entry.revision, " is committed after revision ", revision()));
   }
   Run done = run(request, revision());
-  bool good = entry.effects.size() == done.events.size();
-  for (std::size_t i = 0; good && i < done.events.size(); ++i) {
-    const Effect& effect = entry.effects[i];
-    const WatchEvent& event = done.events[i];
-    const bool put = event.type == WatchEvent::Type::kPut;
-    good = effect.key == event.kv.key && (effect.type == EffectType::kPut) == put;
-    if (good && put) {
-      good = same(effect.value, event.kv.value) && effect.version == event.kv.version &&
-             effect.create_revision == event.kv.create_revision;
-    }
-  }
-  if (!good) {
-    throw Violation(cat("revision ", entry.revision, " has other effects than its transaction has after revision ",
-                        revision(), ": ", text(done.response)));
-  }
+  check_effects(entry, done.events);
   if (!outcomes_.emplace(id, Outcome{entry.revision, std::move(done.response)}).second) {
     throw Violation("one transaction was done twice");
   }
@@ -196,9 +206,47 @@ void KvLedger::write(const store::TxnRequest& request, std::uint64_t id, const s
   events_.push_back(std::move(done.events));
 }
 
+// All its keys go with it, in one revision.
+void KvLedger::revoke(const KvRequest& request, std::uint64_t id, const store::Entry& entry, Instant now) {
+  const auto lease = leases_.find(request.lease);
+  if (lease == leases_.end()) throw Violation(cat("lease ", request.lease, " is revoked, and is not there"));
+  if (request.ended && now < lease->second.until) {
+    throw Violation(cat("lease ", request.lease, " ended ", (lease->second.until - now).count() / 1'000'000,
+                        " ms before the time for which it was kept alive"));
+  }
+  leases_.erase(lease);
+  State after = at(revision());
+  std::vector<WatchEvent> events;
+  for (auto key = after.begin(); key != after.end();) {
+    const auto next = std::next(key);
+    if (key->second.lease == request.lease) {
+      events.push_back({WatchEvent::Type::kDelete, tombstone(key->first, revision() + 1), key->second});
+      after.erase(key);
+    }
+    key = next;
+  }
+  store::Entry deletions = entry;
+  if (deletions.effects.empty() || deletions.effects.back().type != EffectType::kLeaseRevoke ||
+      deletions.revision != revision() + (events.empty() ? 0 : 1)) {
+    throw Violation(cat("a revoke of lease ", request.lease, " at revision ", entry.revision));
+  }
+  deletions.effects.pop_back();
+  check_effects(deletions, events);
+  outcomes_[id] = {entry.revision, {}};
+  if (events.empty()) return;
+  states_.push_back(std::move(after));
+  events_.push_back(std::move(events));
+}
+
+void KvLedger::kept_alive(store::LeaseId lease, Instant asked) {
+  const auto found = leases_.find(lease);
+  if (found == leases_.end()) return;  // and is over by now
+  found->second.until = std::max(found->second.until, asked + std::chrono::seconds(found->second.ttl));
+}
+
 void KvLedger::served(std::uint64_t server, std::uint64_t life, const KvRequest& request, const KvAnswer& answer) {
   if (request.type != KvRequest::Type::kRange) return;
-  const Revision floor = floor_after(answer.applied);
+  const Revision floor = std::max(floor_after(answer.applied), answer.base);
   const bool compacted = request.range.revision != 0 && request.range.revision < floor;
   if (answer.error) {
     if (answer.error->code() == Code::kExpired && !compacted) {
@@ -220,16 +268,18 @@ void KvLedger::served(std::uint64_t server, std::uint64_t life, const KvRequest&
                       " keys: ", text(answer.range.kvs), "instead of ", right.count, ": ", text(right.kvs)));
 }
 
-void KvLedger::check_state(std::uint64_t server, const store::RangeResponse& all) const {
+void KvLedger::check_state(std::uint64_t server, LogIndex index, const store::RangeResponse& all) const {
+  if (index >= revisions_.size()) return;
+  const Revision newest = revisions_[index];
   const store::RangeResponse right =
-      range(at(revision()), {.key = std::string(1, '\0'), .range_end = std::string(1, '\0')}, revision());
+      range(at(newest), {.key = std::string(1, '\0'), .range_end = std::string(1, '\0')}, newest);
   if (!same(right, all)) {
     throw Violation(cat("node ", server, " holds ", text(all.kvs), "instead of ", text(right.kvs)));
   }
 }
 
 void KvLedger::answered(std::uint64_t id, const KvRequest& request, const KvAnswer& answer, Revision before) {
-  if (answer.error || request.type == KvRequest::Type::kCompact) return;
+  if (answer.error || (request.type != KvRequest::Type::kTxn && request.type != KvRequest::Type::kRange)) return;
   const bool reads = request.type == KvRequest::Type::kRange;
   const Revision revision = reads ? answer.range.revision : answer.txn.revision;
   if (reads && request.range.serializable) return;

@@ -23,24 +23,23 @@ class KvLedger {
   // A leader gives `request` a place in its log.
   void proposed(LogIndex index, Term term, std::uint64_t id, const std::shared_ptr<const KvRequest>& request);
   // Before each entry that any server applies: `entry` is null for the core's own.
-  void applied(LogIndex index, Term term, const store::Entry* entry);
+  void applied(LogIndex index, Term term, const store::Entry* entry, Instant now);
   // A server answers from its applied state.
   void served(std::uint64_t server, std::uint64_t life, const KvRequest& request, const KvAnswer& answer);
-  // Everything that a server holds.
-  void check_state(std::uint64_t server, const store::RangeResponse& all) const;
+  // Everything that a server holds after `index`, if anybody has applied that yet.
+  void check_state(std::uint64_t server, LogIndex index, const store::RangeResponse& all) const;
 
   // A client hears an answer to what it asked when `before` was the newest revision that anyone had heard of.
   void answered(std::uint64_t id, const KvRequest& request, const KvAnswer& answer, Revision before);
   void refused(std::uint64_t id);
+  // A client heard that a lease is granted or kept alive, as it asked for at `asked`.
+  void kept_alive(store::LeaseId lease, Instant asked);
+  std::size_t leases() const { return leases_.size(); }
   Revision heard() const { return heard_; }
 
   Revision revision() const { return static_cast<Revision>(states_.size()) - 1; }
   // Revisions below are gone for whoever has applied `index`.
   Revision floor_after(LogIndex index) const { return floors_[std::min<std::size_t>(index, floors_.size() - 1)]; }
-  // The store's revision after `index`.
-  Revision revision_after(LogIndex index) const {
-    return revisions_[std::min<std::size_t>(index, revisions_.size() - 1)];
-  }
   const State& at(Revision revision) const { return states_[static_cast<std::size_t>(revision)]; }
   const std::vector<store::WatchEvent>& events(Revision revision) const {
     return events_[static_cast<std::size_t>(revision)];
@@ -60,6 +59,12 @@ class KvLedger {
     State after;
     std::vector<store::WatchEvent> events;
   };
+  struct Lease {
+    std::int64_t ttl = 0;  // seconds
+    Instant until;         // it must not end before
+  };
+  void revoke(const KvRequest& request, std::uint64_t id, const store::Entry& entry, Instant now);
+  void check_effects(const store::Entry& entry, const std::vector<store::WatchEvent>& events) const;
   Run run(const store::TxnRequest& request, Revision before) const;
   store::RangeResponse range(const State& state, const store::RangeRequest& request, Revision revision) const;
   void write(const store::TxnRequest& request, std::uint64_t id, const store::Entry& entry);
@@ -67,6 +72,7 @@ class KvLedger {
   std::map<std::pair<LogIndex, Term>, Proposed> proposed_;
   std::map<std::uint64_t, Outcome> outcomes_;  // of what was committed, by request
   std::set<std::uint64_t> refused_;
+  std::map<store::LeaseId, Lease> leases_;
   std::vector<State> states_;                           // by revision
   std::vector<std::vector<store::WatchEvent>> events_;  // by revision, in the order of their rows
   std::vector<Revision> floors_, revisions_;            // by index

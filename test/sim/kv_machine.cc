@@ -22,6 +22,10 @@ struct KvImage final : StateMachine::Image {
   std::uint64_t digest = 0;
 };
 
+struct KvStream final : StateMachine::Image {
+  std::string bytes;
+};
+
 std::uint64_t mix(std::uint64_t digest, std::string_view bytes) {
   digest = (digest ^ std::hash<std::string_view>()(bytes)) * 0x9E3779B97F4A7C15ULL;
   return digest ^ (digest >> 29);
@@ -78,7 +82,33 @@ Revision KvMachine::pending_revision() const {
 
 StateMachine::Proposal KvMachine::evaluate(const Command& command, raft::LogIndex index, raft::Term term) {
   if (command.kv->type == KvRequest::Type::kCompact) return evaluate_compaction(command.kv->compact, index, term);
+  if (command.kv->lease != 0) return evaluate_lease(*command.kv, index, term);
   return evaluate_txn(command.kv, index, term);
+}
+
+StateMachine::Proposal KvMachine::evaluate_lease(const KvRequest& request, LogIndex index, Term term) {
+  auto answer = std::make_shared<KvAnswer>();
+  const bool grants = request.type == KvRequest::Type::kGrant;
+  if (granted(request.lease) == grants) {
+    answer->error = Error(grants ? Code::kAlreadyExists : Code::kNotFound, "no such lease, or there is one");
+    return {.payload = nullptr, .answer = {.kv = std::move(answer)}};
+  }
+  Entry entry;
+  if (grants) {
+    entry.revision = pending_revision();
+    Effect& effect = entry.effects.emplace_back();
+    effect.type = EffectType::kLeaseGrant;
+    effect.lease = request.lease;
+    effect.ttl = request.ttl;
+  } else {
+    std::vector<Entry> entries = store::evaluate_revoke(request.lease, state_, pending_, pending_revision() + 1);
+    ASSERT(entries.size() == 1);
+    entry = std::move(entries[0]);
+  }
+  entry.index = index;
+  entry.term = term;
+  answer->wrote = true;
+  return propose(std::move(entry), std::move(answer));
 }
 
 StateMachine::Proposal KvMachine::evaluate_txn(const std::shared_ptr<const KvRequest>& request, LogIndex index,
@@ -228,10 +258,11 @@ Answer KvMachine::read(const Command& command) {
   Answer answer{.kv = std::make_shared<KvAnswer>()};
   const store::RangeRequest& request = command.kv->range;
   answer.kv->applied = applied_;
+  answer.kv->base = state_.base_revision();
   const Revision newest = state_.revision();
   if (request.revision > newest) {
     answer.kv->error = Error(Code::kInvalid, "required revision is a future revision");
-  } else if (request.revision != 0 && request.revision <= compacted()) {
+  } else if (request.revision != 0 && request.revision < state_.floor()) {
     answer.kv->error = Error(Code::kExpired, "required revision has been compacted");
   } else {
     const bool newest_wanted = request.revision == 0 || mutant_ == ShellMutant::kPastReadsNewest;
@@ -272,7 +303,42 @@ Result<store::RangeResponse> KvMachine::range(const store::RangeRequest& request
   return response;
 }
 
+// What SnapshotSource (src/store/snapshot_source.h) does slice by slice, at once.
+StateMachine::ImageRef KvMachine::stream() const {
+  auto image = std::make_shared<KvStream>();
+  store::SnapshotHead head;
+  head.index = state_.applied();
+  head.term = state_.term();
+  head.revision = state_.revision();
+  head.floor = state_.floor();
+  if (state_.membership()) head.membership = *state_.membership();
+  head.membership_index = state_.membership_index();
+  head.keys = state_.keys().live();
+  head.store_id = std::string(16, 's');
+  store::SnapshotWriter writer;
+  image->bytes = writer.head(head);
+  const auto lives = [&](RowId row, const store::RowView& view) {
+    const store::KeyRecord* record = view.type == EffectType::kPut ? state_.keys().find(view.key) : nullptr;
+    return (record != nullptr && record->row == row) || row == state_.compact_row() || row == state_.membership_row() ||
+           (view.type == EffectType::kLeaseGrant && row == state_.lease_row(view.lease));
+  };
+  const auto take = [&](RowId row, const store::RowView& view) {
+    if (store::row_index(row) > head.index) return false;
+    std::string bytes;
+    store::encode_view(row, view, {}, &bytes);
+    if (lives(row, view)) writer.add(row, bytes);
+    return true;
+  };
+  if (auto done = rows_->scan(store::kFirstLogRow, take); !done) throw Violation("reading the state for a snapshot");
+  if (writer.waiting_bytes() > 0) image->bytes += writer.take_rows();
+  image->bytes += writer.end();
+  return image;
+}
+
+std::string_view KvMachine::stream_of(const ImageRef& image) { return static_cast<const KvStream&>(*image).bytes; }
+
 StateMachine::ImageRef KvMachine::image() const {
+  if (rows_ != &memory_) return stream();
   auto image = std::make_shared<KvImage>();
   image->rows = memory_;
   image->applied = applied_;
@@ -291,8 +357,12 @@ void KvMachine::restore(const ImageRef& ref) {
     return true;
   };
   sound(memory_.scan(store::kFirstLogRow, take).ok() ? Result<bool>(true) : Error(Code::kCorrupt, "rows"), "restoring");
-  applied_ = image.applied;
-  digest_ = image.digest;
+  begin_anew(image.applied, image.digest);
+}
+
+void KvMachine::begin_anew(LogIndex applied, std::uint64_t digest) {
+  applied_ = applied;
+  digest_ = digest;
   pins_.clear();
   alive_ = std::make_shared<bool>(true);
   swept_ = false;
@@ -304,8 +374,16 @@ void KvMachine::restore(const ImageRef& ref) {
   if (mutant_ != ShellMutant::kInstallKeepsGroups) watches_->restart();
 }
 
-void KvMachine::loaded(store::RowReader& rows, LogIndex applied, std::uint64_t digest) {
-  rows_ = &rows;
+void KvMachine::replace(store::KvState state, store::Database& database, LogIndex applied, std::uint64_t digest) {
+  state_ = std::move(state);
+  rows_ = &database;
+  begin_anew(applied, digest);
+}
+
+void KvMachine::loaded(store::Database& database, LogIndex applied, std::uint64_t digest) {
+  rows_ = &database;
+  const store::Database::Base base = database.base();
+  state_.begin_at(base.index, base.term, base.revision);
   applied_ = applied;
   digest_ = digest;
   history_.start_at(state_.revision() + 1);
@@ -329,10 +407,10 @@ void KvMachine::sweep(std::size_t rows) {
   swept_ = floor >= state_.floor() && memory_.swept_row() == before;
 }
 
-std::optional<store::SweepLimits> KvMachine::sweep_limits(std::size_t rows, Revision bound) const {
+std::optional<store::SweepLimits> KvMachine::sweep_limits(std::size_t rows) const {
   if (!sweep_pending()) return std::nullopt;
   store::SweepLimits limits;
-  limits.floor = std::min(sweep_floor(), bound);
+  limits.floor = sweep_floor();
   limits.rows = rows;
   return limits;
 }

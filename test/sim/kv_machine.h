@@ -14,6 +14,7 @@
 #include "store/evaluator.h"
 #include "store/history.h"
 #include "store/reads.h"
+#include "store/snapshot_stream.h"
 
 namespace kayak::sim {
 
@@ -37,18 +38,25 @@ class KvMachine final : public StateMachine {
   Result<void> load(store::RowId row, const store::RowView& view, bool complete) {
     return state_.apply(row, view, complete);
   }
-  void loaded(store::RowReader& rows, LogIndex applied, std::uint64_t digest);
+  void loaded(store::Database& database, LogIndex applied, std::uint64_t digest);
+  // `state` was read from another server's, which lies in `database` now.
+  void replace(store::KvState state, store::Database& database, LogIndex applied, std::uint64_t digest);
+  // Of an image() that a server with a database made: the stream of a snapshot.
+  static std::string_view stream_of(const ImageRef& image);
 
   // One slice of the work that a compaction leaves, on rows in memory.
   void sweep(std::size_t rows);
-  // And what a database does of it; revisions from `bound` on stay. None: nothing is to be done.
-  std::optional<store::SweepLimits> sweep_limits(std::size_t rows, Revision bound) const;
+  // And what a database does of it. None: nothing is to be done.
+  std::optional<store::SweepLimits> sweep_limits(std::size_t rows) const;
   void swept(const store::SweepResult& result);
   bool sweep_pending() const { return state_.floor() > 0 && !swept_; }
 
   const store::KvState& state() const { return state_; }
+  // Also by what is proposed.
+  bool granted(store::LeaseId lease) const { return store::KeyView(state_, pending_).granted(lease); }
   Revision revision() const { return state_.revision(); }
-  Revision compacted() const { return state_.floor() > 0 ? state_.floor() - 1 : 0; }
+  // As SqliteStore's: watches cannot begin up to here.
+  Revision compacted() const { return std::max(state_.floor() - 1, state_.base_revision()); }
   // Entries up to here are in the state.
   LogIndex applied() const { return applied_; }
   store::WatchGroups& watches() { return *watches_; }
@@ -74,9 +82,12 @@ class KvMachine final : public StateMachine {
 
   Proposal evaluate_txn(const std::shared_ptr<const KvRequest>& request, LogIndex index, Term term);
   Proposal evaluate_compaction(Revision floor, LogIndex index, Term term);
+  Proposal evaluate_lease(const KvRequest& request, LogIndex index, Term term);
   Proposal propose(store::Entry entry, std::shared_ptr<KvAnswer> answer);
   Revision pending_revision() const;
   Revision sweep_floor() const;
+  void begin_anew(LogIndex applied, std::uint64_t digest);
+  ImageRef stream() const;
   store::Bytes value_of(store::RowId row, Revision revision);
   store::Applied applied_of(const store::EntryRef& entry);
   void show(const store::EntryRef& entry);

@@ -16,7 +16,7 @@ using store::Revision;
 using store::Term;
 
 struct KvRequest {
-  enum class Type : std::uint8_t { kTxn, kRange, kCompact, kRenew };
+  enum class Type : std::uint8_t { kTxn, kRange, kCompact, kRenew, kGrant, kRevoke, kKeepAlive };
   Type type = Type::kTxn;
   store::TxnRequest txn{};
   store::RangeRequest range{};
@@ -25,6 +25,10 @@ struct KvRequest {
   std::string node;
   std::int64_t time = 0;
   bool changes = false;
+  // kGrant, kRevoke, kKeepAlive
+  store::LeaseId lease = 0;
+  std::int64_t ttl = 0;
+  bool ended = false;  // kRevoke: by the leader's clock
 };
 
 struct KvAnswer {
@@ -33,6 +37,7 @@ struct KvAnswer {
   store::RangeResponse range;
   bool wrote = false;
   LogIndex applied = 0;  // of the server that answered, when it read
+  Revision base = 0;     // KvState::base_revision()
   // Kept until the answer is complete: values and older revisions are read when the entry is committed.
   std::optional<store::Evaluation> evaluation;
   std::shared_ptr<const KvRequest> request;  // into which it points
@@ -47,6 +52,7 @@ struct StreamNews {
   std::vector<store::WatchBatch> batches;  // kBatches
   Revision readable = 0;                   // the server's revision when it said so
   LogIndex applied = 0;                    // and what it had applied
+  Revision base = 0;                       // as KvAnswer::base
 };
 
 }  // namespace kayak::sim

@@ -50,7 +50,10 @@ std::vector<MemoryRows::Tombstone> MemoryRows::sweep(store::Revision floor, std:
     if (view.revision >= floor || looked_at == rows) return false;
     ++looked_at;
     if (view.previous_row != 0) dead.push_back(view.previous_row);
-    if (view.type == store::EffectType::kDelete || view.type == store::EffectType::kNoop) dead.push_back(row);
+    if (view.type == store::EffectType::kDelete || view.type == store::EffectType::kNoop ||
+        view.type == store::EffectType::kLeaseRevoke) {
+      dead.push_back(row);
+    }
     if (view.type == store::EffectType::kDelete) tombstones.push_back({std::string(view.key), row});
     swept_row_ = row;
     return true;

@@ -11,6 +11,7 @@ StreamNews KvStreams::news(StreamNews::Type type) const {
   StreamNews news{.type = type};
   news.readable = machine_.revision();
   news.applied = machine_.applied();
+  news.base = machine_.state().base_revision();
   return news;
 }
 
@@ -90,6 +91,12 @@ void KvStreams::read(StreamId id) {
   const auto found = streams_.find(id);
   if (found == streams_.end() || found->second.reading.kind == Kind::kWait) return;
   Stream& stream = found->second;
+  if (stream.generation != machine_.generation()) {
+    // The state was replaced meanwhile, by one that may lack what was to be read: the storage thread refuses it, too.
+    fail(id, Code::kUnavailable);
+    streams_.erase(found);
+    return;
+  }
   const store::WatchStep step = std::exchange(stream.reading, {});
   std::vector<store::WatchBatch> batches;
   Result<void> done;
@@ -104,15 +111,7 @@ void KvStreams::read(StreamId id) {
   }
   stream.pin = nullptr;
   stream.woken = true;
-  if (!done && stream.generation == machine_.generation()) {
-    throw Violation("a watch cannot read: " + done.error().message());
-  }
-  if (!done) {
-    // The state was replaced meanwhile, by one that lacks what was below its floor.
-    fail(id, Code::kUnavailable);
-    streams_.erase(found);
-    return;
-  }
+  if (!done) throw Violation("a watch cannot read: " + done.error().message());
   if (!batches.empty()) give(id, std::move(batches));
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "sim/violation.h"
+#include "store/lease_clock.h"
 
 namespace kayak::sim {
 
@@ -56,7 +57,8 @@ KvWorkload::KvWorkload(Service& service, WorkloadOptions options, KvLedger& ledg
 }
 
 void KvWorkload::begin() {
-  for (std::size_t client = 0; client < clients_.size() + watchers_.size() + nodes_.size(); ++client) {
+  for (std::size_t client = 0; client < clients_.size() + watchers_.size() + nodes_.size() + holders_.size();
+       ++client) {
     service_.call_later(client, kThinks, service_.dice().around(options_.think_time));
   }
 }
@@ -76,6 +78,7 @@ std::string KvWorkload::draw_key() {
 }
 
 void KvWorkload::called(std::size_t at, RequestId request) {
+  if (at >= clients_.size() + watchers_.size() + nodes_.size()) return hold(at, request);
   if (at >= clients_.size() + watchers_.size()) return renew(at, request);
   if (at >= clients_.size()) {
     Watcher& watcher = watchers_[at - clients_.size()];
@@ -104,6 +107,53 @@ void KvWorkload::renew(std::size_t at, RequestId request) {
   asked = ++next_id_ * kClients + at;
   service_.call_later(at, asked, kRenewal);
   service_.submit(asked, {.kv = std::move(renewal)}, false);
+}
+
+// Leases.
+
+void KvWorkload::hold(std::size_t at, RequestId timer) {
+  Holder& holder = this->holder(at);
+  if (timer != holder.request || stopped_) return;
+  if (timer != kThinks) return held(at, {Reply::Kind::kUnknown, {}});
+  Dice& dice = service_.dice();
+  if (dice.chance(0.12)) holder.lease = 0;  // and lets it end
+  auto request = std::make_shared<KvRequest>();
+  const std::uint64_t what = dice.below(10);
+  if (holder.lease == 0) {
+    request->type = KvRequest::Type::kGrant;
+    request->lease = ++next_lease_;
+    request->ttl = dice.between(store::kMinLeaseTtl, 4);
+  } else if (what < 3) {
+    store::Op& put = request->txn.success.emplace_back();
+    put.key = draw_key();
+    put.value = std::make_shared<const std::string>(cat("v", ++next_value_));
+    put.lease = holder.lease;
+  } else {
+    request->type = what < 4 ? KvRequest::Type::kRevoke : KvRequest::Type::kKeepAlive;
+    request->lease = holder.lease;
+  }
+  holder.asked = request;
+  holder.at = service_.now();
+  holder.before = ledger_.heard();
+  holder.request = ++next_id_ * kClients + at;
+  service_.call_later(at, holder.request, 500ms);
+  service_.submit(holder.request, {.kv = std::move(request)}, false);
+}
+
+void KvWorkload::held(std::size_t at, const Reply& reply) {
+  Holder& holder = this->holder(at);
+  const KvRequest& asked = *holder.asked;
+  if (reply.kind == Reply::Kind::kRefused) ledger_.refused(holder.request);
+  if (reply.kind == Reply::Kind::kDone) {
+    const bool fails = reply.answer.kv->error.has_value();
+    ledger_.answered(holder.request, asked, *reply.answer.kv, holder.before);
+    if (asked.type == KvRequest::Type::kGrant && !fails) holder.lease = asked.lease;
+    if (fails || asked.type == KvRequest::Type::kRevoke) holder.lease = 0;
+    const bool promised = asked.type == KvRequest::Type::kGrant || asked.type == KvRequest::Type::kKeepAlive;
+    if (promised && !fails) ledger_.kept_alive(asked.lease, holder.at);
+  }
+  holder.request = kThinks;
+  service_.call_later(at, kThinks, service_.dice().around(600ms));
 }
 
 // Transactions, reads and compactions.
@@ -144,6 +194,7 @@ store::Op KvWorkload::draw_op(const Client& client, const std::string& key) {
   const std::uint64_t what = dice.below(10);
   if (what < 6) {
     op.value = std::make_shared<const std::string>(cat("v", ++next_value_));
+    if (dice.chance(0.1)) op.lease = holders_[dice.below(holders_.size())].lease;
   } else if (what < 8) {
     op.type = Op::Type::kDelete;
   } else {
@@ -233,6 +284,9 @@ void KvWorkload::ask(std::size_t at) {
 
 void KvWorkload::answered(RequestId request, const Reply& reply) {
   const std::size_t client = request % kClients;
+  if (client >= clients_.size() + watchers_.size() + nodes_.size() && holder(client).request == request) {
+    return held(client, reply);
+  }
   if (client >= clients_.size()) {
     if (reply.kind == Reply::Kind::kRefused) ledger_.refused(request);
     return;
@@ -336,7 +390,8 @@ void KvWorkload::told(StreamId stream, const StreamNews& news) {
   const std::size_t at = stream % kClients - clients_.size();
   Watcher& watcher = watchers_[at];
   if (watcher.stream != stream) return;
-  const Revision floor = ledger_.floor_after(news.applied);
+  // How a state came about that a server got as a whole, it cannot tell.
+  const Revision floor = std::max(ledger_.floor_after(news.applied), news.base > 0 ? news.base + 1 : 0);
   switch (news.type) {
     case StreamNews::Type::kOpened:
       if (watcher.start != 0 && watcher.start < floor) throw Violation("a watch begins at a compacted revision");

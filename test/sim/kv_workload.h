@@ -43,6 +43,17 @@ class KvWorkload final : public Clients {
     Revision start = 0;   // asked for
     Revision next = 0;    // the first that it has not seen; 0: from when its watch begins
   };
+  // Has a lease and keeps it alive, until it does not care any more.
+  struct Holder {
+    RequestId request = 0;
+    std::shared_ptr<const KvRequest> asked;
+    store::LeaseId lease = 0;  // 0: none
+    Instant at;                // asked then
+    Revision before = 0;
+  };
+  void hold(std::size_t at, RequestId request);
+  void held(std::size_t at, const Reply& reply);
+  Holder& holder(std::size_t at) { return holders_[at - clients_.size() - watchers_.size() - nodes_.size()]; }
   void ask(std::size_t client);
   std::shared_ptr<KvRequest> draw(const Client& client);
   void draw_txn(const Client& client, store::TxnRequest* txn);
@@ -67,6 +78,8 @@ class KvWorkload final : public Clients {
   std::vector<Client> clients_;
   std::vector<Watcher> watchers_;
   std::vector<RequestId> nodes_ = std::vector<RequestId>(2);  // what each has asked for; 0: nothing
+  std::vector<Holder> holders_ = std::vector<Holder>(3);
+  store::LeaseId next_lease_ = 0;
   std::uint64_t next_value_ = 0;
   std::uint64_t next_id_ = 0;
   Revision expected_ = 0;

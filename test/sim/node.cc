@@ -7,13 +7,13 @@ namespace kayak::sim {
 
 namespace {
 using Kind = NodeEvent::Kind;
-constexpr int kSlices = 3;
+constexpr std::uint64_t kSlices = 3;
 }  // namespace
 
 Node::Node(World& world, NodeOptions options, MakeStateMachine make)
     : world_(world), options_(std::move(options)), make_(std::move(make)), anchor_sim_(world.now()) {
   if (options_.folder.empty()) return;
-  database_ = std::make_unique<KvDisk>(options_.folder, world.dice().next(), options_.mutant == ShellMutant::kSyncsLie);
+  database_ = std::make_unique<KvDisk>(options_.folder, world.dice().next(), options_.mutant);
 }
 
 raft::Restored Node::restore() {
@@ -89,6 +89,7 @@ void Node::start() {
   world_.checker().started(id(), restored);
   if (database_) {
     applied_ = restored.applied;
+    check_state();
   } else {
     state_->restore(disk.base.image);
     applied_ = disk.base.index;
@@ -125,13 +126,24 @@ void Node::crash() {
   heartbeats_.reset();
   state_.reset();
   led_ = 0;
+  lease_clock_.clear();
+  leases_run_in_ = 0;
   timer_at_.reset();
   stall_ = {};
   fail_sync_ = false;
   pins_.clear();
   fetch_.reset();
   staged_.clear();
+  building_ = false;
+  installed_state_.reset();
   prepared_.reset();
+}
+
+void Node::check_state() {
+  auto everything = std::make_shared<KvRequest>();
+  everything->type = KvRequest::Type::kRange;
+  everything->range.key = everything->range.range_end = std::string(1, '\0');
+  world_.ledger()->check_state(id(), applied_, state_->read({.kv = everything}).kv->range);
 }
 
 Instant Node::local(Instant sim) const {
@@ -182,12 +194,12 @@ void Node::handle(const NodeEvent& event) {
     case Kind::kSnapshotMade: {
       advance();
       if (core_->role() != raft::Role::kLeader) return settle();
-      if (database_ || world_.dice().chance(0.1)) {
+      if (world_.dice().chance(0.1)) {
         core_->snapshot_failed(event.peer);
         return settle();
       }
       const raft::SnapshotId snapshot = world_.dice().next();
-      pins_.emplace(snapshot, base_now());
+      pins_.emplace(snapshot, Pin{base_now(), database_ ? state_->kv()->pin() : nullptr});
       core_->snapshot_ready(event.peer, snapshot, applied_);
       return settle();
     }
@@ -211,6 +223,7 @@ void Node::handle(const NodeEvent& event) {
   }
   advance();
   settle();
+  if (leases_run_in_ != 0) end_leases();
 }
 
 void Node::receive(raft::Message message) {
@@ -235,6 +248,15 @@ void Node::request(RequestId request, const Command& command) {
   const bool early = options_.mutant == ShellMutant::kEvaluatesTooEarly && core_->role() == raft::Role::kLeader;
   if ((!core_->ready() && !early) || core_->transferring()) {
     world_.answer(request, {Reply::Kind::kRefused, {}});
+    return settle();
+  }
+  if (command.kv && command.kv->type == KvRequest::Type::kKeepAlive) {
+    WaitingRead read{.request = request, .command = command, .asked = world_.now()};
+    if (options_.mutant != ShellMutant::kKeepAliveAlone) {
+      begin_read(std::move(read));
+    } else {
+      serve(read);
+    }
     return settle();
   }
   if (command.kv && command.kv->type == KvRequest::Type::kRenew) return renew(request, *command.kv);
@@ -352,6 +374,7 @@ void Node::settle() {
   led_ = leads;
   world_.checker().stepped(*core_);
   perform(output);
+  if (state_->kv()) run_leases();
   if (streams_) streams_->pump();
   set_timer();
 }
@@ -365,12 +388,19 @@ void Node::perform(raft::Output& output) {
   if (output.installed) {
     const auto staged = staged_.find(output.installed->id);
     ASSERT(staged != staged_.end());
-    state_->restore(staged->second);
+    if (database_) {
+      state_->kv()->replace(std::move(*installed_state_), database_->database(), output.installed->index,
+                            world_.checker().digest_at(output.installed->index));
+      installed_state_.reset();
+    } else {
+      state_->restore(staged->second);
+    }
     if (heartbeats_) heartbeats_->begin_anew(world_.now());  // of objects that may have changed since
     staged_.clear();
     applied_ = output.installed->index;
     prepared_.reset();
     world_.checker().installed(id(), applied_, state_->digest());
+    if (world_.ledger()) check_state();
   }
   for (const raft::Entry& entry : output.committed) apply(entry);
   for (const raft::ReadDone& done : output.reads) {
@@ -400,6 +430,7 @@ void Node::perform(raft::Output& output) {
   if (machine && !database_ && machine->sweep_pending() && pins_.empty() && world_.dice().chance(0.2))
     machine->sweep(8);
   if (output.snapshot_fetch) {
+    if (std::exchange(building_, false)) database_->drop_snapshot();  // of the fetch before
     fetch_ = output.snapshot_fetch;
     const Instant at = world_.now() + world_.dice().around(std::chrono::milliseconds(10));
     world_.wake(*this, at, {Kind::kSnapshotSlice, fetch_->from, fetch_->snapshot.id, kSlices});
@@ -418,13 +449,23 @@ void Node::write(raft::Append append) {
         Base{snapshot.index, snapshot.term, *snapshot.membership, snapshot.membership_index, staged_.at(snapshot.id)};
   }
   write.append = std::move(append);
+  if (database_ && write.base && write.append->first != 0) {
+    // First the file, then what comes on top of it.
+    SimDisk::Write rest{write.append, std::nullopt};
+    rest.append->install.reset();
+    --write.append->number;
+    write.append->first = 0;
+    write.append->entries.clear();
+    disk_.queue(std::move(write));
+    write = std::move(rest);
+  }
   disk_.queue(std::move(write));
   sync();
 }
 
 void Node::sync() {
   if (disk_.syncing() || disk_.idle()) return;
-  disk_.begin_sync();
+  disk_.begin_sync(database_ != nullptr);
   sync_began_ = world_.now();
   const Duration takes = options_.sync_time / 2 + world_.dice().around(options_.sync_time / 2);
   world_.wake(*this, world_.now() + takes + std::exchange(stall_, {}), {Kind::kSynced, raft::kNobody, 0, 0});
@@ -436,7 +477,9 @@ void Node::sync() {
 void Node::synced() {
   if (database_) {
     const Result<void> written = write_to_database();
-    if (!written && written.error().code() == Code::kIo) return world_.stopped(*this);
+    // A database that was to be replaced is closed.
+    const bool installs = SimDisk::installs(disk_.under_way().front());
+    if (!written && (installs || written.error().code() == Code::kIo)) return world_.stopped(*this);
     if (!written) {  // the disk is full: it is tried again
       return world_.wake(*this, world_.now() + std::chrono::milliseconds(100), {Kind::kSynced, raft::kNobody, 0, 0});
     }
@@ -456,9 +499,13 @@ Result<void> Node::write_to_database() {
   const bool full = world_.now() < full_until_, fails = !full && std::exchange(fail_sync_, false);
   if (fails) database_->fail_next_sync();
   database_->set_full(full);
-  const std::optional<store::SweepLimits> sweep = sweep_limits();
+  const std::vector<SimDisk::Write> writes = disk_.under_way();
+  const bool installs = SimDisk::installs(writes.front());
+  std::optional<store::SweepLimits> sweep;
+  if (!installs) sweep = sweep_limits();
   store::SweepResult swept;
-  Result<void> written = database_->write(disk_.under_way(), sweep ? &*sweep : nullptr, &swept);
+  const Result<void> written =
+      installs ? install_database(writes.front()) : database_->write(writes, sweep ? &*sweep : nullptr, &swept);
   if (!written) {
     const bool expected =
         written.error().code() == Code::kIo ? fails : written.error().code() == Code::kNoSpace && full;
@@ -467,26 +514,40 @@ Result<void> Node::write_to_database() {
   }
   if (!sweep) return written;
   state_->kv()->swept(swept);
-  if (swept.swept_row != 0) core_->compact(store::row_index(swept.swept_row));
+  const raft::LogIndex gone = swept.swept_row == 0 ? 0 : store::row_index(swept.swept_row);
+  if (gone > core_->log().compacted()) core_->compact(gone);
   return written;
 }
 
-// Nobody may need a snapshot for what is swept.
-std::optional<store::SweepLimits> Node::sweep_limits() {
-  const Revision bound = world_.ledger()->revision_after(world_.applied_everywhere());
-  return state_->kv()->sweep_limits(options_.compact_after, bound);
+Result<void> Node::install_database(const SimDisk::Write& write) {
+  store::KvState& state = installed_state_.emplace();
+  store::RowSink sink;
+  sink.row = [&state](store::RowId row, const store::RowView& view, bool complete) {
+    return state.apply(row, view, complete);
+  };
+  if (auto done = database_->install(write, sink); !done) return done;
+  const store::Database::Base base = database_->database().base();
+  state.begin_at(base.index, base.term, base.revision);
+  return {};
 }
+
+std::optional<store::SweepLimits> Node::sweep_limits() { return state_->kv()->sweep_limits(options_.compact_after); }
 
 void Node::apply(const raft::Entry& entry) {
   ASSERT(entry.index == applied_ + 1);
   if (world_.ledger()) {
-    world_.ledger()->applied(entry.index, entry.term, static_cast<const store::Entry*>(entry.payload.get()));
+    world_.ledger()->applied(entry.index, entry.term, static_cast<const store::Entry*>(entry.payload.get()),
+                             world_.now());
   }
   state_->apply(entry);
   const auto* effects = static_cast<const store::Entry*>(entry.payload.get());
   if (heartbeats_ && effects) heartbeats_->applied(*effects);
+  for (std::size_t i = 0; leases_run_in_ != 0 && effects && i < effects->effects.size(); ++i) {
+    const store::Effect& effect = effects->effects[i];
+    if (effect.type == store::EffectType::kLeaseRevoke) lease_clock_.stop(effect.lease);
+    if (effect.type == store::EffectType::kLeaseGrant) lease_clock_.start(effect.lease, effect.ttl, world_.now());
+  }
   applied_ = entry.index;
-  most_applied_ = std::max(most_applied_, applied_);
   world_.checker().applied(id(), entry, state_->digest());
   const auto [first, last] = waiters_.equal_range(entry.index);
   for (auto waiter = first; waiter != last; ++waiter) {
@@ -507,6 +568,7 @@ void Node::serve_reads() {
 }
 
 bool Node::serve(WaitingRead& read) {
+  if (read.command.kv && read.command.kv->type == KvRequest::Type::kKeepAlive) return keep_alive(read);
   if (!read.answer) {
     Answer answer = state_->read(read.command);
     if (world_.ledger()) world_.ledger()->served(id(), life_, *read.command.kv, *answer.kv);
@@ -518,6 +580,50 @@ bool Node::serve(WaitingRead& read) {
   if (stands) state_->complete(&*read.answer);
   world_.answer(read.request, stands ? Reply{Reply::Kind::kDone, *read.answer} : Reply{Reply::Kind::kRefused, {}});
   return true;
+}
+
+// As SqliteStore::lease_keep_alive.
+bool Node::keep_alive(WaitingRead& read) {
+  if (leases_run_in_ == 0) {
+    world_.answer(read.request, {Reply::Kind::kRefused, {}});
+    return true;
+  }
+  auto answer = std::make_shared<KvAnswer>();
+  const store::LeaseId id = read.command.kv->lease;
+  const store::LeaseTable::Granted* granted = state_->kv()->state().leases().find(id);
+  if (granted == nullptr || lease_clock_.ended(id) || !state_->kv()->granted(id)) {
+    answer->error = Error(Code::kNotFound, "no such lease");
+  } else {
+    lease_clock_.prolong(id, granted->ttl, read.asked);
+  }
+  world_.answer(read.request, {Reply::Kind::kDone, {.kv = std::move(answer)}});
+  return true;
+}
+
+// Whoever begins to lead gives every lease its whole time again.
+void Node::run_leases() {
+  const raft::Term leads = core_->ready() && !core_->transferring() ? core_->term() : 0;
+  if (leads == std::exchange(leases_run_in_, leads)) return;
+  if (options_.mutant != ShellMutant::kLeaseTimeStays) lease_clock_.clear();
+  if (leads == 0) return;
+  for (const auto& [id, granted] : state_->kv()->state().leases().all()) {
+    if (options_.mutant == ShellMutant::kLeaseTimeStays && lease_clock_.remaining(id, Instant{}) > 0) continue;
+    lease_clock_.start(id, granted.ttl, world_.now());
+  }
+}
+
+void Node::end_leases() {
+  constexpr std::size_t kAtOnce = 8;
+  const raft::Term term = leases_run_in_;
+  for (const store::LeaseId id : lease_clock_.due(world_.now(), kAtOnce)) {
+    if (leases_run_in_ != term || leases_run_in_ == 0) return;
+    lease_clock_.end(id, world_.now() + std::chrono::seconds(1));
+    auto revoke = std::make_shared<KvRequest>();
+    revoke->type = KvRequest::Type::kRevoke;
+    revoke->lease = id;
+    revoke->ended = true;
+    propose(kOwnRequest | this->id() << 40 | ++next_own_, {.kv = std::move(revoke)}, "");
+  }
 }
 
 void Node::set_timer() {
@@ -541,8 +647,8 @@ void Node::maybe_compact() {
   const raft::LogIndex kept = applied_ - core_->log().compacted();
   if (!prepared_ && kept > options_.compact_after) prepared_ = base_now();
   if (!prepared_ || applied_ < prepared_->index + options_.compact_slack) return;
-  for (const auto& [snapshot, base] : pins_) {
-    if (base.index < prepared_->index) return;
+  for (const auto& [snapshot, pin] : pins_) {
+    if (pin.base.index < prepared_->index) return;
   }
   core_->compact(prepared_->index);
   disk_.queue({std::nullopt, std::exchange(prepared_, std::nullopt)});
@@ -579,18 +685,39 @@ void Node::next_slice(const NodeEvent& event) {
   advance();
   Node* leader = world_.reach(id(), fetch_->from);
   const auto pin = leader ? leader->pins_.find(event.first) : pins_.end();
-  const bool there = leader && pin != leader->pins_.end();
-  if (there && event.second > 1) {
-    const Instant at = world_.now() + world_.dice().around(std::chrono::milliseconds(20));
-    world_.wake(*this, at, {Kind::kSnapshotSlice, event.peer, event.first, event.second - 1});
-    return;
+  bool there = leader && pin != leader->pins_.end();
+  const auto again = [&](Duration pause, std::uint64_t left) {
+    world_.wake(*this, world_.now() + world_.dice().around(pause),
+                {Kind::kSnapshotSlice, event.peer, event.first, left});
+  };
+  if (there && database_) {
+    if (!building_ && !database_->may_build()) return again(std::chrono::milliseconds(20), event.second);
+    there = take_slice(event, KvMachine::stream_of(pin->second.base.image));
   }
-  if (there) staged_[event.first] = pin->second.image;
+  if (there && event.second > 1) return again(std::chrono::milliseconds(20), event.second - 1);
+  if (there) staged_[event.first] = pin->second.base.image;
   fetch_.reset();
+  const bool built = std::exchange(building_, false);
   core_->snapshot_fetched(event.first, there);
   installs_ = false;
   settle();
-  if (!installs_) staged_.erase(event.first);  // it came too late
+  if (installs_) return;
+  staged_.erase(event.first);  // it came too late
+  if (built) database_->drop_snapshot();
+}
+
+// False: there is no space.
+bool Node::take_slice(const NodeEvent& event, std::string_view bytes) {
+  if (!building_) {
+    if (!database_->begin_snapshot()) return false;
+    building_ = true;
+  }
+  const std::size_t done = kSlices - event.second;
+  const std::size_t from = bytes.size() * done / kSlices, to = bytes.size() * (done + 1) / kSlices;
+  const Result<void> fed = database_->feed(bytes.substr(from, to - from));
+  if (!fed && fed.error().code() != Code::kNoSpace)
+    throw Violation("a snapshot cannot be read: " + fed.error().message());
+  return fed.ok();
 }
 
 }  // namespace kayak::sim

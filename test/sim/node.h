@@ -15,6 +15,7 @@
 #include "sim/sim_disk.h"
 #include "sim/sim_random.h"
 #include "sim/state_machine.h"
+#include "store/lease_clock.h"
 #include "store/raft/raft.h"
 
 namespace kayak::sim {
@@ -68,8 +69,6 @@ class World {
   virtual void stream(const Node& from, const std::vector<api::Heartbeat>& heartbeats) = 0;
   // Who leads undisturbed, if `node` has caught up with him; else of server 0.
   virtual Reign quiet_reign(const Node& node) = 0;
-  // Every server that will ever ask has applied the entries up to here.
-  virtual raft::LogIndex applied_everywhere() = 0;
   virtual void stopped(Node& node) = 0;                         // it stopped itself, over a failed fsync
   virtual Node* reach(raft::NodeId from, raft::NodeId to) = 0;  // null when messages would not get through now
 };
@@ -93,7 +92,6 @@ class Node {
   std::uint64_t life() const { return life_; }
   const raft::RaftCore& core() const { return *core_; }
   raft::LogIndex applied() const { return applied_; }
-  raft::LogIndex most_applied() const { return most_applied_; }  // in any life
   SimDisk& disk() { return disk_; }
   const SimDisk& disk() const { return disk_; }
   std::uint64_t digest() const { return state_->digest(); }
@@ -108,6 +106,7 @@ class Node {
   void watch(StreamId id, const store::WatchRequest& request);
   void unwatch(StreamId id);
   void take(const std::vector<api::Heartbeat>& heartbeats);
+  void check_state();  // against the ledger
   Reign reign() const { return {id(), life_, core_->term()}; }
   StateMachine* machine() { return state_.get(); }
   Result<void> transfer(raft::NodeId to);
@@ -139,9 +138,11 @@ class Node {
     raft::Term term = 0;
     raft::LogIndex after = 0;
     std::optional<raft::Term> after_term{};
+    Instant asked{};
   };
   struct Pin {
     Base base;
+    std::shared_ptr<const void> rows;  // of a database: those of its time and after stay
   };
   Instant local(Instant sim) const;
   Instant to_sim(Instant local) const;
@@ -158,6 +159,9 @@ class Node {
   void propose(RequestId request, const Command& command, const std::string& heartbeat_key);
   void renew(RequestId request, const KvRequest& renewal);
   void tick();
+  void run_leases();
+  void end_leases();
+  bool keep_alive(WaitingRead& read);
   void tick_later();
   void make_streams();
   void set_timer();
@@ -169,6 +173,8 @@ class Node {
   raft::Restored restore_from_disk();
   raft::Restored restore_from_database();
   Result<void> write_to_database();
+  Result<void> install_database(const SimDisk::Write& write);
+  bool take_slice(const NodeEvent& event, std::string_view bytes);
   std::optional<store::SweepLimits> sweep_limits();
 
   World& world_;
@@ -176,7 +182,6 @@ class Node {
   const MakeStateMachine make_;
   SimDisk disk_;
   std::unique_ptr<KvDisk> database_;  // disk_ is its model then
-  raft::LogIndex most_applied_ = 0;
   std::uint64_t life_ = 0;
 
   Instant anchor_sim_{}, anchor_local_{1};
@@ -190,6 +195,8 @@ class Node {
   std::unique_ptr<KvStreams> streams_;
   std::unique_ptr<KvHeartbeats> heartbeats_;
   raft::Term led_ = 0;  // the term in which it leads
+  store::LeaseClock lease_clock_;
+  raft::Term leases_run_in_ = 0;  // 0: they do not
   std::optional<Instant> timer_at_;
   Duration stall_{};
   bool fail_sync_ = false;
@@ -200,9 +207,11 @@ class Node {
   std::map<std::uint64_t, WaitingRead> reads_;  // by the id that the core knows
   std::uint64_t next_read_ = 0, next_own_ = 0;
   std::vector<WaitingRead> waiting_reads_;
-  std::map<raft::SnapshotId, Base> pins_;                      // lie ready for others
+  std::map<raft::SnapshotId, Pin> pins_;                       // lie ready for others
   std::optional<raft::SnapshotFetch> fetch_;                   // under way
   std::map<raft::SnapshotId, StateMachine::ImageRef> staged_;  // came in, not installed yet
+  bool building_ = false;                                      // a database, of what is fetched
+  std::optional<store::KvState> installed_state_;              // of the database that is there by now
   bool installs_ = false;                                      // the last output wrote one of them
   std::optional<Base> prepared_;                               // the next base, once there is slack behind it
 };

@@ -1,6 +1,8 @@
 // sim_disk.cc: see sim_disk.h.
 #include "sim/sim_disk.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 
 namespace kayak::sim {
@@ -24,6 +26,14 @@ void SimDisk::apply(Write write) {
   ASSERT(append.first > contents_.base.index && append.first <= contents_.last_index() + 1);
   contents_.entries.resize(append.first - contents_.base.index - 1);
   for (raft::Entry& entry : append.entries) contents_.entries.push_back(std::move(entry));
+}
+
+void SimDisk::begin_sync(bool installs_alone) {
+  syncing_ = queued_.size();
+  if (!installs_alone) return;
+  for (std::size_t i = 0; i < syncing_; ++i) {
+    if (installs(queued_[i])) syncing_ = std::max<std::size_t>(i, 1);
+  }
 }
 
 std::uint64_t SimDisk::number_under_way() const {

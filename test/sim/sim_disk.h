@@ -46,8 +46,8 @@ class SimDisk {
   void queue(Write write) { queued_.push_back(std::move(write)); }
   bool idle() const { return queued_.empty(); }
   bool syncing() const { return syncing_ > 0; }
-  // All that is queued shares the next flush.
-  void begin_sync() { syncing_ = queued_.size(); }
+  // All that is queued shares the next flush; with `installs_alone`, but for the install of a snapshot.
+  void begin_sync(bool installs_alone);
   // The flush is done. Returns the number of the last Append in it, 0 when there was none.
   std::uint64_t end_sync();
   // The number that end_sync() will return.
@@ -56,6 +56,7 @@ class SimDisk {
   void crash(Dice& dice);
   // All of what was being flushed has arrived, or nothing.
   void crash(bool kept);
+  static bool installs(const Write& write) { return write.append && write.append->install; }
   std::vector<Write> under_way() const { return {queued_.begin(), queued_.begin() + static_cast<long>(syncing_)}; }
 
   const DiskContents& contents() const { return contents_; }

@@ -53,6 +53,11 @@ enum class ShellMutant : std::uint8_t {
   kInstallKeepsGroups,    // watches take what an installed snapshot skipped for quiet
   kTruncatedRowsInIndex,  // a restart takes uncommitted entries for committed ones
   kSyncsLie,              // the database's syncs do nothing
+  kInstallForgetsVote,    // an installed database has the term alone
+  kInstallKeepsLog,       // a database is installed beside the write-ahead log of the one before
+  // Of leases.
+  kKeepAliveAlone,  // keeping alive is answered without a round
+  kLeaseTimeStays,  // who leads again goes on with the ends that it knew
   // Of heartbeats.
   kFoldWritesOlder,          // a fold writes the object as it was before the heartbeat
   kHeartbeatsStay,           // the leader keeps them to itself

@@ -95,6 +95,11 @@ TEST_CASE("the lease clock: who ends first, what is left, what is due") {
   CHECK(clock.remaining(1, start + 10s) == 0);
   CHECK(clock.due(start + 10s, 10).empty());
   CHECK(clock.due(start + 11s, 10) == std::vector<LeaseId>{1, 2});
+  clock.prolong(2, 5, start + 3s);  // an answer that is late takes nothing away
+  CHECK(clock.due(start + 10999ms, 10).empty());
+  clock.prolong(2, 5, start + 5s + 500ms);
+  clock.prolong(2, 5, start + 6s);
+  CHECK(clock.due(start + 11s, 10) == std::vector<LeaseId>{1, 2});
   clock.stop(1);
   clock.stop(77);
   CHECK(clock.due(start + 11s, 10) == std::vector<LeaseId>{2});

@@ -277,9 +277,10 @@ TEST_CASE("a put may have forgotten a deletion that is still known here, and not
     bool good;
   };
   const RowId put = row_id(2, 0), tombstone = row_id(3, 0);
-  for (const Row& row : {Row{"it names the deletion", 0, tombstone, 1, true},
-                         Row{"forgotten below the floor", 4, 0, 1, true}, Row{"forgotten too early", 3, 0, 1, false},
-                         Row{"another row", 4, put, 1, false}, Row{"a second version", 4, 0, 2, false}}) {
+  for (const Row& row :
+       {Row{"it names the deletion", 0, tombstone, 1, true}, Row{"forgotten below the floor", 4, 0, 1, true},
+        Row{"forgotten by one that began with a snapshot", 3, 0, 1, true}, Row{"another row", 4, put, 1, false},
+        Row{"a second version", 4, 0, 2, false}}) {
     CAPTURE(row.what);
     KvState state;
     RowView view;
@@ -298,5 +299,9 @@ TEST_CASE("a put may have forgotten a deletion that is still known here, and not
     view.floor = row.floor;
     if (row.floor > 0) CHECK(apply(4, EffectType::kCompact, 4, 0, 0));
     CHECK(apply(5, EffectType::kPut, 5, row.previous, row.version) == row.good);
+    // What the key was before the deletion cannot be found any more.
+    const bool cut_off = row.good && row.previous == 0 && row.floor <= 3;
+    CHECK(state.base_revision() == (cut_off ? 3 : 0));
+    CHECK(state.floor() == row.floor);
   }
 }

@@ -357,6 +357,38 @@ TEST_CASE("no damaged stream makes a database") {
   REQUIRE(build_from(stream, follower_at(path)).ok());
 }
 
+// What is left of the log would be taken for that of the file that stands there next.
+TEST_CASE("a database that was retired has no log that a power cut could bring back") {
+  TempFolder folder;
+  const std::string path = folder.file("state.db");
+  TestDisk disk;
+  disk.recording = true;
+  disk.folders_lag = true;
+  DatabaseOptions options;
+  options.path = path;
+  options.vfs = disk.vfs();
+  options.store_id = std::string(16, 's');
+  auto database = Database::open(options, {});
+  REQUIRE(database.ok());
+  auto entry = std::make_shared<Entry>();
+  entry->index = entry->term = 1;
+  entry->revision = 2;
+  entry->effects.emplace_back();
+  LogWrite write;
+  write.hard = raft::HardState{1, 1, 0};
+  write.first = 1;
+  write.entries.push_back(std::move(entry));
+  SweepResult swept;
+  REQUIRE((*database)->write(std::span(&write, 1), nullptr, &swept).ok());
+  REQUIRE((*database)->retire().ok());
+  database->reset();
+  CHECK_FALSE(file_exists(path + "-wal"));
+  SeededRandom random{3};
+  for (int i = 0; i < 50; ++i) {
+    CHECK(disk.after_power_loss(disk.operations(), random).count(path + "-wal") == 0);
+  }
+}
+
 TEST_CASE("a disk that fails or is full while a database is built leaves none") {
   TempFolder folder;
   Driver d(store_at(folder.file("live.db")));

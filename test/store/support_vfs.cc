@@ -14,10 +14,10 @@ namespace kayak::store::test {
 
 namespace {
 struct Operation {
-  enum class Type { kWrite, kTruncate, kSync, kRemove } type;
+  enum class Type { kWrite, kTruncate, kSync, kRemove, kRename, kFolderSync } type;
   std::string path;
   std::int64_t at = 0;  // or the length
-  std::string bytes;
+  std::string bytes;    // or the new path
 };
 }  // namespace
 
@@ -168,6 +168,7 @@ int v_delete(sqlite3_vfs* v, const char* path, int sync) {
   TestDisk::Impl* impl = TestDisk::Impl::of(v);
   const Begun begun(impl);
   impl->record({Operation::Type::kRemove, path, 0, ""});
+  if (sync != 0) impl->record({Operation::Type::kFolderSync, "", 0, ""});
   {
     std::lock_guard lock(impl->mutex);
     impl->sizes.erase(path);
@@ -245,12 +246,25 @@ std::size_t TestDisk::operations() const {
   return impl_->operations.size();
 }
 
+void TestDisk::renamed(const std::string& from, const std::string& to) {
+  impl_->record({Operation::Type::kRename, from, 0, to});
+}
+void TestDisk::folder_synced() { impl_->record({Operation::Type::kFolderSync, "", 0, ""}); }
+
 std::map<std::string, std::string> TestDisk::after_power_loss(std::size_t count, Random& random) const {
   std::lock_guard lock(impl_->mutex);
+  // Some power failures lose nothing, some all; most are in between.
+  const std::uint64_t mood = random.below(8);
+  std::size_t synced = count;  // the folder as it was then is there
+  if (folders_lag) {
+    for (synced = count; synced > 0 && impl_->operations[synced - 1].type != Operation::Type::kFolderSync;) --synced;
+  }
+  const auto happened = [&](std::size_t i) { return i < synced || mood == 1 || (mood > 1 && random.below(2) == 0); };
   std::map<std::string, Fate> files;
   for (const auto& [path, content] : impl_->start) files[path].synced = content;
   for (std::size_t i = 0; i < count; ++i) {
     const Operation& op = impl_->operations[i];
+    if (op.type == Operation::Type::kFolderSync) continue;
     Fate& fate = files[op.path];
     switch (op.type) {
       case Operation::Type::kSync:
@@ -259,8 +273,14 @@ std::map<std::string, std::string> TestDisk::after_power_loss(std::size_t count,
         fate.removed = false;
         break;
       case Operation::Type::kRemove:
+        if (!happened(i)) break;
         fate = Fate();
         fate.removed = true;
+        break;
+      case Operation::Type::kRename:
+        if (!happened(i)) break;
+        files[op.bytes] = std::move(fate);
+        files.erase(op.path);
         break;
       default:
         fate.removed = false;
@@ -268,8 +288,6 @@ std::map<std::string, std::string> TestDisk::after_power_loss(std::size_t count,
     }
   }
   std::map<std::string, std::string> found;
-  // Some power failures lose nothing, some all; most are in between.
-  const std::uint64_t mood = random.below(8);
   for (auto& [path, fate] : files) {
     if (fate.removed && fate.since.empty()) continue;
     for (const Operation* op : fate.since) {

@@ -38,6 +38,11 @@ class TestDisk {
   void hold_after(std::size_t count);
   bool held() const;  // something waits
   void let_go();
+  // Removed and renamed files come back unless their folder was synced since. What is not done through SQLite has to be
+  // told.
+  std::atomic<bool> folders_lag{false};
+  void renamed(const std::string& from, const std::string& to);
+  void folder_synced();
 
   // How many operations are recorded so far.
   std::size_t operations() const;
