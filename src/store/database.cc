@@ -62,13 +62,6 @@ Result<void> Database::connect() {
   sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   int keep_wal = 1;
   sqlite3_file_control(connection, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_wal);
-  sqlite3_wal_hook(
-      connection,
-      [](void* self, sqlite3*, const char*, int frames) {
-        static_cast<Database*>(self)->wal_frames_ = static_cast<std::uint64_t>(frames);
-        return SQLITE_OK;
-      },
-      this);
   // Exclusive before the first access: then the index of the log lives in our memory, not in a shared file. No spill:
   // a transaction reaches the log in one piece, as wal.h supposes. Deleted rows are not overwritten with zeros.
   for (const char* pragma : {"PRAGMA locking_mode=EXCLUSIVE", "PRAGMA synchronous=FULL", "PRAGMA cache_spill=OFF",
@@ -78,6 +71,14 @@ Result<void> Database::connect() {
     const int done = sqlite3_exec(connection, pragma, nullptr, nullptr, nullptr);
     if (done != SQLITE_OK) return failure(done, pragma);
   }
+  // After the pragmas: wal_autocheckpoint is a hook, too, and takes the place of what was there.
+  sqlite3_wal_hook(
+      connection,
+      [](void* self, sqlite3*, const char*, int frames) {
+        static_cast<Database*>(self)->wal_frames_ = static_cast<std::uint64_t>(frames);
+        return SQLITE_OK;
+      },
+      this);
   return prepare();
 }
 
@@ -122,6 +123,19 @@ void Database::rollback() {
 }
 
 Result<void> Database::write(std::span<const LogWrite> writes, const SweepLimits* sweep_limits, SweepResult* swept) {
+  Result<void> done = write_unmarked(writes, sweep_limits, swept);
+  if (done) mark();
+  return done;
+}
+
+void Database::mark() {
+  if (marked_ == tail_.last) return;
+  lock_.set_mark(LockFile::Mark{tail_.last, tail_.revision});
+  marked_ = tail_.last;
+}
+
+Result<void> Database::write_unmarked(std::span<const LogWrite> writes, const SweepLimits* sweep_limits,
+                                      SweepResult* swept) {
   if (auto done = forget_before_truncation(writes); !done) return done;
   Progress progress = progress_;
   Tail tail = tail_;
@@ -136,10 +150,8 @@ Result<void> Database::write(std::span<const LogWrite> writes, const SweepLimits
     return done;
   }
   progress_ = progress;
-  const bool appended = tail.last_row != tail_.last_row;
   tail_ = std::move(tail);
   tail_.claim = tail_.last;
-  if (appended) lock_.set_mark(LockFile::Mark{tail_.last, tail_.revision});
   return Result<void>();
 }
 
@@ -154,6 +166,7 @@ Result<void> Database::forget_before_truncation(std::span<const LogWrite> writes
   const int rc = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   if (rc != SQLITE_OK) return failure(rc, "moving the write-ahead log into the database");
   wal_frames_ = 0;
+  marked_ = 0;
   return lock_.lower_mark(LockFile::Mark{keep, 0});
 }
 

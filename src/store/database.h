@@ -102,6 +102,9 @@ class Database final : public RowReader {
   // Does `writes` in order and sweeps one slice when asked to; all of it or nothing, on disk when this returns. Either
   // may be empty.
   Result<void> write(std::span<const LogWrite> writes, const SweepLimits* sweep, SweepResult* swept);
+  // The same without the mark, for who answers first: mark() follows.
+  Result<void> write_unmarked(std::span<const LogWrite> writes, const SweepLimits* sweep, SweepResult* swept);
+  void mark();
   Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit) override;
   Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit) override;
   Result<RowId> first_row_of(Revision revision) override;
@@ -169,6 +172,7 @@ class Database final : public RowReader {
   std::string buffer_;  // of the row being written
   std::uint64_t wal_frames_ = 0;
   Tail tail_;
+  LogIndex marked_ = 0;  // by mark()
   Progress progress_;
   LogFound found_;
 };

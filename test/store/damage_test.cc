@@ -49,14 +49,15 @@ void check_message(const Error& error) {
   CHECK(error.message().find("kayak snapshot restore") != std::string::npos);
 }
 
-// A store with some history, some of it swept, some only in the write-ahead log; crashed, as its files are copied.
+// A store with some history, some of it swept, some only in the write-ahead log; crashed, as its files are copied. The
+// log has frames of former rounds behind its end, but with `fresh_log`: then it ends where its file ends.
 struct Crashed {
   TempFolder folder;
   Model model;
   std::string early_lock;  // the lock file before the last transactions
   std::size_t early_wal = 0;
 
-  explicit Crashed(Random& random, int transactions, int late) {
+  explicit Crashed(Random& random, int transactions, int late, bool fresh_log = false) {
     SqliteStoreOptions options = options_in(folder);
     options.path = folder.file("live.db");
     options.wal_bytes = 256 * 1024;
@@ -65,6 +66,11 @@ struct Crashed {
     for (int i = 0; i < transactions; ++i) step(d, random, 9000);
     REQUIRE(d.compact(model.revision() / 2).ok());
     d.finish_sweep();
+    if (fresh_log) {
+      d.close();
+      d.options.wal_bytes = 64 * 1024 * 1024;
+      REQUIRE(d.open().ok());
+    }
     for (int i = 0; i < 10; ++i) step(d, random, 9000);
     early_lock = read_file(options.path + "-lock");
     early_wal = std::filesystem::file_size(options.path + "-wal");
@@ -91,7 +97,7 @@ TEST_CASE("a write-ahead log cut anywhere in its last transactions opens with al
   const std::uint64_t seed = test_seed();
   INFO("replay with SEED=" << seed);
   SeededRandom random(seed);
-  Crashed crashed(random, 60, 4);
+  Crashed crashed(random, 60, 4, true);
   const std::string wal = read_file(crashed.original() + "-wal");
   const std::string lock = read_file(crashed.original() + "-lock");
   const SqliteStoreOptions options = options_in(crashed.folder);

@@ -1,5 +1,7 @@
 // store_test.cc: etcd's semantics of keys, transactions, ranges and compaction, and what a restart keeps.
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "base/strings.h"
 #include "store/support_store.h"
@@ -370,6 +372,28 @@ TEST_CASE("history is compacted by itself after the interval") {
   CHECK(d.store().compacted() >= written - 1001);
   d.finish_sweep();
   for (int i = 0; i < 10; ++i) CHECK(d.get(cat("k", i)) == cat(1490 + i));
+}
+
+TEST_CASE(
+    "the write-ahead log is moved into the database while the store is written to, and does not grow beyond its "
+    "bound") {
+  TempFolder folder;
+  SqliteStoreOptions options = options_in(folder);
+  options.wal_bytes = 512 * 1024;
+  Driver d(options);
+  REQUIRE(d.open().ok());
+  const std::string value(8 * 1024, 'x');
+  std::uintmax_t longest = 0;
+  for (int i = 0; i < 1000; ++i) {
+    REQUIRE(d.put(cat("k", i), value).ok());
+    longest = std::max(longest, std::filesystem::file_size(options.path + "-wal"));
+  }
+  // One commit may come on top of the bound.
+  CHECK(longest < options.wal_bytes + 128 * 1024);
+  CHECK(std::filesystem::file_size(options.path) > 1000 * value.size() - options.wal_bytes);
+  d.close();
+  REQUIRE(d.open().ok());
+  for (int i = 0; i < 1000; i += 111) CHECK(d.get(cat("k", i)) == value);
 }
 
 TEST_CASE("a second store on the same files is told that it is busy") {

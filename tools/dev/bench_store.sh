@@ -37,14 +37,27 @@ ratio() {
 }
 
 series="" ours="" theirs="" ours_pid="" theirs_pid=""
+# Level by level, as what a flush takes on a disk that others use, too, changes by the second.
 write_round() {
-  "$bench" disk --dir "$work" --ms "$(pick 1000 400)"
-  "$bench" store --dir "$work/store" --ms "$ms"
-  beside writes --ms "$ms" --round "$1"
+  local bytes clients turn="$1"
+  for bytes in 256 1024; do
+    for clients in 1 16 1000; do
+      turn=$((turn + 1000))
+      "$bench" disk --dir "$work" --ms $((ms / 4))
+      "$bench" store --dir "$work/store" --ms "$ms" --clients "$clients" --bytes "$bytes"
+      beside writes --ms "$ms" --round "$turn" --clients "$clients" --bytes "$bytes"
+    done
+  done
 }
-read_round() { beside reads --ms "$ms"; }
-watch_round() { beside watches --ms "$ms"; }
-three_round() { local series=_three; beside writes --ms "$ms" --round "$1" --clients 1,16,200 --bytes 1024; }
+read_round() { beside reads --ms $((ms * 2)); }
+watch_round() { beside watches --ms $((ms * 2)); }
+three_round() {
+  local clients series=_three turn="$1"
+  for clients in 1 16 200; do
+    turn=$((turn + 1000))
+    beside writes --ms "$ms" --round "$turn" --clients "$clients" --bytes 1024
+  done
+}
 
 bench_one_server() {
   say "store: durable puts, on its interface and over gRPC, beside ${peer:-nothing: etcd is not installed}"
@@ -58,7 +71,7 @@ bench_one_server() {
     wait_etcd "$client_port"
     theirs="unix://$work/one/etcd:0" theirs_pid="${others[0]}"
   fi
-  in_turns "$(pick 3 1)" write_round
+  in_turns "$rounds" write_round
   ratio store_p99_over_fdatasync store_put_p99_us_1_1024b fdatasync_p50_us "p99 of 1 client, 1 KB, on the interface / median flush"
   local level
   for level in 1_256b 16_256b 1000_256b 1_1024b 16_1024b 1000_1024b; do
@@ -71,7 +84,7 @@ bench_one_server() {
   measure memory --pid "$server_pid" --label store_after_load
   [ -z "$peer" ] || measure memory --pid "${others[0]}" --label etcd_after_load
   if [ -n "$peer" ]; then
-    measure steady --as etcd --target "$theirs" --ms "$(pick 120000 5000)" --compact-ms "$(pick 30000 1500)"
+    measure steady --as etcd --target "$theirs" --ms "$(pick 120000 4000)" --compact-ms "$(pick 30000 1000)"
   fi
   stop_server
   end_others
@@ -113,7 +126,7 @@ bench_three_servers() {
     done
     for i in 0 1 2; do wait_etcd "${ports[i]}"; done
   fi
-  in_turns "$(pick 3 1)" three_round
+  in_turns "$rounds" three_round
   local level
   for level in 1_1024b 16_1024b 200_1024b; do
     ratio "kayak_over_etcd_three_puts_$level" "kayak_three_puts_per_s_$level" "etcd_three_puts_per_s_$level" \
@@ -131,14 +144,14 @@ bench_idle_hour() {
     return
   fi
   local seconds before
-  seconds="$(pick 600 10)"
+  seconds="$(pick 600 5)"
   say "store: an idle server with a node and 10 pods, from $seconds s$(pick "" ", too few to see the fold of every 5 minutes")"
   start_registry
   start_server --stop-pods-on-exit
   wait_ready 30
   make_image bench:1
   apply_once ten 10 >/dev/null
-  sleep "$(pick 30 3)" # what the start left to do is over
+  sleep "$(pick 30 2)" # what the start left to do is over
   before="$(store_syncs)"
   "$bench" activity --pid "$server_pid" --seconds "$seconds" | awk -F '\t' '$2 == "disk_bytes_idle_minute" {
     printf "figure\tdisk_bytes_idle_hour_10_pods\t%.0f\tbytes sent to the disk in an hour, told from '"$seconds"' s\n", $3 * 60}' | record
@@ -150,15 +163,15 @@ bench_idle_hour() {
 store_syncs() { kubectl get --raw /metrics | awk '$1 == "kayak_store_syncs" {print $2}'; }
 
 bench_store() {
-  local ms peer=""
-  ms="$(pick 2000 300)"
+  local ms rounds peer=""
+  ms="$(pick 2000 120)" rounds=3
   if command -v etcd >/dev/null; then peer="$(etcd --version | sed -n 1p)"; fi # not head: a closed pipe would end the run
   bench_one_server
   bench_three_servers
   say "store: bytes and syncs for each object, on its interface"
   measure amplification --dir "$work/store" --puts "$(pick 200000 30000)"
   say "store: the longest stall, 500 puts a second on its interface"
-  measure stall --dir "$work/store" --ms "$(pick 600000 10000)" --compact-ms "$(pick 150000 3000)"
+  measure stall --dir "$work/store" --ms "$(pick 600000 8000)" --compact-ms "$(pick 150000 2000)"
   bench_idle_hour
   port=""
 }
