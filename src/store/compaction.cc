@@ -62,6 +62,7 @@ Task<void> SqliteStore::sweep_forever() {
       sweeping_ = true;
     }
     limits.floor = sweep_floor();
+    limits.commit = state_.applied();
     const bool held_back = limits.floor < state_.floor();
     auto slice = co_await storage_->sweep(limits);
     Duration pause = kPause;

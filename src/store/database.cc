@@ -139,17 +139,20 @@ Result<void> Database::write_unmarked(std::span<const LogWrite> writes, const Sw
   if (auto done = forget_before_truncation(writes); !done) return done;
   Progress progress = progress_;
   Tail tail = tail_;
+  raft::HardState hard = hard_;
   Result<void> done = step(begin_, "beginning a transaction");
   for (const LogWrite& write : writes) {
-    if (done) done = apply(write, &tail, &progress);
+    if (done) done = apply(write, &tail, &progress, &hard);
   }
   if (done && sweep_limits != nullptr) done = sweep(*sweep_limits, tail.claim, &progress, swept);
+  if (done && sweep_limits != nullptr && swept->looked_at > 0) done = keep_commit(*sweep_limits, &hard);
   if (done) done = step(commit_, "committing");
   if (!done) {
     rollback();
     return done;
   }
   progress_ = progress;
+  hard_ = hard;
   tail_ = std::move(tail);
   tail_.claim = tail_.last;
   return Result<void>();
@@ -170,9 +173,11 @@ Result<void> Database::forget_before_truncation(std::span<const LogWrite> writes
   return lock_.lower_mark(LockFile::Mark{keep, 0});
 }
 
-Result<void> Database::apply(const LogWrite& write, Tail* tail, Progress* progress) {
+Result<void> Database::apply(const LogWrite& write, Tail* tail, Progress* progress, raft::HardState* hard) {
   if (write.hard) {
-    if (auto done = put_meta(MetaRow::kHardState, encode_hard_state(*write.hard)); !done) return done;
+    const LogIndex commit = std::max(write.hard->commit, hard->commit);
+    *hard = raft::HardState{write.hard->term, write.hard->vote, commit};
+    if (auto done = put_meta(MetaRow::kHardState, encode_hard_state(*hard)); !done) return done;
   }
   if (write.first == 0) return Result<void>();
   if (write.first <= tail->last) {
@@ -236,6 +241,12 @@ Result<void> Database::append(const LogWrite& write, Tail* tail) {
     tail->revision = from->revision;
   }
   return Result<void>();
+}
+
+Result<void> Database::keep_commit(const SweepLimits& limits, raft::HardState* hard) {
+  if (limits.commit <= hard->commit) return Result<void>();
+  hard->commit = limits.commit;
+  return put_meta(MetaRow::kHardState, encode_hard_state(*hard));
 }
 
 // Each row below the floor names the row that it superseded, which nobody sees any more; a deletion goes with it.

@@ -67,6 +67,9 @@ struct RowSink {
 
 struct SweepLimits {
   Revision floor = 0;  // rows of lower revisions may go
+  // Entries up to here made that floor, so the next start must know that they are committed: else it would look for
+  // rows that are gone.
+  LogIndex commit = 0;
   std::size_t rows = 256;
   std::size_t bytes = 1024 * 1024;
 };
@@ -154,9 +157,10 @@ class Database final : public RowReader {
     LogIndex claim = 0;                  // for RowContext::durable
   };
   Result<void> forget_before_truncation(std::span<const LogWrite> writes);
-  Result<void> apply(const LogWrite& write, Tail* tail, Progress* progress);
+  Result<void> apply(const LogWrite& write, Tail* tail, Progress* progress, raft::HardState* hard);
   Result<void> truncate(LogIndex first, Tail* tail);
   Result<void> append(const LogWrite& write, Tail* tail);
+  Result<void> keep_commit(const SweepLimits& limits, raft::HardState* hard);
   Result<void> sweep(const SweepLimits& limits, LogIndex claim, Progress* progress, SweepResult* swept);
   Result<void> step(const Statement& statement, std::string_view doing);
   Result<bool> step_row(const Statement& statement, std::string_view doing);
@@ -174,6 +178,7 @@ class Database final : public RowReader {
   Tail tail_;
   LogIndex marked_ = 0;  // by mark()
   Progress progress_;
+  raft::HardState hard_;  // as written
   LogFound found_;
 };
 

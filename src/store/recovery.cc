@@ -244,6 +244,7 @@ Result<void> Database::find_commit(const RowSink& sink) {
   if (*there) {
     if (auto done = take_hard(blob_of(select_.get(), 0)); !done) return done;
   }
+  hard_ = found_.hard;
   if (sink.begin) sink.begin(found_.hard.commit);
   return Result<void>();
 }

@@ -411,6 +411,7 @@ std::optional<store::SweepLimits> KvMachine::sweep_limits(std::size_t rows) cons
   if (!sweep_pending()) return std::nullopt;
   store::SweepLimits limits;
   limits.floor = sweep_floor();
+  limits.commit = applied_;
   limits.rows = rows;
   return limits;
 }

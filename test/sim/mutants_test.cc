@@ -127,7 +127,6 @@ TEST_CASE("a broken key-value layer is caught") {
       {"an installed snapshot keeps the old history", ShellMutant::kInstallKeepsHistory, 1000},
       {"an installed snapshot leaves watches in the dark", ShellMutant::kInstallKeepsGroups, 4000},
       {"truncated rows stay in the index", ShellMutant::kTruncatedRowsInIndex, 1000},
-      {"a lease kept alive by a server that leads no more", ShellMutant::kKeepAliveAlone, 4000},
       {"a lease ends by the clock of an older term", ShellMutant::kLeaseTimeStays, 4000},
       {"a fold of heartbeats writes an older copy", ShellMutant::kFoldWritesOlder, 400},
       {"heartbeats stay at the leader", ShellMutant::kHeartbeatsStay, 400},
@@ -138,7 +137,6 @@ TEST_CASE("a broken key-value layer is caught") {
       {"a database whose syncs do nothing", ShellMutant::kSyncsLie, 320},
       {"a database's entries acknowledged before it has them", ShellMutant::kSkipFsync, 320},
       {"a database's compaction drops a live row", ShellMutant::kCompactionDropsLive, 3200},
-      {"a database that is installed lacks the vote", ShellMutant::kInstallForgetsVote, 3200},
       {"a database is installed beside the old one's log", ShellMutant::kInstallKeepsLog, 3200},
       {"a database's uncommitted rows in the index", ShellMutant::kTruncatedRowsInIndex, 3200},
   };
