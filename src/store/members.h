@@ -30,8 +30,8 @@ class Members {
   virtual std::vector<Member> members() const = 0;
 
   // The record is written, then the member added as what it is: the leader has to reach it at once, as its word may be
-  // needed for the next entry. A change that was refused takes the record of a newcomer with it. For one that is a member already (its key is) the
-  // record is replaced and nothing else: that is how a changed address becomes known.
+  // needed for the next entry. A change that was refused takes the record of a newcomer with it. For one that is a
+  // member already (its key is) the record is replaced and nothing else: that is how a changed address becomes known.
   // Errors: Invalid (no record that could stand).
   virtual Task<Result<void>> add_learner(MemberRecord member, StopToken stop = StopToken()) = 0;
   virtual Task<Result<void>> add_witness(MemberRecord member, StopToken stop = StopToken()) = 0;
@@ -48,8 +48,9 @@ class Members {
 };
 
 // Disaster recovery, while no server runs on the database at `path`: appends, in a term above all others in it, the
-// membership that has `self` as its only voter, and the removal of the others' records. All other data stays; what the other members had committed and this one had
-// not is lost. Blocking. Errors: NotFound, Unavailable (a server holds it), Corrupt, Io, NoSpace.
+// membership that has `self` as its only voter, and the removal of the others' records. All other data stays; what the
+// other members had committed and this one had not is lost. Blocking. Errors: NotFound, Unavailable (a server holds
+// it), Corrupt, Io, NoSpace.
 Result<void> reset_membership(const std::string& path, raft::NodeId self);
 
 }  // namespace kayak::store

@@ -197,8 +197,8 @@ class Store {
   // Ends when leadership() is no longer `known`; false when `stop` fired first or the store stopped.
   virtual Task<bool> leadership_changed(Leadership known, StopToken stop = StopToken());
 
-  // Whether writes have somewhere to go: a leader is known, or the external etcd is connected. At once, and of now alone.
-  // Errors: Unavailable.
+  // Whether writes have somewhere to go: a leader is known, or the external etcd is connected. At once, and of now
+  // alone. Errors: Unavailable.
   virtual Result<void> healthy() const;
 
   // As of now. As long as it lives, compaction drops no row that it needs. Errors: MethodNotAllowed (this engine's
