@@ -96,7 +96,7 @@ struct World {
     const Context context{loop, clock, random, Log::discard(), metrics};
     transport = Transport::create(context, codec, std::move(options), std::move(events));
     transport->set_peers({member});
-    transport->serve_snapshots([](raft::NodeId to, raft::SnapshotId) -> Result<std::unique_ptr<SnapshotReader>> {
+    transport->serve_snapshots([](raft::NodeId to, raft::SnapshotId) -> Result<std::unique_ptr<PeerSnapshot>> {
       ASSERT(to == 2);
       return Error(Code::kNotFound, "none");
     });
