@@ -22,7 +22,9 @@ constexpr Duration kRetry = 1s;   // after a full disk, or while reads hold the 
 Task<Result<void>> SqliteStore::compact(Revision revision, StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
   Active active(*this);
-  CallLeader<Revision> ask = [revision, stop](const etcd::EtcdKv& leader) { return leader.compact(revision, stop); };
+  CallLeader<Revision> ask = [revision](const etcd::EtcdKv& leader, StopToken stop) {
+    return leader.compact(revision, stop);
+  };
   while (!may_propose()) {
     auto carried = co_await here_or<Revision>(ask, stop);
     if (!carried) co_return carried.error();

@@ -10,32 +10,44 @@
 
 namespace kayak::store {
 
-// One attempt: the answer; nothing when the leader has surely not begun, after a pause; else the error.
+template <typename T>
+Task<etcd::Outcome<T>> SqliteStore::ask(raft::NodeId leader, CallLeader<T> call, StopToken stop) {
+  auto client = co_await group_options_.transport->client(leader, stop);
+  if (!client) co_return etcd::Outcome<T>{client.error(), etcd::Fate::kNotBegun, false};
+  const io::GrpcRequest form = group_options_.transport->request(leader, "");
+  etcd::EtcdKvOptions options;
+  options.scheme = form.scheme;
+  options.authority = form.authority;
+  options.metadata = form.metadata;
+  const etcd::EtcdKv kv(**client, options);
+  etcd::Outcome<T> outcome = co_await call(kv, stop);
+  co_return outcome;
+}
+
+// One attempt: the answer; nothing when the leader has surely not begun, after a pause; else the error. A call to one
+// that leads no more is given up after a while: it may be cut off, and silent for as long as its caller would wait.
 template <typename T>
 Task<Result<std::optional<T>>> SqliteStore::carry(CallLeader<T> call, Instant until, StopToken stop) {
   const raft::NodeId leader = leadership_.leader;
-  auto client = co_await group_options_.transport->client(leader, stop);
-  Error failure(Code::kUnavailable, "");
-  if (client) {
-    const io::GrpcRequest form = group_options_.transport->request(leader, "");
-    etcd::EtcdKvOptions options;
-    options.scheme = form.scheme;
-    options.authority = form.authority;
-    options.metadata = form.metadata;
-    const etcd::EtcdKv kv(**client, options);
-    etcd::Outcome<T> outcome = co_await call(kv);
-    if (outcome.result) co_return std::optional<T>(std::move(*outcome.result));
-    if (outcome.fate != etcd::Fate::kNotBegun) co_return outcome.result.error();
-    failure = outcome.result.error();
-  } else {
-    failure = client.error();
-  }
-  if (failure.code() == Code::kCancelled || stop.stopped()) {
-    co_return Error(Code::kCancelled, "stopped while asking the server that leads");
+  io::StopSource attempt(stop);
+  io::TaskScope watch(stop);
+  watch.spawn(give_up_when_replaced(leader, &attempt, watch.token()));
+  etcd::Outcome<T> outcome = co_await ask<T>(leader, std::move(call), attempt.token());
+  watch.stop();
+  const Result<void> watched = co_await watch.join();
+  ASSERT(watched.ok());
+  if (outcome.result) co_return std::optional<T>(std::move(*outcome.result));
+  const Error failure = outcome.result.error();
+  if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while asking the server that leads");
+  const bool given_up = attempt.stopped();
+  if (outcome.fate != etcd::Fate::kNotBegun) {
+    if (!given_up) co_return failure;
+    co_return Error(Code::kUnavailable, "the server that led was lost with this on its way; the outcome is unknown");
   }
   if (context_.clock.now() >= until) {
     co_return Error(Code::kUnavailable, cat("the server that leads cannot be reached: ", failure.message()));
   }
+  if (given_up) co_return std::optional<T>();
   constexpr Duration kPause = std::chrono::milliseconds(50);
   const Result<void> slept = co_await context_.loop.sleep(kPause, stop);
   if (!slept) co_return slept.error();

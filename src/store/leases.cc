@@ -31,7 +31,9 @@ Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, 
   Active active(*this);
   Lease lease;
   lease.ttl = lease.remaining = std::max(ttl, kMinLeaseTtl);
-  CallLeader<Lease> ask = [id, ttl, stop](const etcd::EtcdKv& leader) { return leader.lease_grant(id, ttl, stop); };
+  CallLeader<Lease> ask = [id, ttl](const etcd::EtcdKv& leader, StopToken stop) {
+    return leader.lease_grant(id, ttl, stop);
+  };
   for (;;) {
     while (!may_propose()) {
       auto carried = co_await here_or<Lease>(ask, stop);
@@ -61,7 +63,7 @@ Task<Result<Revision>> SqliteStore::lease_revoke(std::int64_t id, StopToken stop
 
 Task<Result<Revision>> SqliteStore::revoke(LeaseId id, bool carries, StopToken stop) {
   Active active(*this);
-  CallLeader<Revision> ask = [id, stop](const etcd::EtcdKv& leader) { return leader.lease_revoke(id, stop); };
+  CallLeader<Revision> ask = [id](const etcd::EtcdKv& leader, StopToken stop) { return leader.lease_revoke(id, stop); };
   const std::uint64_t term = leadership_.term;
   for (;;) {
     while (!may_propose()) {
@@ -91,7 +93,9 @@ bool SqliteStore::time_stands() const { return full_ && replica_->alone(); }
 // Asked of a majority first: one that no longer leads must not promise time that another one does not know of.
 Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken stop) {
   Active active(*this);
-  CallLeader<Lease> ask = [id, stop](const etcd::EtcdKv& leader) { return leader.lease_keep_alive(id, stop); };
+  CallLeader<Lease> ask = [id](const etcd::EtcdKv& leader, StopToken stop) {
+    return leader.lease_keep_alive(id, stop);
+  };
   Instant asked = context_.clock.now();
   do {
     if (time_stands()) break;
@@ -116,7 +120,7 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken sto
 Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
   Active active(*this);
-  CallLeader<Lease> ask = [id, keys, stop](const etcd::EtcdKv& leader) {
+  CallLeader<Lease> ask = [id, keys](const etcd::EtcdKv& leader, StopToken stop) {
     return leader.lease_time_to_live(id, keys, stop);
   };
   // What is left of its time the leader alone knows.

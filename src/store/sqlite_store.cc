@@ -186,7 +186,7 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
   for (;;) {
     while (!reads_only && !may_propose()) {
       if (led_elsewhere() && request.term == 0) {
-        CallLeader<TxnResponse> ask = [&request, stop](const etcd::EtcdKv& leader) {
+        CallLeader<TxnResponse> ask = [&request](const etcd::EtcdKv& leader, StopToken stop) {
           return leader.txn(request, stop);
         };
         auto carried = co_await carry<TxnResponse>(std::move(ask), until, stop);

@@ -124,8 +124,11 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   // What another server does for this one (forward.cc). Nothing: it has not begun, and who leads may have changed.
   void open_here();
   bool led_elsewhere() const;
+  Task<void> give_up_when_replaced(raft::NodeId leader, io::StopSource* call, StopToken stop);
   template <typename T>
-  using CallLeader = std::function<Task<etcd::Outcome<T>>(const etcd::EtcdKv& leader)>;
+  using CallLeader = std::function<Task<etcd::Outcome<T>>(const etcd::EtcdKv& leader, StopToken stop)>;
+  template <typename T>
+  Task<etcd::Outcome<T>> ask(raft::NodeId leader, CallLeader<T> call, StopToken stop);
   template <typename T>
   Task<Result<std::optional<T>>> carry(CallLeader<T> call, Instant until, StopToken stop);
   // For calls that may be made at the leader alone: true when this is it, false when it has been carried to another.

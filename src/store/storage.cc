@@ -82,7 +82,7 @@ void Storage::main(RowSink sink, std::function<void(Result<void>)> opened) {
       const auto start = DiskClock::now();
       static const std::optional<Error> kReplaced =
           Error(Code::kExpired, "another server's state took this one's place");
-      std::optional<Error> failure = job(*database_, broken_ || epoch == installs_ ? broken_ : kReplaced);
+      std::optional<Error> failure = job(database_.get(), broken_ || epoch == installs_ ? broken_ : kReplaced);
       note_stall(microseconds_since(start));
       if (failure && (failure->code() == Code::kIo || failure->code() == Code::kCorrupt)) break_down(*failure);
     }

@@ -91,7 +91,7 @@ class Storage {
     std::shared_ptr<DatabaseBuilder> install;  // else null
   };
   // Its failure, for the thread to judge.
-  using Job = std::function<std::optional<Error>(Database& database, const std::optional<Error>& broken)>;
+  using Job = std::function<std::optional<Error>(Database* database, const std::optional<Error>& broken)>;
   struct SweepJob {
     SweepLimits limits;
     std::function<void(Result<SweepResult>)> done;  // on the storage thread
@@ -155,8 +155,8 @@ Task<std::invoke_result_t<F, Database&>> Storage::call(F work) {
   };
   auto shared = std::make_shared<Shared>();
   Loop* loop = &loop_;
-  push_job([shared, loop, work = std::move(work)](Database& database, const std::optional<Error>& broken) mutable {
-    shared->result.emplace(broken ? R(*broken) : work(database));
+  push_job([shared, loop, work = std::move(work)](Database* database, const std::optional<Error>& broken) mutable {
+    shared->result.emplace(broken ? R(*broken) : work(*database));
     std::optional<Error> failure;
     if (!*shared->result) failure = shared->result->error();
     loop->post([shared] { shared->done.set(); });

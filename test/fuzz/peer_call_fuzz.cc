@@ -121,9 +121,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     ASSERT(world.loop.run(serve(world.transport->http_handler(), call)));
     ASSERT(call.ended);
   }
-  const auto address = parse_peer_address(fields);
-  if (address) ASSERT(!address->first.empty() && address->second != 0);
+  const auto address = parse_host_port(fields);
+  if (address) ASSERT(!address->host.empty() && address->port != 0);
   const auto id = parse_id(fields);
-  if (id) ASSERT(iequals(id_text(*id), fields));
+  if (id) ASSERT(iequals(member_id_text(*id), fields));
   return 0;
 }

@@ -57,7 +57,7 @@ PeerIdentity PeerCa::issue() const {
   identity.key_pem = *io::generate_key_pem(random_);
   identity.certificate_pem = certificate(random_, false, identity.key_pem, certificate_pem_, key_pem_);
   identity.key = io::parse_certificate_pem(identity.certificate_pem)->public_key_sha256;
-  identity.id = *node_of_key(identity.key);
+  identity.id = member_id(identity.key);
   return identity;
 }
 
@@ -258,9 +258,9 @@ std::string RawPeer::call(std::string_view method, io::Headers metadata, std::st
 
 io::Headers names(std::uint64_t cluster, raft::NodeId from, raft::NodeId to) {
   io::Headers metadata;
-  metadata.add(kClusterField, id_text(cluster));
-  metadata.add(kFromField, id_text(from));
-  metadata.add(kToField, id_text(to));
+  metadata.add(kClusterField, member_id_text(cluster));
+  metadata.add(kFromField, member_id_text(from));
+  metadata.add(kToField, member_id_text(to));
   return metadata;
 }
 

@@ -105,9 +105,10 @@ TEST_CASE("transport: who may call, and in whose name") {
            Row{"a stranger", stranger, names(kTestCluster, b, a),
                cat("gRPC PERMISSION_DENIED: the key ", stranger.key, " is not that of a member of this group")},
            Row{"another member's name", group.b.identity, names(kTestCluster, c, a),
-               cat("gRPC PERMISSION_DENIED: the caller's key is not that of member ", id_text(c))},
+               cat("gRPC PERMISSION_DENIED: the caller's key is not that of member ", member_id_text(c))},
            Row{"for another member", group.b.identity, names(kTestCluster, b, c),
-               cat("gRPC FAILED_PRECONDITION: the call is for member ", id_text(c), ", this is ", id_text(a))},
+               cat("gRPC FAILED_PRECONDITION: the call is for member ", member_id_text(c), ", this is ",
+                   member_id_text(a))},
            Row{"no names", group.b.identity, io::Headers(),
                "gRPC INVALID_ARGUMENT: the call does not say from whom it is for whom"},
        }) {
@@ -140,9 +141,10 @@ TEST_CASE("transport: messages that are none end the call, not the server") {
            Row{"empty", framed(""), "gRPC INVALID_ARGUMENT: ", 0},
            Row{"cut off at the end", good + good.substr(0, 8), "gRPC INTERNAL: ", 1},
            Row{"another's", framed(raft::encode(heartbeat(c, a, 1), codec)) + good,
-               cat("gRPC PERMISSION_DENIED: a message from ", id_text(c), " in a call of ", id_text(b)), 0},
+               cat("gRPC PERMISSION_DENIED: a message from ", member_id_text(c), " in a call of ", member_id_text(b)),
+               0},
            Row{"for another", framed(raft::encode(heartbeat(b, c, 1), codec)),
-               cat("gRPC INVALID_ARGUMENT: a message for ", id_text(c)), 0},
+               cat("gRPC INVALID_ARGUMENT: a message for ", member_id_text(c)), 0},
            Row{"oversized", good + io::grpc_prefix(UINT32_MAX) + "x", "gRPC RESOURCE_EXHAUSTED: ", 1},
            Row{"compressed", std::string("\1\0\0\0\1x", 6), "gRPC UNIMPLEMENTED: ", 0},
        }) {
@@ -164,7 +166,7 @@ namespace {
 Task<io::GrpcStatus> tell_caller(Transport& transport, io::GrpcCall& call) {
   (void)co_await call.read();
   const auto caller = transport.caller(call.request());
-  std::string name = caller ? id_text(*caller) : "a stranger";
+  std::string name = caller ? member_id_text(*caller) : "a stranger";
   const Result<void> written = co_await call.write(std::move(name));
   co_return io::GrpcStatus{written ? io::GrpcStatus::Code::kOk : io::GrpcStatus::Code::kUnavailable, ""};
 }
@@ -198,8 +200,8 @@ TEST_CASE("transport: services of members, and those that strangers may call") {
   a.start();
   b.start();
   introduce({&a, &b});
-  CHECK(harness.wait(ask(b.transport(), a.id(), "/test.Service/Open")) == id_text(b.id()));
-  CHECK(harness.wait(ask(b.transport(), a.id(), "/test.Service/Closed")) == id_text(b.id()));
+  CHECK(harness.wait(ask(b.transport(), a.id(), "/test.Service/Open")) == member_id_text(b.id()));
+  CHECK(harness.wait(ask(b.transport(), a.id(), "/test.Service/Closed")) == member_id_text(b.id()));
   const PeerIdentity stranger = ca.issue();
   RawPeer peer(harness, ca, stranger, a);
   REQUIRE(peer.dialled() == "ok");
@@ -440,7 +442,7 @@ constexpr raft::SnapshotId kSnapshot = 0xfedcba9876543210;
 
 PeerSnapshotSource source_of(Snapshots& snapshots) {
   return [&snapshots](raft::NodeId, raft::SnapshotId id) -> Result<std::unique_ptr<PeerSnapshot>> {
-    if (id != kSnapshot) return Error(Code::kNotFound, cat("no snapshot ", id_text(id)));
+    if (id != kSnapshot) return Error(Code::kNotFound, cat("no snapshot ", member_id_text(id)));
     return std::unique_ptr<PeerSnapshot>(std::make_unique<Reader>(snapshots));
   };
 }
@@ -550,19 +552,19 @@ TEST_CASE("transport: addresses, ids and keys as text") {
            Row{"a b:1", "", 0},
        }) {
     CAPTURE(row.text);
-    const auto parsed = parse_peer_address(row.text);
-    CHECK(parsed.has_value() == (row.port != 0));
-    if (parsed) CHECK(parsed->first == row.host);
-    if (parsed) CHECK(parsed->second == row.port);
+    const auto parsed = parse_host_port(row.text);
+    CHECK(parsed.ok() == (row.port != 0));
+    if (parsed) CHECK(parsed->host == row.host);
+    if (parsed) CHECK(parsed->port == row.port);
   }
-  CHECK(id_text(0xfedcba9876543210) == "fedcba9876543210");
+  CHECK(member_id_text(0xfedcba9876543210) == "fedcba9876543210");
   CHECK(parse_id("fedcba9876543210") == 0xfedcba9876543210);
   CHECK(!parse_id("fedcba987654321"));
   CHECK(!parse_id("fedcba987654321x"));
-  CHECK(node_of_key("00000000000000ff" + std::string(48, '7')) == 255);
-  CHECK(node_of_key(std::string(64, '0')) == 1);
-  CHECK(!node_of_key("ff"));
-  CHECK(!node_of_key(std::string(64, 'g')));
+  CHECK(member_id("00000000000000ff" + std::string(48, '7')) == 255);
+  CHECK(member_id(std::string(64, '0')) == 1);
+  CHECK(member_id("ff") == raft::kNobody);
+  CHECK(member_id(std::string(64, 'g')) == raft::kNobody);
 }
 
 }  // namespace kayak::store::test

@@ -2,6 +2,7 @@
 #include "store/transport/dial.h"
 
 #include "base/strings.h"
+#include "store/member.h"
 #include "store/transport/transport.h"
 
 namespace kayak::store {
@@ -22,28 +23,10 @@ io::TlsClientOptions tls_options(PeerDial& dial) {
 
 }  // namespace
 
-std::optional<std::pair<std::string, std::uint16_t>> parse_peer_address(std::string_view text) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == text.npos) return std::nullopt;
-  std::string_view host = text.substr(0, colon);
-  const std::string_view digits = text.substr(colon + 1);
-  std::int64_t port = 0;
-  if (digits.find_first_not_of("0123456789") != digits.npos || !parse_int64(digits, &port)) return std::nullopt;
-  if (port < 1 || port > 65535) return std::nullopt;
-  const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (brackets) {
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != host.npos) {
-    return std::nullopt;
-  }
-  if (host.empty() || host.find_first_of("[]/@ \t\r\n") != host.npos) return std::nullopt;
-  return std::make_pair(std::string(host), static_cast<std::uint16_t>(port));
-}
-
 Task<Result<PeerConnection>> dial_peer(Context context, PeerDial dial, StopToken stop) {
-  const auto place = parse_peer_address(dial.address);
-  if (!place) co_return Error(Code::kInvalid, cat(quote(dial.address), " is not host:port"));
-  auto plain = co_await io::connect_host(context, place->first, place->second, stop);
+  const Result<HostPort> place = parse_host_port(dial.address);
+  if (!place) co_return place.error();
+  auto plain = co_await io::connect_host(context, place->host, place->port, stop);
   if (!plain) co_return plain.error();
   io::tune_for_peers(**plain, dial.unacknowledged, kUnsentBytes);
   io::TlsClientOptions tls = tls_options(dial);

@@ -27,7 +27,4 @@ struct PeerConnection {
 // Waits as long as `stop` does. Errors: Invalid (the address), NotFound, Io, Timeout (network), Unauthorized (TLS).
 Task<Result<PeerConnection>> dial_peer(Context context, PeerDial dial, StopToken stop);
 
-// "host:port" or "[v6]:port" apart, the host without brackets; nullopt when it is neither.
-std::optional<std::pair<std::string, std::uint16_t>> parse_peer_address(std::string_view text);
-
 }  // namespace kayak::store

@@ -47,12 +47,6 @@ io::Slices next_piece(const io::Slices& slices, std::size_t* first, std::size_t*
 
 }  // namespace
 
-std::string id_text(std::uint64_t id) {
-  std::string bytes;
-  for (int shift = 56; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(id >> shift));
-  return hex_encode(bytes);
-}
-
 std::optional<std::uint64_t> parse_id(std::string_view text) {
   std::string bytes;
   if (text.size() != 16 || !hex_decode(text, &bytes)) return std::nullopt;
@@ -65,9 +59,9 @@ io::GrpcRequest peer_request(const TransportOptions& options, raft::NodeId to, s
   io::GrpcRequest request;
   request.authority = std::string(kPeerServerName);
   request.method = std::string(method);
-  request.metadata.add(kClusterField, id_text(options.cluster));
-  request.metadata.add(kFromField, id_text(options.self));
-  request.metadata.add(kToField, id_text(to));
+  request.metadata.add(kClusterField, member_id_text(options.cluster));
+  request.metadata.add(kFromField, member_id_text(options.self));
+  request.metadata.add(kToField, member_id_text(to));
   return request;
 }
 

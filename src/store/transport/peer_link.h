@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "store/member.h"
 #include "store/transport/dial.h"
 #include "store/transport/transport.h"
 
@@ -28,7 +29,6 @@ constexpr std::string_view kMessagesMethod = "/kayak.Peer/Messages", kSnapshotMe
 constexpr std::string_view kClusterField = "kayak-cluster", kFromField = "kayak-from", kToField = "kayak-to";
 io::GrpcRequest peer_request(const TransportOptions& options, raft::NodeId to, std::string_view method);
 // Sixteen hex digits.
-std::string id_text(std::uint64_t id);
 std::optional<std::uint64_t> parse_id(std::string_view text);
 
 class PeerLink {

@@ -160,8 +160,8 @@ void TransportImpl::prefer_members() const {
   std::vector<std::string> addresses;
   for (const auto& [id, link] : links_) {
     for (const std::string& address : link->peer().addresses) {
-      const auto place = parse_peer_address(address);
-      if (place) addresses.push_back(place->first);  // names among them do no harm
+      const Result<HostPort> place = parse_host_port(address);
+      if (place) addresses.push_back(place->host);  // names among them do no harm
     }
   }
   for (const auto& [id, address] : seen_at_) addresses.push_back(address);
@@ -200,7 +200,7 @@ Task<Result<void>> TransportImpl::run(StopToken stop) {
 
 Task<Result<std::shared_ptr<io::Http2Client>>> TransportImpl::client(NodeId to, StopToken stop) {
   const auto found = links_.find(to);
-  if (found == links_.end()) co_return Error(Code::kNotFound, cat("no member ", id_text(to)));
+  if (found == links_.end()) co_return Error(Code::kNotFound, cat("no member ", member_id_text(to)));
   const std::shared_ptr<PeerLink> link = found->second;  // set_peers may let go of it
   co_return co_await link->client(std::move(stop));
 }
@@ -236,16 +236,17 @@ io::GrpcStatus TransportImpl::check_names(const io::HttpRequest& request, NodeId
     return io::GrpcStatus{Grpc::kInvalidArgument, "the call does not say from whom it is for whom"};
   }
   if (*cluster != settings_.options.cluster) {
-    return io::GrpcStatus{Grpc::kFailedPrecondition, cat("the call is from cluster ", id_text(*cluster), ", this is ",
-                                                         id_text(settings_.options.cluster))};
+    return io::GrpcStatus{Grpc::kFailedPrecondition, cat("the call is from cluster ", member_id_text(*cluster),
+                                                         ", this is ", member_id_text(settings_.options.cluster))};
   }
   const auto member = caller(request);
   if (!member || *member != *says) {
-    return io::GrpcStatus{Grpc::kPermissionDenied, cat("the caller's key is not that of member ", id_text(*says))};
+    return io::GrpcStatus{Grpc::kPermissionDenied,
+                          cat("the caller's key is not that of member ", member_id_text(*says))};
   }
   if (*to != settings_.options.self) {
-    return io::GrpcStatus{Grpc::kFailedPrecondition,
-                          cat("the call is for member ", id_text(*to), ", this is ", id_text(settings_.options.self))};
+    return io::GrpcStatus{Grpc::kFailedPrecondition, cat("the call is for member ", member_id_text(*to), ", this is ",
+                                                         member_id_text(settings_.options.self))};
   }
   *from = *member;
   return io::GrpcStatus();
@@ -311,10 +312,10 @@ Task<io::GrpcStatus> TransportImpl::receive_all(io::GrpcCall& call, NodeId from,
 io::GrpcStatus TransportImpl::check_message(const raft::Message& message, NodeId from) const {
   if (message.from != from) {
     return io::GrpcStatus{Grpc::kPermissionDenied,
-                          cat("a message from ", id_text(message.from), " in a call of ", id_text(from))};
+                          cat("a message from ", member_id_text(message.from), " in a call of ", member_id_text(from))};
   }
   if (message.to != settings_.options.self) {
-    return io::GrpcStatus{Grpc::kInvalidArgument, cat("a message for ", id_text(message.to))};
+    return io::GrpcStatus{Grpc::kInvalidArgument, cat("a message for ", member_id_text(message.to))};
   }
   return io::GrpcStatus();
 }
@@ -381,13 +382,6 @@ Task<Result<void>> TransportImpl::pull(io::GrpcClientCall& call, raft::SnapshotI
 }
 
 }  // namespace
-
-std::optional<raft::NodeId> node_of_key(std::string_view key) {
-  std::string bytes;
-  if (key.size() != 64 || !hex_decode(key, &bytes)) return std::nullopt;
-  const auto id = parse_id(key.substr(0, 16));
-  return id && *id == raft::kNobody ? 1 : id;
-}
 
 io::HttpLimits peer_limits() {
   io::HttpLimits limits = io::grpc_limits();

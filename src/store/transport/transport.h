@@ -32,9 +32,6 @@ struct PeerInfo {
   std::string key;                     // hex of SHA-256 over the SubjectPublicKeyInfo, lower case
   bool witness = false;  // votes, and is given no data: messages and what is open to strangers are all it may call
 };
-// The id of who has `key` (as in PeerInfo): its first eight bytes, big-endian; 1 for 0. Nullopt when it is no key.
-std::optional<raft::NodeId> node_of_key(std::string_view key);
-
 struct TransportTimes {
   Duration connect = std::chrono::seconds(3);  // for each address: its name, TCP and TLS
   // Between one round of addresses that failed and the next, doubling, of which up to a half is random.
