@@ -5,6 +5,7 @@
 
 #include "api/bootstrap_flowcontrol.h"
 #include "api/document.h"
+#include "api/kubernetes_endpoints.h"
 #include "api/request_info.h"
 #include "api/service_allocator.h"
 #include "api/status.h"
@@ -101,14 +102,6 @@ json::Value named(std::string_view name, std::string_view namespace_ = "") {
   return object;
 }
 
-json::Value port_of(int port) {
-  json::Value out;
-  out["name"] = "https";
-  out["port"] = port;
-  out["protocol"] = "TCP";
-  return out;
-}
-
 json::Value kubernetes_service(const ServerParts& parts) {
   json::Value service = named("kubernetes", "default");
   service["metadata"]["labels"]["component"] = "apiserver";
@@ -117,35 +110,10 @@ json::Value kubernetes_service(const ServerParts& parts) {
   spec["type"] = "ClusterIP";
   spec["clusterIP"] = format_ipv4(parts.services.range().first);
   spec["sessionAffinity"] = "None";
-  json::Value port = port_of(443);
+  json::Value port = api_port(443);
   port["targetPort"] = parts.options.advertise_port;
   spec["ports"] = json::Array{std::move(port)};
   return service;
-}
-
-json::Value kubernetes_endpoints(const ApiServerOptions& options) {
-  json::Value endpoints = named("kubernetes", "default");
-  // The slice beside it is made here too: nothing is to mirror these.
-  endpoints["metadata"]["labels"]["endpointslice.kubernetes.io/skip-mirror"] = "true";
-  json::Value address;
-  address["ip"] = options.advertise_address;
-  json::Value subset;
-  subset["addresses"] = json::Array{std::move(address)};
-  subset["ports"] = json::Array{port_of(options.advertise_port)};
-  endpoints["subsets"] = json::Array{std::move(subset)};
-  return endpoints;
-}
-
-json::Value kubernetes_slice(const ApiServerOptions& options) {
-  json::Value slice = named("kubernetes", "default");
-  slice["metadata"]["labels"]["kubernetes.io/service-name"] = "kubernetes";
-  slice["addressType"] = options.advertise_address.find(':') == std::string::npos ? "IPv4" : "IPv6";
-  json::Value endpoint;
-  endpoint["addresses"] = json::Array{json::Value(options.advertise_address)};
-  endpoint["conditions"]["ready"] = true;
-  slice["endpoints"] = json::Array{std::move(endpoint)};
-  slice["ports"] = json::Array{port_of(options.advertise_port)};
-  return slice;
 }
 
 json::Value service_cidr(const ServerParts& parts) {
@@ -194,12 +162,13 @@ Task<Result<void>> reconcile_bootstrap(ApiServer& server, ServerParts& parts, St
   io::TaskScope scope(stop);
   const StopToken token = scope.token();
   scope.spawn(ensure(server, kinds::services(), kubernetes_service(parts), false, token));
-  // A machine without a network has only its loopback address, which Endpoints cannot hold: the Service has none then.
-  const std::string& advertised = parts.options.advertise_address;
+  // A machine without a network has only its loopback address: the Service has no endpoint then.
   const bool update = !parts.options.endpoints_kept;
-  if (!advertised.empty() && !advertised.starts_with("127.") && advertised != "::1") {
-    scope.spawn(ensure(server, kinds::endpoints(), kubernetes_endpoints(parts.options), update, token));
-    scope.spawn(ensure(server, kinds::endpoint_slices(), kubernetes_slice(parts.options), update, token));
+  std::vector<ApiAddress> here(1, ApiAddress{parts.options.advertise_address, parts.options.advertise_port});
+  KubernetesEndpoints endpoints = kubernetes_endpoints(std::move(here));
+  if (endpoints.endpoints.is_object()) {
+    scope.spawn(ensure(server, kinds::endpoints(), std::move(endpoints.endpoints), update, token));
+    scope.spawn(ensure(server, kinds::endpoint_slices(), std::move(endpoints.slice), update, token));
   }
   scope.spawn(ensure(server, kinds::service_cidrs(), service_cidr(parts), false, token));
   for (const PriorityRow& row : kPriorities) {

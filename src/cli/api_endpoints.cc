@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "api/document.h"
 #include "base/strings.h"
 #include "client/inprocess.h"
 #include "store/member.h"
@@ -17,27 +16,6 @@ constexpr Duration kPeriod = 10s, kRetry = 2s;
 constexpr std::int64_t kLeaseSeconds = 15;
 constexpr Duration kKeepAlive = 5s;
 constexpr std::string_view kMasterLeases = "/registry/masterleases/", kMasterLeasesEnd = "/registry/masterleases0";
-
-bool can_be_told(const ApiAddress& address) {
-  const bool numeric =
-      address.ip.find_first_not_of("0123456789.") == std::string::npos || address.ip.find(':') != std::string::npos;
-  return numeric && !address.ip.starts_with("127.") && address.ip != "::1" && !address.ip.empty();
-}
-
-json::Value named() {
-  json::Value object;
-  object["metadata"]["name"] = "kubernetes";
-  object["metadata"]["namespace"] = "default";
-  return object;
-}
-
-json::Value port_of(int port) {
-  json::Value out;
-  out["name"] = "https";
-  out["port"] = port;
-  out["protocol"] = "TCP";
-  return out;
-}
 
 // Everything but its own metadata is made as `wanted` says; equal bytes are not written.
 Task<Result<void>> write(client::Client& client, const api::Kind& kind, json::Value wanted, StopToken stop) {
@@ -60,54 +38,6 @@ Task<Result<void>> write(client::Client& client, const api::Kind& kind, json::Va
 
 }  // namespace
 
-KubernetesEndpoints kubernetes_endpoints(std::vector<ApiAddress> addresses) {
-  KubernetesEndpoints out;
-  std::erase_if(addresses, [](const ApiAddress& address) { return !can_be_told(address); });
-  if (addresses.empty()) return out;
-  const int first_port = addresses.front().port;
-  std::sort(addresses.begin(), addresses.end());
-  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
-  std::vector<int> ports;
-  for (const ApiAddress& address : addresses) ports.push_back(address.port);
-  std::sort(ports.begin(), ports.end());
-  ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
-
-  out.endpoints = named();
-  // The slice beside it is made here too: nothing is to mirror these.
-  out.endpoints["metadata"]["labels"]["endpointslice.kubernetes.io/skip-mirror"] = "true";
-  json::Array subsets;
-  for (const int port : ports) {
-    json::Array of_port;
-    for (const ApiAddress& address : addresses) {
-      if (address.port != port) continue;
-      json::Value one;
-      one["ip"] = address.ip;
-      of_port.push_back(std::move(one));
-    }
-    json::Value subset;
-    subset["addresses"] = json::Value(std::move(of_port));
-    subset["ports"] = json::Array{port_of(port)};
-    subsets.push_back(std::move(subset));
-  }
-  out.endpoints["subsets"] = json::Value(std::move(subsets));
-
-  const bool v6 = addresses.front().ip.find(':') != std::string::npos;
-  out.slice = named();
-  out.slice["metadata"]["labels"]["kubernetes.io/service-name"] = "kubernetes";
-  out.slice["addressType"] = v6 ? "IPv6" : "IPv4";
-  json::Array endpoints;
-  for (const ApiAddress& address : addresses) {
-    if (address.port != first_port || (address.ip.find(':') != std::string::npos) != v6) continue;
-    json::Value endpoint;
-    endpoint["addresses"] = json::Array{json::Value(address.ip)};
-    endpoint["conditions"]["ready"] = true;
-    endpoints.push_back(std::move(endpoint));
-  }
-  out.slice["endpoints"] = json::Value(std::move(endpoints));
-  out.slice["ports"] = json::Array{port_of(first_port)};
-  return out;
-}
-
 Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
                                       StopToken stop) {
   if (!addresses.list) co_return Result<void>();
@@ -116,13 +46,13 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
   identity.user.groups = {"system:masters", "system:authenticated"};
   identity.field_manager = "kube-apiserver";
   auto client = client::make_inprocess_client(context, api, identity, term);
-  std::vector<ApiAddress> written;
+  std::vector<api::ApiAddress> written;
   while (!stop.stopped()) {
     Duration pause = kPeriod;
     if (addresses.changed != nullptr) addresses.changed->reset();
-    Result<std::vector<ApiAddress>> now = co_await addresses.list(stop);
+    Result<std::vector<api::ApiAddress>> now = co_await addresses.list(stop);
     if (now && !now->empty() && *now != written) {
-      KubernetesEndpoints wanted = kubernetes_endpoints(*now);
+      api::KubernetesEndpoints wanted = api::kubernetes_endpoints(*now);
       Result<void> done;
       if (wanted.endpoints.is_object()) {
         done = co_await write(*client, api::kinds::endpoints(), std::move(wanted.endpoints), stop);
@@ -145,7 +75,7 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
   co_return Result<void>();
 }
 
-Task<Result<void>> keep_master_lease(Context context, store::Store& store, ApiAddress self, StopToken stop) {
+Task<Result<void>> keep_master_lease(Context context, store::Store& store, api::ApiAddress self, StopToken stop) {
   std::int64_t lease = 0;
   while (!stop.stopped()) {
     Duration pause = kKeepAlive;
@@ -176,20 +106,20 @@ Task<Result<void>> keep_master_lease(Context context, store::Store& store, ApiAd
   co_return Result<void>();
 }
 
-Task<Result<std::vector<ApiAddress>>> read_master_leases(store::Store& store, StopToken stop) {
+Task<Result<std::vector<api::ApiAddress>>> read_master_leases(store::Store& store, StopToken stop) {
   store::RangeRequest request;
   request.key = kMasterLeases;
   request.range_end = kMasterLeasesEnd;
   request.keys_only = true;
   Result<store::RangeResponse> range = co_await store.range(std::move(request), stop);
   if (!range) co_return range.error();
-  std::vector<ApiAddress> addresses;
+  std::vector<api::ApiAddress> addresses;
   for (const store::KeyValue& kv : range->kvs) {
     const std::string_view text = std::string_view(kv.key).substr(kMasterLeases.size());
     const std::size_t colon = text.rfind(':');
     std::int64_t port = 0;
     const bool whole = colon != std::string_view::npos && parse_int64(text.substr(colon + 1), &port) && port > 0;
-    if (whole) addresses.push_back(ApiAddress{std::string(text.substr(0, colon)), static_cast<int>(port)});
+    if (whole) addresses.push_back(api::ApiAddress{std::string(text.substr(0, colon)), static_cast<int>(port)});
   }
   co_return addresses;
 }

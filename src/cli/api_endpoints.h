@@ -9,27 +9,16 @@
 #include <vector>
 
 #include "api/api.h"
+#include "api/kubernetes_endpoints.h"
 #include "store/store.h"
 
 namespace kayak::cli {
 
-struct ApiAddress {
-  std::string ip;
-  int port = 0;
-  auto operator<=>(const ApiAddress&) const = default;
-};
 struct ApiAddresses {
   // Errors: those of the store. An empty list changes nothing; no function: somebody else keeps the endpoints.
-  std::function<Task<Result<std::vector<ApiAddress>>>(StopToken stop)> list;
+  std::function<Task<Result<std::vector<api::ApiAddress>>>(StopToken stop)> list;
   io::Event* changed = nullptr;  // set when there may be others; null: nobody tells
 };
-
-// The objects as they are to be; null values when no address can be told. All addresses of one port make a subset; the
-// slice holds those of the first address's port, as a slice has one set of ports. Pure.
-struct KubernetesEndpoints {
-  json::Value endpoints, slice;
-};
-KubernetesEndpoints kubernetes_endpoints(std::vector<ApiAddress> addresses);
 
 // Writes what has changed, until `stop`. Looks every 10 s, as servers fall silent; with one address alone it waits
 // until it is told of others.
@@ -37,7 +26,7 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
                                       StopToken stop);
 
 // On an external etcd: keeps this server's key, until `stop`.
-Task<Result<void>> keep_master_lease(Context context, store::Store& store, ApiAddress self, StopToken stop);
-Task<Result<std::vector<ApiAddress>>> read_master_leases(store::Store& store, StopToken stop);
+Task<Result<void>> keep_master_lease(Context context, store::Store& store, api::ApiAddress self, StopToken stop);
+Task<Result<std::vector<api::ApiAddress>>> read_master_leases(store::Store& store, StopToken stop);
 
 }  // namespace kayak::cli

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 
 #include "agent/agent.h"
@@ -27,10 +26,10 @@
 #include "cli/renewal.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
+#include "cli/until_signal.h"
 #include "client/inprocess.h"
 #include "io/grpc_server.h"
 #include "io/http.h"
-#include "io/signals.h"
 #include "io/tls.h"
 #include "store/etcd/server.h"
 #include "store/store.h"
@@ -98,26 +97,11 @@ class Server {
   }
 
   Task<Result<void>> run() {
-    io::StopSource stop;
-    io::TaskScope signals;
-    signals.spawn(watch_signals(&stop, signals.token()));
-    Result<void> result = co_await serve(stop.token());
-    signals.stop();
-    Result<void> joined = co_await signals.join();
-    if (!result && result.error().code() == Code::kCancelled) result = Result<void>();
-    co_return result ? joined : result;
+    auto serves = [this](StopToken stop) { return serve(std::move(stop)); };
+    co_return co_await run_until_signal(context_, serves);
   }
 
  private:
-  Task<Result<void>> watch_signals(io::StopSource* stop, StopToken end) {
-    Result<int> signal = co_await io::wait_for_signal(context_, end);
-    if (signal) {
-      context_.log.info("stopping", {{"signal", *signal == SIGINT ? "SIGINT" : "SIGTERM"}});
-      stop->stop();
-    }
-    co_return Result<void>();
-  }
-
   Task<Result<void>> serve(StopToken stop) {
     const Instant start = context_.clock.now();
     auto prepare = [options = options_] { return prepare_folders(options); };
@@ -396,7 +380,7 @@ class Server {
     control.spawn(control_plane.run(control.token()));
     if (heartbeats_) parts.spawn(heartbeats_->run(parts.token()));
     if (!peers_) {
-      ApiAddress self{addresses_.advertise, options_.https_listen_port};
+      api::ApiAddress self{addresses_.advertise, options_.https_listen_port};
       parts.spawn(keep_master_lease(context_.named("endpoints"), *store_, std::move(self), parts.token()));
     }
     io::Event never;
@@ -410,11 +394,11 @@ class Server {
   }
 
   // Of all API servers that answer, this one's first.
-  Task<Result<std::vector<ApiAddress>>> api_addresses(StopToken stop) {
-    std::vector<ApiAddress> addresses;
-    addresses.push_back(ApiAddress{addresses_.advertise, options_.https_listen_port});
+  Task<Result<std::vector<api::ApiAddress>>> api_addresses(StopToken stop) {
+    std::vector<api::ApiAddress> addresses;
+    addresses.push_back(api::ApiAddress{addresses_.advertise, options_.https_listen_port});
     if (!peers_) {
-      Result<std::vector<ApiAddress>> others = co_await read_master_leases(*store_, stop);
+      Result<std::vector<api::ApiAddress>> others = co_await read_master_leases(*store_, stop);
       if (!others) co_return others.error();
       addresses.insert(addresses.end(), others->begin(), others->end());
       co_return addresses;
@@ -423,7 +407,7 @@ class Server {
       const bool other = member.id != cluster_.self.id && member.role != store::Member::Role::kWitness;
       if (!other || !member.answers || member.addresses.empty()) continue;
       const Result<store::HostPort> at = store::parse_host_port(member.addresses.front());
-      if (at) addresses.push_back(ApiAddress{at->host, at->port});
+      if (at) addresses.push_back(api::ApiAddress{at->host, at->port});
     }
     co_return addresses;
   }

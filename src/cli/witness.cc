@@ -3,7 +3,6 @@
 // a witness is trusted with a vote and with no CA's key. Its vote counts as long as it remembers it: a state that is
 // lost or damaged ends the start, and it comes back as another member.
 
-#include <csignal>
 #include <cstdio>
 
 #include "base/files.h"
@@ -14,8 +13,8 @@
 #include "cli/join.h"
 #include "cli/join_client.h"
 #include "cli/pki.h"
+#include "cli/until_signal.h"
 #include "io/http.h"
-#include "io/signals.h"
 #include "io/tls.h"
 #include "store/group_members.h"
 #include "store/witness_node.h"
@@ -119,26 +118,11 @@ class Witness {
   }
 
   Task<Result<void>> run() {
-    io::StopSource stop;
-    io::TaskScope signals;
-    signals.spawn(watch_signals(&stop, signals.token()));
-    Result<void> result = co_await serve(stop.token());
-    signals.stop();
-    Result<void> joined = co_await signals.join();
-    if (!result && result.error().code() == Code::kCancelled) result = Result<void>();
-    co_return result ? joined : result;
+    auto serves = [this](StopToken stop) { return serve(std::move(stop)); };
+    co_return co_await run_until_signal(context_, serves);
   }
 
  private:
-  Task<Result<void>> watch_signals(io::StopSource* stop, StopToken end) {
-    Result<int> signal = co_await io::wait_for_signal(context_, end);
-    if (signal) {
-      context_.log.info("stopping", {{"signal", *signal == SIGINT ? "SIGINT" : "SIGTERM"}});
-      stop->stop();
-    }
-    co_return Result<void>();
-  }
-
   Task<Result<void>> serve(StopToken stop) {
     Random& random = context_.random;
     auto work = [&random, data_dir = options_.data_dir] { return prepare(random, data_dir); };

@@ -1,11 +1,11 @@
-// api_endpoints_test.cc: the endpoints of Service default/kubernetes, from the addresses of the API servers.
-#include "cli/api_endpoints.h"
+// kubernetes_endpoints_test.cc: the endpoints of Service default/kubernetes, from the addresses of the API servers.
+#include "api/kubernetes_endpoints.h"
 
 #include <catch2/catch.hpp>
 
 #include "base/json.h"
 
-namespace kayak::cli {
+namespace kayak::api {
 
 TEST_CASE("the API's endpoints: those who can be told, once each, by port") {
   struct Row {
@@ -53,4 +53,4 @@ TEST_CASE("the API's endpoints: those who can be told, once each, by port") {
   }
 }
 
-}  // namespace kayak::cli
+}  // namespace kayak::api
