@@ -51,6 +51,7 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
     Duration pause = kPeriod;
     if (addresses.changed != nullptr) addresses.changed->reset();
     Result<std::vector<api::ApiAddress>> now = co_await addresses.list(stop);
+    if (!now) pause = kRetry;
     if (now && !now->empty() && *now != written) {
       api::KubernetesEndpoints wanted = api::kubernetes_endpoints(*now);
       Result<void> done;
@@ -64,7 +65,7 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
         context.log.debug("the API's endpoints are not written yet", {{"error", done.error().message()}});
       }
     }
-    const bool alone = addresses.changed != nullptr && written.size() == 1;
+    const bool alone = addresses.changed != nullptr && !addresses.any_others() && pause == kPeriod && !written.empty();
     if (alone) {
       co_await addresses.changed->wait(stop);
       continue;

@@ -17,11 +17,13 @@ namespace kayak::cli {
 struct ApiAddresses {
   // Errors: those of the store. An empty list changes nothing; no function: somebody else keeps the endpoints.
   std::function<Task<Result<std::vector<api::ApiAddress>>>(StopToken stop)> list;
-  io::Event* changed = nullptr;  // set when there may be others; null: nobody tells
+  // Set when there may be others; null: nobody tells. Then there is also whether there are any, answering or not.
+  io::Event* changed = nullptr;
+  std::function<bool()> any_others;
 };
 
-// Writes what has changed, until `stop`. Looks every 10 s, as servers fall silent; with one address alone it waits
-// until it is told of others.
+// Writes what has changed, until `stop`. Looks every 10 s, as servers fall silent; where there are no others it
+// waits until it is told of some.
 Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
                                       StopToken stop);
 

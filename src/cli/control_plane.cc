@@ -78,7 +78,8 @@ Task<Result<void>> ControlPlane::follow(store::Leadership leadership, io::StopSo
     if (!changed) break;
     known = store_.leadership();
   }
-  over->stop();
+  // Else a part has failed, or the server stops: the leadership goes on.
+  if (!stop.stopped()) over->stop();
   co_return Result<void>();
 }
 
@@ -130,14 +131,15 @@ Task<Result<void>> ControlPlane::announce(std::uint64_t term, StopToken stop) {
   co_return Result<void>();
 }
 
-// client-go's election, on one of the two leases: both parts run in this process.
+// client-go's election. Both parts run in this process, so the first lease decides for both: waiting for the second one
+// would leave the first to others meanwhile.
 Task<Result<void>> ControlPlane::run_elected(StopToken stop) {
   auto first_client = client::make_inprocess_client(context_.named("leader-election"), api_, kLeases[0].identity());
   auto second_client = client::make_inprocess_client(context_.named("leader-election"), api_, kLeases[1].identity());
   LeaderLease first(context_, *first_client, kLeases[0].name, holder_, LeaderLease::kSeconds);
   LeaderLease second(context_, *second_client, kLeases[1].name, holder_, LeaderLease::kSeconds);
   Result<void> held = co_await first.acquire(stop);
-  if (held) held = co_await second.acquire(stop);
+  if (held) held = co_await second.take(stop);
   if (!held) co_return stop.stopped() ? Result<void>() : held;
   context_.log.info("this server holds the leases: scheduler and controllers run here");
   io::TaskScope scope(stop);
@@ -155,14 +157,11 @@ Task<Result<void>> ControlPlane::run_elected(StopToken stop) {
   scope.spawn(run_parts(0, scope.token()));
   scope.spawn(keep_api_endpoints(context_.named("endpoints"), api_, 0, options_.api_addresses, scope.token()));
   Result<void> ended = co_await scope.join();
-  if (lost) {
-    context_.log.warn("this server lost its leases: scheduler and controllers have stopped here");
-    co_return Result<void>();
-  }
-  // Others need not wait for the leases to run out.
+  if (lost) context_.log.warn("this server lost its leases: scheduler and controllers have stopped here");
+  // Others need not wait until what it still has runs out.
   co_await first.release();
   co_await second.release();
-  co_return ended;
+  co_return lost ? Result<void>() : ended;
 }
 
 }  // namespace kayak::cli

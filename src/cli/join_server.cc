@@ -133,7 +133,7 @@ Result<JoinBundle> JoinServer::bundle_for(const JoinRequest& request) {
   Result<std::string> public_key = io::requested_public_key(request.certificate_request);
   if (!public_key) return public_key.error();
   Result<std::string> certificate =
-      issue_peer_certificate(context_.random, context_.clock.wall(), keys_.peer_ca, *public_key);
+      issue_witness_certificate(context_.random, context_.clock.wall(), keys_.peer_ca, *public_key);
   if (!certificate) return certificate.error();
   bundle.files["peer.crt"] = std::move(*certificate);
   return bundle;

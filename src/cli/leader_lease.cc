@@ -1,6 +1,8 @@
 // leader_lease.cc: see leader_lease.h.
 #include "cli/leader_lease.h"
 
+#include <algorithm>
+
 #include "api/document.h"
 #include "base/strings.h"
 
@@ -97,15 +99,17 @@ Task<Result<void>> LeaderLease::keep(StopToken stop) {
   for (;;) {
     const Result<void> slept = co_await context_.loop.sleep(kRetryPeriod, stop);
     if (!slept) co_return slept;
-    const io::Deadline deadline(context_.loop, kRenewDeadline, stop);
+    // Others count from the last renewal: an attempt ends before they may take it.
+    const Instant began = context_.clock.now();
+    const io::Deadline deadline(context_.loop, std::max(renewed + kRenewDeadline - began, Duration(0)), stop);
     const Result<bool> mine = co_await try_once(false, deadline.token());
     if (mine && *mine) {
-      renewed = context_.clock.now();
+      renewed = began;
       continue;
     }
     if (mine) co_return Error(Code::kConflict, cat("the lease ", name_, " is another's"));
     if (stop.stopped()) co_return mine.error();
-    if (context_.clock.now() - renewed > kRenewDeadline) co_return mine.error();
+    if (context_.clock.now() - renewed >= kRenewDeadline) co_return mine.error();
   }
 }
 

@@ -23,6 +23,7 @@ bool holds(const store::MemberList& list, store::raft::NodeId id) {
 Peers::Peers(Context context, Options options) : context_(std::move(context)), options_(std::move(options)) {
   store::TransportOptions transport;
   transport.self = options_.cluster.self.id;
+  transport.addresses = options_.cluster.self.addresses;
   transport.cluster = store::parse_member_id(options_.cluster.cluster);
   transport.certificate_pem = options_.peer.certificate_pem;
   transport.key_pem = options_.peer.key_pem;
@@ -77,15 +78,6 @@ void Peers::refused(store::raft::NodeId by) {
       {{"member", store::member_id_text(options_.cluster.self.id)}, {"said_by", store::member_id_text(by)}});
 }
 
-// Of a member that says so itself, before any leader could have written it down.
-void Peers::moved(store::raft::NodeId id, std::vector<std::string> addresses) {
-  std::vector<store::MemberRecord> members = list_.members;
-  for (store::MemberRecord& member : members) {
-    if (member.id == id) member.addresses = addresses;
-  }
-  set_peers(members);
-}
-
 void Peers::attach(store::EmbeddedStore& store) {
   store_ = &store;
   store::etcd::ServerOptions services;
@@ -97,9 +89,6 @@ void Peers::attach(store::EmbeddedStore& store) {
   store::GroupMembersOptions members;
   members.self = options_.cluster.self;
   members.cluster = options_.cluster.cluster;
-  members.seen = [this](store::raft::NodeId id, std::vector<std::string> addresses) {
-    moved(id, std::move(addresses));
-  };
   members_ = std::make_unique<store::GroupMembers>(context_, store, store, *transport_, std::move(members));
 }
 
@@ -144,6 +133,7 @@ Task<Result<void>> Peers::join(StopToken stop) {
   store::Announcement announcement;
   announcement.self = options_.cluster.self;
   announcement.replaces = options_.join.replaces;
+  announcement.returns = holds(list_, options_.cluster.self.id);
   announcement.cluster = options_.cluster.cluster;
   // The one that a person named first: a list may be of a time when others were where it says.
   std::vector<std::string> addresses;

@@ -47,7 +47,6 @@ class Peers {
 
  private:
   void set_peers(const std::vector<store::MemberRecord>& members);
-  void moved(store::raft::NodeId id, std::vector<std::string> addresses);
   void refused(store::raft::NodeId by);
   bool is_unknown() const;
   Task<Result<void>> join(StopToken stop);

@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "io/tls.h"
+#include "store/member.h"
 
 namespace kayak::cli {
 
@@ -217,11 +218,12 @@ Result<ServerKeys> load_or_make_server_keys(Random& random, WallTime now, const 
   return keys;
 }
 
-Result<std::string> issue_peer_certificate(Random& random, WallTime now, const KeyPair& peer_ca,
-                                           std::string_view public_key) {
+Result<std::string> issue_witness_certificate(Random& random, WallTime now, const KeyPair& peer_ca,
+                                              std::string_view public_key) {
   constexpr std::size_t kP256Bytes = 91;  // of a SubjectPublicKeyInfo with an uncompressed point
   if (public_key.size() != kP256Bytes) return Error(Code::kInvalid, "a peer's key has to be one of P-256");
   io::CertificateRequest request = peer_request();
+  request.organizations = {std::string(kayak::store::kWitnessOrganization)};
   const Validity valid = validity(now, kCaSeconds);
   request.not_before = valid.from;
   request.not_after = valid.to;

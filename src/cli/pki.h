@@ -44,8 +44,8 @@ Result<void> renew_leaves(Random& random, WallTime now, const ServerKeyOptions& 
 
 // A certificate of a peer that keeps its key to itself (`public_key`: DER SubjectPublicKeyInfo of P-256); for as long
 // as a CA lives, as a witness has nobody to renew it. Errors: Invalid (another kind of key).
-Result<std::string> issue_peer_certificate(Random& random, WallTime now, const KeyPair& peer_ca,
-                                           std::string_view public_key);
+Result<std::string> issue_witness_certificate(Random& random, WallTime now, const KeyPair& peer_ca,
+                                              std::string_view public_key);
 // The key of <tls_dir>/peer.key, made when there is none. Errors: Corrupt, Io, NoSpace.
 Result<std::string> load_or_make_peer_key(Random& random, const std::string& tls_dir);
 

@@ -357,7 +357,10 @@ class Server {
     control_options.node_name = options_.node_name;
     control_options.controllers.cluster_cidr = options_.cluster_cidr;
     control_options.api_addresses.list = [this](StopToken stop) { return api_addresses(std::move(stop)); };
-    if (peers_) control_options.api_addresses.changed = &members_changed_;
+    if (peers_) {
+      control_options.api_addresses.changed = &members_changed_;
+      control_options.api_addresses.any_others = [this] { return peers_->known().size() > 1; };
+    }
     ControlPlane control_plane(context_, *api_, *store_, std::move(control_options));
 
     auto node_client =

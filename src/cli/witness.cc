@@ -39,7 +39,7 @@ Error no_memory(const std::string& server_dir, store::raft::NodeId id, std::stri
 struct Prepared {
   store::WitnessState state;
   std::string key_pem;
-  std::string peer_ca_pem, server_ca_pem, certificate_pem;  // empty: it has not joined yet
+  std::string peer_ca_pem, certificate_pem;  // empty: it has not joined yet
   store::MemberList members;
   bool joined() const { return !certificate_pem.empty() && !peer_ca_pem.empty() && !members.members.empty(); }
 };
@@ -94,7 +94,6 @@ Result<Prepared> prepare(Random& random, const std::string& data_dir) {
   Prepared prepared;
   if (auto loaded = load_identity(random, server_dir, &prepared); !loaded) return loaded.error();
   prepared.peer_ca_pem = read_or_empty(server_dir + "/tls/peer-ca.crt");
-  prepared.server_ca_pem = read_or_empty(server_dir + "/tls/server-ca.crt");
   prepared.certificate_pem = read_or_empty(server_dir + "/tls/peer.crt");
   Result<store::MemberList> members = store::read_member_list(server_dir + "/db/members.json");
   // A damaged list is asked for again.
@@ -166,7 +165,6 @@ class Witness {
     Result<void> stored = co_await context_.loop.offload(std::move(write));
     if (!stored) co_return stored;
     prepared_.peer_ca_pem = bundle.files.at("peer-ca.crt");
-    prepared_.server_ca_pem = bundle.files.at("server-ca.crt");
     prepared_.certificate_pem = bundle.files.at("peer.crt");
     prepared_.members = bundle.members;
     co_return Result<void>();
@@ -175,6 +173,7 @@ class Witness {
   Task<Result<void>> take_part(StopToken stop) {
     store::TransportOptions options;
     options.self = self_.id;
+    options.addresses = self_.addresses;
     options.cluster = store::parse_member_id(prepared_.members.cluster);
     options.certificate_pem = prepared_.certificate_pem;
     options.key_pem = prepared_.key_pem;
@@ -228,6 +227,8 @@ class Witness {
     }
     const Result<io::Url> url = io::parse_url(options_.server);
     if (url) announcement.addresses.push_back(io::Endpoint{url->host, url->port}.to_string());
+    announcement.returns = std::any_of(prepared_.members.members.begin(), prepared_.members.members.end(),
+                                       [this](const store::MemberRecord& member) { return member.id == self_.id; });
     announcement.certificate_pem = prepared_.certificate_pem;
     announcement.key_pem = prepared_.key_pem;
     announcement.ca_pem = prepared_.peer_ca_pem;

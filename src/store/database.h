@@ -1,5 +1,5 @@
 // database.h: the SQLite file of one node: one table, one connection, one thread.
-//   log(id INTEGER PRIMARY KEY, entry BLOB): the rows of entry.h, and the two of MetaRow below them.
+//   log(id INTEGER PRIMARY KEY, entry BLOB): the rows of entry.h, and those of MetaRow below them.
 // Owns the file, its write-ahead log and its lock; knows rows, not keys. Every call may block: the storage thread's.
 // Failures: NoSpace leaves everything as it was before the call; after Io or Corrupt nothing may be written any more.
 #pragma once

@@ -445,7 +445,9 @@ std::vector<Entry> evaluate_revoke(LeaseId lease, const KvState& state, const Pe
   const LeaseTable::Granted* granted = state.leases().find(lease);
   std::set<std::string_view> keys;
   if (granted != nullptr) keys.insert(granted->keys.begin(), granted->keys.end());
-  for (const auto& [key, version] : pending.keys()) keys.insert(key);
+  for (const auto& [key, version] : pending.keys()) {
+    if (version.meta.lease == lease) keys.insert(key);
+  }
   const KeyView view(state, pending);
   for (const std::string_view key : keys) {
     if (const KeyView::Found found = view.find(key); found.meta != nullptr) remove(key, *found.meta);

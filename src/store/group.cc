@@ -62,6 +62,9 @@ Task<Result<void>> SqliteStore::load_records() {
   auto values = co_await read_values(rows);
   if (!values) co_return values.error();
   for (std::size_t i = 0; i < keys.size(); ++i) {
+    // While they were read, entries were applied: what they said of a member is newer.
+    const KeyRecord* now = state_.keys().find(keys[i]);
+    if (now == nullptr || now->deleted || now->row != rows[i]) continue;
     Result<MemberRecord> member = decode_member(keys[i], *(*values)[i]);
     if (member) records_[member->id] = std::move(*member);
   }
@@ -362,14 +365,23 @@ Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
   } else {
     pulled = made.error();
   }
-  if (fetching_ != fetch.snapshot.id) co_return;  // another took its place
-  fetching_.reset();
-  if (!pulled && !scope_.token().stopped()) {
-    context_.log.warn("the state could not be fetched; it is tried again", {{"error", pulled.error().message()}});
+  // Else another took its place.
+  if (fetching_ == fetch.snapshot.id) {
+    fetching_.reset();
+    if (!pulled && !scope_.token().stopped()) {
+      context_.log.warn("the state could not be fetched; it is tried again", {{"error", pulled.error().message()}});
+    }
+    if (pulled) fetched_state_ = std::move(builder);
+    replica_->snapshot_fetched(fetch.snapshot.id, pulled.ok());
+    if (fetched_state_) builder = std::exchange(fetched_state_, nullptr);  // not taken: it came too late
   }
-  if (pulled) fetched_state_ = std::move(builder);
-  replica_->snapshot_fetched(fetch.snapshot.id, pulled.ok());
-  fetched_state_.reset();  // not taken: it came too late
+  if (builder) co_await dispose(std::move(builder));
+}
+
+// What takes its time to go (a large file is removed, a large index is freed) goes on the pool.
+Task<void> SqliteStore::dispose(std::shared_ptr<void> thing) {
+  auto work = [thing = std::move(thing)]() mutable { thing.reset(); };
+  co_await context_.loop.offload(std::move(work));
 }
 
 Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder,
@@ -413,6 +425,7 @@ void SqliteStore::replace_state() {
   storage_->installed_seen();
   for (auto it = sources_.begin(); it != sources_.end();) (*it++)->detach();
   snapshots_.clear();
+  scope_.spawn(dispose(std::make_shared<KvState>(std::move(state_))));
   state_ = std::move(*installed_state_);
   installed_state_.reset();
   history_ = History(options_.history_bytes);

@@ -99,11 +99,13 @@ Task<Result<void>> GroupMembers::transfer_leadership(raft::NodeId id, StopToken 
 
 Task<Result<void>> GroupMembers::change(PeerChange change, StopToken stop) {
   io::Deadline deadline(context_.loop, kChangeTimeout, stop);
-  for (;;) {
+  for (bool again = false;; again = true) {
     const Leadership leadership = store_.leadership();
     if (leadership.leads) {
       Result<void> done = co_await change_here(change, deadline.token());
       changed_.set();
+      const bool gone = again && change.verb == Verb::kRemove && !done && done.error().code() == Code::kNotFound;
+      if (gone) co_return Result<void>();  // the attempt before had come further than it knew
       const bool moved_on = !done && done.error().code() == Code::kUnavailable && !store_.leadership().leads;
       // Whoever asks this one for its own removal has to ask the next one: the answer would not reach it through here.
       const bool own = change.forwarded && removes(change, leadership.self);
@@ -141,10 +143,19 @@ Task<Result<void>> GroupMembers::forward(raft::NodeId leader, PeerChange change,
 
 // ---- at the leader
 
+namespace {
+Error name_is_taken(const Member& by) {
+  return Error(Code::kAlreadyExists, cat("a member called ", by.name,
+                                         " is in the cluster already: give this one another --node-name, or, when it "
+                                         "stands for the old one, run `kayak member remove ",
+                                         member_id_text(by.id), "`"));
+}
+}  // namespace
+
 Task<Result<void>> GroupMembers::change_here(PeerChange change, StopToken stop) {
   switch (change.verb) {
     case Verb::kJoin:
-      return join_here(std::move(*change.member), change.replaces, std::move(stop));
+      return join_here(std::move(change), std::move(stop));
     case Verb::kPromote:
       return local_.promote(change.id, std::move(stop));
     case Verb::kRemove:
@@ -157,9 +168,13 @@ Task<Result<void>> GroupMembers::change_here(PeerChange change, StopToken stop) 
   std::abort();  // decode_peer_change lets no other verb through
 }
 
-Task<Result<void>> GroupMembers::join_here(MemberRecord member, raft::NodeId replaces, StopToken stop) {
+Task<Result<void>> GroupMembers::join_here(PeerChange join, StopToken stop) {
+  MemberRecord member = std::move(*join.member);
   const std::vector<Member> members = local_.members();
   const bool witness = member.role == MemberRecord::Role::kWitness;
+  const auto same_name = std::find_if(members.begin(), members.end(), [&member](const Member& one) {
+    return one.name == member.name && one.id != member.id;
+  });
   if (const Member* known = find(members, member.id); known != nullptr) {
     if ((known->role == Member::Role::kWitness) != witness) {
       co_return Error(Code::kInvalid, cat("member ", member_id_text(member.id), " is ",
@@ -168,17 +183,17 @@ Task<Result<void>> GroupMembers::join_here(MemberRecord member, raft::NodeId rep
     if (known->name == member.name && known->addresses == member.addresses && known->key == member.key) {
       co_return Result<void>();
     }
+    if (same_name != members.end()) co_return name_is_taken(*same_name);
   } else {
-    const auto same_name =
-        std::find_if(members.begin(), members.end(), [&member](const Member& one) { return one.name == member.name; });
+    if (join.returns) {
+      co_return Error(Code::kForbidden,
+                      cat("member ", member_id_text(member.id), " (", member.name,
+                          ") was removed from this cluster: it comes in again with an empty data directory alone"));
+    }
     if (same_name != members.end()) {
       const raft::NodeId old = same_name->id;
-      if (old != replaces || (same_name->role == Member::Role::kWitness) != witness) {
-        co_return Error(Code::kAlreadyExists,
-                        cat("a member called ", member.name,
-                            " is in the cluster already: give this one another "
-                            "--node-name, or, when it stands for the old one, run `kayak member remove ",
-                            member_id_text(old), "`"));
+      if (old != join.replaces || (same_name->role == Member::Role::kWitness) != witness) {
+        co_return name_is_taken(*same_name);
       }
       context_.log.info("a server lost its disk and comes back as another member",
                         {{"name", member.name}, {"old", member_id_text(old)}, {"new", member_id_text(member.id)}});
@@ -187,7 +202,7 @@ Task<Result<void>> GroupMembers::join_here(MemberRecord member, raft::NodeId rep
     }
     context_.log.info(
         witness ? "a witness joins" : "a server joins",
-        {{"name", member.name}, {"member", member_id_text(member.id)}, {"at", join(member.addresses, ",")}});
+        {{"name", member.name}, {"member", member_id_text(member.id)}, {"at", kayak::join(member.addresses, ",")}});
   }
   if (witness) co_return co_await local_.add_witness(std::move(member), stop);
   co_return co_await local_.add_learner(std::move(member), stop);
@@ -197,8 +212,13 @@ Task<Result<void>> GroupMembers::join_here(MemberRecord member, raft::NodeId rep
 
 // A witness is a member that is not trusted with more than its vote: it holds no CA's key.
 Result<void> GroupMembers::may_ask(const io::HttpRequest& request, const PeerChange& change) const {
-  const std::string& key = request.peer.certificate->public_key_sha256;
-  if (change.verb == Verb::kJoin && change.member->key == key) return Result<void>();
+  const io::CertificateInfo& certificate = *request.peer.certificate;
+  if (change.verb == Verb::kJoin && change.member->key == certificate.public_key_sha256) {
+    const std::vector<std::string>& of = certificate.organizations;
+    const bool witness = std::find(of.begin(), of.end(), kWitnessOrganization) != of.end();
+    if (!witness || change.member->role == MemberRecord::Role::kWitness) return Result<void>();
+    return Error(Code::kForbidden, "the certificate of a witness is good for a witness alone");
+  }
   const std::vector<Member> members = local_.members();
   const std::optional<raft::NodeId> caller = transport_.caller(request);
   const Member* member = caller ? find(members, *caller) : nullptr;
@@ -222,8 +242,9 @@ Task<io::GrpcStatus> GroupMembers::serve(io::GrpcCall& call, bool join_only) {
   PeerChanged answer;
   Result<void> done = may_ask(call.request(), *wanted);
   if (done) {
+    // Before any leader has written it down: when all servers have moved there is none until they find each other.
     const bool known = wanted->verb == Verb::kJoin && transport_.caller(call.request()) == wanted->member->id;
-    if (known && options_.seen) options_.seen(wanted->member->id, wanted->member->addresses);
+    if (known) transport_.heard_at(wanted->member->id, wanted->member->addresses);
     done = co_await change(std::move(*wanted), gone);
   }
   if (done) {
@@ -259,10 +280,15 @@ Task<Result<void>> GroupMembers::keep_own_record(StopToken stop) {
   while (!stop.stopped()) {
     const Leadership leadership = store_.leadership();
     if (leadership.leader != raft::kNobody && !own_record_is_right()) {
-      const Result<void> done = co_await change(join_of(options_.self), stop);
-      if (done) continue;
+      PeerChange here = join_of(options_.self);
+      here.returns = true;
+      const Result<void> done = co_await change(std::move(here), stop);
       if (stop.stopped()) break;
-      context_.log.warn("the others could not be told where this server is", {{"error", done.error().message()}});
+      if (!done) {
+        context_.log.warn("the others could not be told where this server is", {{"error", done.error().message()}});
+      }
+      if (done && own_record_is_right()) continue;
+      // It is written, and is not seen here before this server has caught up.
       (void)co_await context_.loop.sleep(kRetry, stop);
       continue;
     }
@@ -335,6 +361,7 @@ Task<Result<MemberList>> announce_at(Context context, const Announcement& announ
   request.timeout = kChangeTimeout;
   PeerChange join = join_of(announcement.self);
   join.replaces = announcement.replaces;
+  join.returns = announcement.returns;
   Result<std::string> bytes =
       co_await io::grpc_unary(*connection->client, std::move(request), encode_peer_change(join), scope.token());
   scope.stop();

@@ -18,9 +18,6 @@ namespace kayak::store {
 struct GroupMembersOptions {
   MemberRecord self;
   std::string cluster;  // its id, 16 hex digits
-  // A member was heard to be at these addresses; before any leader has written that down (when all servers have moved,
-  // there will not be one until they find each other). May be empty.
-  std::function<void(raft::NodeId, std::vector<std::string>)> seen;
 };
 
 class GroupMembers final : public Members {
@@ -46,7 +43,7 @@ class GroupMembers final : public Members {
  private:
   Task<Result<void>> change(PeerChange change, StopToken stop);
   Task<Result<void>> change_here(PeerChange change, StopToken stop);
-  Task<Result<void>> join_here(MemberRecord member, raft::NodeId replaces, StopToken stop);
+  Task<Result<void>> join_here(PeerChange join, StopToken stop);
   Task<Result<void>> forward(raft::NodeId leader, PeerChange change, StopToken stop);
   Result<void> may_ask(const io::HttpRequest& request, const PeerChange& change) const;
   Task<io::GrpcStatus> serve(io::GrpcCall& call, bool join_only);
@@ -69,6 +66,7 @@ class GroupMembers final : public Members {
 struct Announcement {
   MemberRecord self;
   raft::NodeId replaces = raft::kNobody;
+  bool returns = false;                // as PeerChange::returns
   std::string cluster;                 // its id
   std::vector<std::string> addresses;  // host:port of servers that may be in it, tried in turn
   std::string certificate_pem, key_pem, ca_pem;

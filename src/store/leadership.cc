@@ -68,6 +68,22 @@ Task<bool> SqliteStore::leadership_changed(Leadership known, StopToken stop) {
   co_return false;
 }
 
+Task<Result<bool>> SqliteStore::vouched(StopToken stop) {
+  if (!in_flight_.empty()) {
+    auto last = std::make_shared<Waiter>();
+    in_flight_.back().waiters.push_back(last);
+    auto committed = co_await wait_for(last, stop);
+    const bool never_was = last->superseded || (!committed && committed.error().code() == Code::kNoSpace);
+    if (never_was) co_return false;
+    if (!committed) co_return committed.error();
+    co_return true;
+  }
+  const std::uint64_t term = leadership_.term;
+  auto confirmed = co_await replica_->confirm(stop);
+  if (!confirmed) co_return confirmed.error();
+  co_return leadership_.leads&& leadership_.term == term;
+}
+
 Task<Result<void>> SqliteStore::wait_to_propose(std::uint64_t term, StopToken stop) {
   while (!room_.is_set()) {
     const bool room = co_await room_.wait(stop);

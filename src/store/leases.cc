@@ -41,7 +41,12 @@ Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, 
       if (*carried) co_return std::move(**carried);
     }
     lease.id = id != 0 ? id : free_lease_id();
-    if (KeyView(state_, pending_).granted(lease.id)) co_return Error(Code::kAlreadyExists, "lease already exists");
+    if (KeyView(state_, pending_).granted(lease.id)) {
+      auto sure = co_await vouched(stop);
+      if (!sure) co_return sure.error();
+      if (!*sure) continue;
+      co_return Error(Code::kAlreadyExists, "lease already exists");
+    }
     Effect effect;
     effect.type = EffectType::kLeaseGrant;
     effect.lease = lease.id;
@@ -74,15 +79,21 @@ Task<Result<Revision>> SqliteStore::revoke(LeaseId id, bool carries, StopToken s
     }
     // Whoever leads next, this server too, gives the lease its whole time again.
     if (!carries && leadership_.term != term) co_return Error(Code::kCancelled, "this server led in another term");
-    if (!KeyView(state_, pending_).granted(id)) co_return no_such_lease();
+    if (!KeyView(state_, pending_).granted(id)) {
+      auto sure = co_await vouched(stop);
+      if (!sure) co_return sure.error();
+      if (!*sure) continue;
+      co_return no_such_lease();
+    }
     std::vector<Entry> entries = evaluate_revoke(id, state_, pending_, pending_revision() + 1);
     const Revision revision = entries.back().revision;
     WaiterRef last;
     std::size_t proposed = 0;
-    while (proposed < entries.size() && leadership_.leads) last = propose(std::move(entries[proposed++]));
+    while (proposed < entries.size() && may_propose()) last = propose(std::move(entries[proposed++]));
     auto committed = co_await wait_for(last, stop);
-    if (last->superseded || proposed < entries.size()) continue;
+    if (last->superseded) continue;
     if (!committed) co_return committed.error();
+    if (proposed < entries.size()) continue;
     co_return revision;
   }
 }

@@ -14,6 +14,8 @@
 namespace kayak::store {
 
 constexpr std::string_view kMemberPrefix = "/kayak/members/";
+// The organization in the certificate of a witness: who has it never joins as anything else.
+constexpr std::string_view kWitnessOrganization = "kayak:witness";
 
 struct MemberRecord {
   enum class Role : std::uint8_t { kVoter, kWitness };  // a learner's is kVoter: it is on its way there

@@ -10,7 +10,7 @@ namespace kayak::store {
 
 namespace {
 
-enum ChangeField : unsigned { kVerb = 1, kId, kMemberKey, kMemberValue, kReplaces, kAddress, kForwarded };
+enum ChangeField : unsigned { kVerb = 1, kId, kMemberKey, kMemberValue, kReplaces, kAddress, kForwarded, kReturns };
 enum ChangedField : unsigned { kCode = 1, kMessage, kMembers };
 
 constexpr std::size_t kMaxBytes = MemberLimits::kMembers * MemberLimits::kRecordBytes + 64 * 1024;
@@ -42,6 +42,7 @@ std::string encode_peer_change(const PeerChange& change) {
   if (change.replaces != raft::kNobody) writer.number(kReplaces, change.replaces);
   for (const std::string& address : change.addresses) writer.bytes(kAddress, address);
   if (change.forwarded) writer.number(kForwarded, 1);
+  if (change.returns) writer.number(kReturns, 1);
   return out;
 }
 
@@ -59,6 +60,7 @@ Result<PeerChange> decode_peer_change(std::string_view bytes) {
     if (text && reader.field() == kMemberValue) value = reader.bytes();
     if (number && reader.field() == kReplaces) change.replaces = reader.number();
     if (number && reader.field() == kForwarded) change.forwarded = reader.number() != 0;
+    if (number && reader.field() == kReturns) change.returns = reader.number() != 0;
     if (text && reader.field() == kAddress) {
       if (change.addresses.size() >= MemberLimits::kAddresses) return malformed("has too many addresses");
       if (auto parsed = parse_host_port(reader.bytes()); !parsed) return malformed(parsed.error().message());

@@ -24,6 +24,7 @@ struct PeerChange {
   Verb verb = Verb::kJoin;
   raft::NodeId id = raft::kNobody;        // all but kJoin
   std::optional<MemberRecord> member;     // kJoin: who; one that is a member already says where it is now
+  bool returns = false;                   // kJoin: it was a member; when it is none any more it is not taken in again
   raft::NodeId replaces = raft::kNobody;  // kJoin: who it was before it lost its disk; that member goes
   std::vector<std::string> addresses;     // kAddresses
   bool forwarded = false;                 // by a member that does not lead: not to be sent on once more

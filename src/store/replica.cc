@@ -13,6 +13,9 @@ using namespace std::chrono_literals;
 // How long a read waits for somebody to lead: an election, and another one when votes were split.
 constexpr Duration kReadPatience = 10s;
 constexpr Duration kReadPause = 50ms;
+// What may wait for a disk that hangs or is full: a leader goes on sending, as it takes what is not acknowledged for
+// lost. More is not taken, and comes again.
+constexpr std::size_t kMaxUnwrittenBytes = 32 * 1024 * 1024;
 }  // namespace
 
 Replica::Replica(Context context, Storage& storage, raft::Options options, Host host)
@@ -37,6 +40,9 @@ void Replica::start(raft::Restored restored) {
 }
 
 void Replica::start_over(LogIndex applied, Duration pause) {
+  if (stopped_) return;
+  unwritten_.clear();
+  unwritten_bytes_ = 0;
   raft::Restored restored = core_->log().restored_at(applied);
   restored.hard = {core_->term(), raft::kNobody, applied};
   written_hard_ = {};  // the next term is written in any case
@@ -78,6 +84,9 @@ bool Replica::alone() const {
 
 void Replica::appended(std::uint64_t number, Duration took) {
   if (!running_ || number <= number_base_) return;  // of a core that is gone
+  for (; !unwritten_.empty() && unwritten_.front().first <= number; unwritten_.pop_front()) {
+    unwritten_bytes_ -= unwritten_.front().second;
+  }
   fsync_time_ = std::max(fsync_time_ - fsync_time_ / 64, took);
   core_->advance(now());
   if (!alone()) core_->set_fsync_time(fsync_time_);
@@ -85,8 +94,13 @@ void Replica::appended(std::uint64_t number, Duration took) {
   settle();
 }
 
+bool Replica::overfull(const raft::Message& message) const {
+  const auto* append = std::get_if<raft::AppendEntries>(&message.body);
+  return append != nullptr && !append->entries.empty() && unwritten_bytes_ > kMaxUnwrittenBytes;
+}
+
 void Replica::receive(raft::Message message) {
-  if (!running_) return;
+  if (!running_ || overfull(message)) return;
   if (auto* append = std::get_if<raft::AppendEntries>(&message.body)) {
     for (const raft::Entry& entry : append->entries) {
       const Result<void> good = check_payload(entry);
@@ -159,7 +173,8 @@ Result<void> Replica::transfer_leadership(raft::NodeId to) {
 Task<Result<void>> Replica::confirm(StopToken stop) {
   // In a group of one nothing was acknowledged that is not applied here.
   if (alone()) co_return Result<void>();
-  const Instant until = now() + kReadPatience;
+  // Also one that a leader has vouched for: what it waits for may never be written to a disk that hangs.
+  const io::Deadline patience(context_.loop, kReadPatience, stop);
   for (;;) {
     if (!running_) co_return Error(Code::kUnavailable, "the store has stopped");
     auto read = std::make_shared<Read>();
@@ -168,10 +183,16 @@ Task<Result<void>> Replica::confirm(StopToken stop) {
     core_->advance(now());
     core_->read(id);
     settle();
-    const bool told = co_await read->done.wait(stop);
-    if (!told) co_return Error(Code::kCancelled, "stopped while waiting for the leader");
+    const bool told = co_await read->done.wait(patience.token());
+    if (!told) {
+      reads_.erase(id);
+      std::erase_if(waiting_reads_, [&read](const auto& waiting) { return waiting.second == read; });
+      if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while waiting for the leader");
+      co_return Error(Code::kUnavailable,
+                      "this server does not catch up with the others: its disk may be full or slow");
+    }
     if (read->confirmed) co_return Result<void>();
-    if (now() >= until) co_return Error(Code::kUnavailable, "no server leads: a majority of them does not answer");
+    if (patience.expired()) co_return Error(Code::kUnavailable, "no server leads: a majority of them does not answer");
     const Result<void> slept = co_await context_.loop.sleep(kReadPause, stop);
     if (!slept) co_return slept.error();
   }
@@ -247,6 +268,10 @@ void Replica::write(raft::Append append) {
     fetch.insert(fetch.end(), rows.begin(), rows.end());
   }
   last_number_ = number_base_ + append.number;
+  std::size_t bytes = 0;
+  for (const EntryRef& entry : write.entries) bytes += entry->bytes();
+  if (bytes > 0) unwritten_.emplace_back(last_number_, bytes);
+  unwritten_bytes_ += bytes;
   if (append.install) {
     write.hard = append.hard;  // of the new database
     host_.install(last_number_, std::move(write));

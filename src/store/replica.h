@@ -3,6 +3,7 @@
 // It does what raft/README.md, "What the shell owes", asks for; test/sim/node.cc is the same for simulated clusters.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -84,6 +85,7 @@ class Replica {
   void write(raft::Append append);
   void serve_reads();
   Task<void> fetch_entries(raft::Fetch wanted);
+  bool overfull(const raft::Message& message) const;
   void set_timer();
   void on_timer();
 
@@ -102,6 +104,9 @@ class Replica {
   std::map<std::uint64_t, std::shared_ptr<Read>> reads_;
   std::multimap<LogIndex, std::shared_ptr<Read>> waiting_reads_;  // until this entry is applied
   std::uint64_t next_read_;
+  // Entries that the storage was given and has not reported, by the number of their Append, and their bytes together.
+  std::deque<std::pair<std::uint64_t, std::size_t>> unwritten_;
+  std::size_t unwritten_bytes_ = 0;
   std::optional<Instant> timer_at_;
   Loop::Timer timer_;
   io::TaskScope scope_;

@@ -77,7 +77,7 @@ Result<void> reset_membership(const std::string& path, raft::NodeId self) {
   Entry at;
   at.index = write.first;
   at.term = write.hard->term;
-  at.revision = seen.revision;
+  at.revision = std::max(seen.revision, (*database)->base().revision);
   write.entries.push_back(membership_entry(at, std::move(alone)));
   if (!seen.records.empty()) {
     ++at.index;

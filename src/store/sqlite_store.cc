@@ -202,7 +202,13 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
     // Until the answer is complete, what the evaluation sees stays readable.
     Pin pin(*this);
     Result<Evaluation> evaluation = evaluate_now(request, reads_only, fetched);
-    if (!evaluation) co_return evaluation.error();
+    if (!evaluation) {
+      if (reads_only) co_return evaluation.error();
+      auto sure = co_await vouched(stop);
+      if (!sure) co_return sure.error();
+      if (*sure) co_return evaluation.error();
+      continue;
+    }
     if (!evaluation->wanted.empty()) {
       auto read = co_await fetch_wanted(evaluation->wanted, &fetched);
       if (!read) co_return read.error();
@@ -220,10 +226,9 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
     }
     if (!waiter && !reads_only) {
       // It wrote nothing, so no majority has vouched for what it saw: another server may lead by now.
-      const std::uint64_t term = leadership_.term;
-      auto confirmed = co_await replica_->confirm(stop);
-      if (!confirmed) co_return confirmed.error();
-      if (!leadership_.leads || leadership_.term != term) continue;
+      auto sure = co_await vouched(stop);
+      if (!sure) co_return sure.error();
+      if (!*sure) continue;
     }
     if (waiter) {
       auto committed = co_await wait_for(waiter, stop);
@@ -405,7 +410,7 @@ void SqliteStore::on_append_failed(const Error& error) {
   }
   tell_waiters(Error(Code::kUnavailable, cat("the write may still happen: ", error.message())));
   if (leadership_.leads && !closing_) scope_.spawn(hand_over());
-  retry_ = context_.loop.after(kFullDiskPause, [this] { storage_->retry(); });
+  if (!closing_) retry_ = context_.loop.after(kFullDiskPause, [this] { storage_->retry(); });
 }
 
 void SqliteStore::on_fatal(const Error& error) {

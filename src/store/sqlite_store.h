@@ -123,6 +123,9 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
 
   // What another server does for this one (forward.cc). Nothing: it has not begun, and who leads may have changed.
   void open_here();
+  // After an answer was found in this server's state, without a write: whether a majority vouches for what it saw.
+  // False: it may have seen what never was, or what others have changed.
+  Task<Result<bool>> vouched(StopToken stop);
   bool led_elsewhere() const;
   Task<void> give_up_when_replaced(raft::NodeId leader, io::StopSource* call, StopToken stop);
   template <typename T>
@@ -152,6 +155,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Result<std::unique_ptr<PeerSnapshot>> open_snapshot(raft::NodeId to, raft::SnapshotId id);
   Task<void> fetch_snapshot(raft::SnapshotFetch fetch);
   Task<Result<void>> pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder, StopToken stop);
+  Task<void> dispose(std::shared_ptr<void> thing);
   void install(std::uint64_t number, LogWrite write);
   void replace_state();
   Task<void> reload_records();

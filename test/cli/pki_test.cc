@@ -73,7 +73,7 @@ TEST_CASE("a certificate for a peer that keeps its key") {
   SystemRandom random;
   const std::string key = *io::generate_key_pem(random);
   const std::string public_key = *io::public_key_of(random, key);
-  const Result<std::string> made = issue_peer_certificate(random, day(0), keys.peer_ca, public_key);
+  const Result<std::string> made = issue_witness_certificate(random, day(0), keys.peer_ca, public_key);
   REQUIRE(made);
   const auto said = io::parse_certificate_pem(*made);
   REQUIRE(said);
@@ -81,7 +81,7 @@ TEST_CASE("a certificate for a peer that keeps its key") {
   CHECK(said->server_auth);
   CHECK(said->client_auth);
   CHECK_FALSE(said->is_ca);
-  CHECK_FALSE(issue_peer_certificate(random, day(0), keys.peer_ca, public_key.substr(1)));
+  CHECK_FALSE(issue_witness_certificate(random, day(0), keys.peer_ca, public_key.substr(1)));
 }
 
 }  // namespace

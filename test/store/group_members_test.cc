@@ -67,7 +67,6 @@ struct Fixture {
   Group group;
   std::unique_ptr<Transport> transport;
   std::unique_ptr<GroupMembers> members;
-  std::vector<raft::NodeId> seen;
 
   Fixture() {
     REQUIRE(d.open());
@@ -84,17 +83,18 @@ struct Fixture {
     GroupMembersOptions own;
     own.self = record_of('1', "first");
     own.cluster = kCluster;
-    own.seen = [this](raft::NodeId id, std::vector<std::string>) { seen.push_back(id); };
     members = std::make_unique<GroupMembers>(d.harness.context(), d.store(), group, *transport, std::move(own));
     transport->set_peers(peers_of(members->list()));
   }
 
   // What a caller with the key of `digit` is answered: "ok", the error's message, or the status of the call.
+  // `organization`: of its certificate.
   std::string ask(char digit, const PeerChange& change, std::string_view method = kJoinMethod,
-                  std::string_view cluster = kCluster) {
+                  std::string_view cluster = kCluster, std::string_view organization = "") {
     Call call(method);
     io::CertificateInfo certificate;
     certificate.public_key_sha256 = std::string(64, digit);
+    if (!organization.empty()) certificate.organizations.emplace_back(organization);
     call.request().peer.certificate = io::SharedCertificate(std::move(certificate));
     call.request().peer.realm = std::string(kPeerServerName);
     call.request().headers.add("kayak-cluster", cluster);
@@ -144,7 +144,7 @@ TEST_CASE("a new server is taken in as a learner, and asks again without harm") 
   CHECK(f.ask('7', join_of(moved)) == "ok");
   CHECK(f.group.asked.size() == 2);
   CHECK(f.group.list.back().addresses == moved.addresses);
-  CHECK(f.seen == std::vector{moved.id});
+  CHECK(f.transport->addresses_of(moved.id).at(0) == moved.addresses[0]);
 }
 
 TEST_CASE("a name that is taken, and a server that lost its disk") {
@@ -156,6 +156,32 @@ TEST_CASE("a name that is taken, and a server that lost its disk") {
   CHECK(f.group.asked.empty());
   CHECK(f.ask('7', join_of(record_of('7', "second"), record_of('2', "").id)) == "ok");
   CHECK(f.group.asked == std::vector<std::string>{"remove 2", "add learner second"});
+}
+
+TEST_CASE("a witness's certificate is good for a witness, also for one that was removed") {
+  Fixture f;
+  MemberRecord other = record_of('7', "third");
+  const std::string refused = "the certificate of a witness is good for a witness alone";
+  CHECK(f.ask('7', join_of(other), kJoinMethod, kCluster, kWitnessOrganization) == refused);
+  const PeerChange in_its_stead = join_of(record_of('7', "second"), record_of('2', "").id);
+  CHECK(f.ask('7', in_its_stead, kJoinMethod, kCluster, kWitnessOrganization) == refused);
+  CHECK(f.group.asked.empty());
+  other.role = MemberRecord::Role::kWitness;
+  CHECK(f.ask('7', join_of(other), kJoinMethod, kCluster, kWitnessOrganization) == "ok");
+}
+
+TEST_CASE("who was removed and comes back as if nothing had happened stays out") {
+  Fixture f;
+  PeerChange back = join_of(record_of('7', "third"));
+  back.returns = true;
+  CHECK(f.ask('7', back).find("was removed from this cluster") != std::string::npos);
+  CHECK(f.group.asked.empty());
+  PeerChange known = join_of(record_of('2', "second"));
+  known.member->addresses = {"198.51.100.2:6443"};
+  known.returns = true;
+  CHECK(f.ask('2', known) == "ok");  // it has only moved
+  known.member->name = "first";
+  CHECK(f.ask('2', known).find("another --node-name") != std::string::npos);
 }
 
 TEST_CASE("nobody changes from a server to a witness, or speaks for another") {

@@ -36,7 +36,7 @@ TEST_CASE("changes come back as they were written") {
     CAPTURE(static_cast<int>(verb));
     PeerChange change = of(verb);
     CHECK(*decode_peer_change(encode_peer_change(change)) == change);
-    change.forwarded = true;
+    change.forwarded = change.returns = true;
     if (verb == Verb::kJoin) change.replaces = 0xffffffffffffffff;
     CHECK(*decode_peer_change(encode_peer_change(change)) == change);
   }

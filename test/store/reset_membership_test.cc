@@ -5,6 +5,7 @@
 #include "store/database.h"
 #include "store/member.h"
 #include "store/members.h"
+#include "store/support_snapshot.h"
 #include "store/support_store.h"
 
 namespace kayak::store {
@@ -98,6 +99,27 @@ TEST_CASE("one of three goes on alone, with all that is on its disk") {
     REQUIRE(d.open());
     CHECK(d.get("more") == "1");
   }
+}
+
+TEST_CASE("one whose state came as a whole goes on at its revision, though no row is as new") {
+  TempFolder folder, other;
+  Driver leader(options_of(folder, 1));
+  REQUIRE(leader.open());
+  REQUIRE(leader.put("a", "1"));
+  REQUIRE(leader.put("b", "1"));
+  REQUIRE(leader.remove("b"));
+  const Revision at = leader.store().revision();
+  const std::string path = options_in(other).path;
+  REQUIRE(store::test::build_from(store::test::joined(store::test::slices_of(leader).value()),
+                                  store::test::follower_at(path)));
+  REQUIRE(reset_membership(path, 2));
+  Driver d(options_of(other, 2));
+  const Result<void> opened = d.open();
+  INFO((opened ? "" : opened.error().message()));
+  REQUIRE(opened);
+  CHECK(d.store().revision() == at);
+  CHECK(d.get("a") == "1");
+  CHECK(d.put("c", "1").value() == at + 1);
 }
 
 TEST_CASE("what a reset refuses") {

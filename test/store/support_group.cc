@@ -21,6 +21,8 @@ class CutTransport final : public Transport {
       : real_(std::move(real)), self_(self), cuts_(cuts) {}
 
   void set_peers(std::vector<PeerInfo> peers) override { real_->set_peers(std::move(peers)); }
+  void heard_at(raft::NodeId id, const std::vector<std::string>& addresses) override { real_->heard_at(id, addresses); }
+  std::vector<std::string> addresses_of(raft::NodeId id) const override { return real_->addresses_of(id); }
   void replace_certificate(std::string certificate_pem, std::string key_pem) override {
     real_->replace_certificate(std::move(certificate_pem), std::move(key_pem));
   }

@@ -138,7 +138,9 @@ void TestMember::start() {
   events.refused = [this](raft::NodeId id) { refused.push_back(id); };
   const Context outer = harness_.context();
   const Context context{outer.loop, outer.clock, outer.random, log, outer.metrics};
-  transport_ = Transport::create(context, codec_, transport_options(ca_, identity, times_), std::move(events));
+  TransportOptions options = transport_options(ca_, identity, times_);
+  options.addresses = stated;
+  transport_ = Transport::create(context, codec_, std::move(options), std::move(events));
   if (on_create) on_create(*transport_);
   server_ = std::make_unique<PeerServer>(harness_, context, *transport_, identity);
   port_ = server_->port();

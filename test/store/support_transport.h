@@ -101,6 +101,7 @@ class TestMember {
   std::vector<raft::Message> received;
   std::vector<raft::NodeId> unreachable, refused;
   std::function<void(Transport&)> on_create;  // for services
+  std::vector<std::string> stated;            // where it says it is; empty: nothing of that
   Log log = Log::discard();
 
  private:

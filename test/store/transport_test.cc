@@ -283,6 +283,40 @@ TEST_CASE("transport: a member that comes back elsewhere, or at one address of s
   CHECK(group.connected(group.a, group.b));
 }
 
+// A follower that came back with an old list has to answer the leader before it can learn from the log where that is.
+TEST_CASE("transport: a member that others look for in the wrong place says where it is in its calls") {
+  Three group;
+  REQUIRE(group.connected(group.a, group.b));
+  std::vector<PeerInfo> wrong(1);
+  const std::string right = cat("127.0.0.1:", group.a.port());
+  for (const auto& [stated, first] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{}, "127.0.0.1:1"},
+           {{"nonsense"}, "127.0.0.1:1"},
+           {std::vector<std::string>(MemberLimits::kAddresses + 1, right), "127.0.0.1:1"},
+           {{"127.0.0.1:2", right}, "127.0.0.1:2"},
+       }) {
+    CAPTURE(stated);
+    group.a.stop();
+    group.a.stated = stated;
+    group.a.start();
+    group.a.transport().set_peers({group.b.info()});
+    wrong[0] = group.a.info();
+    wrong[0].addresses = {"127.0.0.1:1"};
+    group.b.transport().set_peers(wrong);
+    CHECK(group.connected(group.a, group.b));
+    CHECK(group.b.transport().addresses_of(group.a.id()).front() == first);
+    CHECK(group.b.transport().addresses_of(group.a.id()).back() == "127.0.0.1:1");
+  }
+  // The one that works is not the first: a's port is another with every start.
+  group.b.transport().heard_at(group.a.id(), {"127.0.0.1:2", cat("127.0.0.1:", group.a.port())});
+  CHECK(group.connected(group.b, group.a));
+  // What the log says later is tried as well.
+  group.b.transport().set_peers({group.a.info()});
+  CHECK(group.b.transport().addresses_of(group.a.id()) ==
+        std::vector<std::string>{"127.0.0.1:2", cat("127.0.0.1:", group.a.port())});
+  CHECK(group.b.transport().addresses_of(group.c.id()).empty());
+}
+
 TEST_CASE("transport: who is a member no more is heard no more") {
   Three group;
   REQUIRE(group.connected(group.b, group.a));

@@ -197,7 +197,7 @@ std::vector<WatchBatch> WatchImpl::finish(std::vector<WatchBatch> batches, Revis
   const bool current = next > feed_->position;
   const bool news = said < seen && (current || wanted_);
   if (news || (wanted_ && batches.empty())) batches.push_back(WatchBatch{seen, {}});
-  wanted_.reset();
+  if (wanted_ && seen >= *wanted_) wanted_.reset();
   if (!batches.empty()) told_ = std::max(told_, batches.back().revision);
   return batches;
 }

@@ -143,7 +143,9 @@ class WatchStream {
     watchers_.erase(id);
     WatchResponse response = response_to(id);
     response.canceled = true;
-    co_return co_await write(response);
+    Result<void> written = co_await write(response);
+    if (!written) co_return written;
+    co_return co_await tell_progress();  // it may have waited for this one
   }
 
   // Answered when every watch has sent what it had when this came.
@@ -183,6 +185,7 @@ class WatchStream {
     if (!result && result.error().code() == Code::kExpired) {
       watchers_.erase(watcher->id);
       result = co_await end_compacted(watcher->id);
+      if (result) result = co_await tell_progress();
     }
     co_return result;
   }

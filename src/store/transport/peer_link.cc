@@ -62,6 +62,7 @@ io::GrpcRequest peer_request(const TransportOptions& options, raft::NodeId to, s
   request.metadata.add(kClusterField, member_id_text(options.cluster));
   request.metadata.add(kFromField, member_id_text(options.self));
   request.metadata.add(kToField, member_id_text(to));
+  if (!options.addresses.empty()) request.metadata.add(kAtField, join(options.addresses, ","));
   return request;
 }
 
@@ -103,9 +104,19 @@ io::Slices PeerLink::take_batch(Lane& lane, std::size_t* bytes) {
 }
 
 void PeerLink::update(PeerInfo peer) {
-  const bool moved = peer.addresses != peer_.addresses;
+  const bool differs = peer.addresses != peer_.addresses;
   peer_ = std::move(peer);
-  if (!moved) return;
+  if (differs) moved();
+}
+
+void PeerLink::heard_at(const std::vector<std::string>& addresses) {
+  if (heard_ == addresses) return;
+  const bool differs = peer_.addresses != addresses;
+  heard_ = addresses;
+  if (differs) moved();
+}
+
+void PeerLink::moved() {
   first_address_ = 0;
   redial_ = dialing_.has_value();
   if (dialing_) dialing_->stop();
@@ -193,11 +204,19 @@ PeerDial PeerLink::dial_to(const std::string& address) const {
   return dial;
 }
 
+std::vector<std::string> PeerLink::addresses() const {
+  std::vector<std::string> all = heard_;
+  for (const std::string& address : peer_.addresses) {
+    if (std::find(heard_.begin(), heard_.end(), address) == heard_.end()) all.push_back(address);
+  }
+  return all;
+}
+
 // Every address once, beginning with the one that worked last.
 Task<Result<PeerConnection>> PeerLink::connect(StopToken stop) {
   dialing_.emplace(stop);
   const StopToken dialing = dialing_->token();
-  const std::vector<std::string> addresses = peer_.addresses;
+  const std::vector<std::string> addresses = this->addresses();
   const std::size_t first = first_address_;
   Result<PeerConnection> connection = Error(Code::kUnavailable, "no address of it is known");
   for (std::size_t i = 0; i < addresses.size() && !connection && !dialing.stopped(); ++i) {

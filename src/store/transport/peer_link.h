@@ -26,7 +26,8 @@ struct LinkSettings {
 
 // What every call between servers carries.
 constexpr std::string_view kMessagesMethod = "/kayak.Peer/Messages", kSnapshotMethod = "/kayak.Peer/Snapshot";
-constexpr std::string_view kClusterField = "kayak-cluster", kFromField = "kayak-from", kToField = "kayak-to";
+constexpr std::string_view kClusterField = "kayak-cluster", kFromField = "kayak-from", kToField = "kayak-to",
+                           kAtField = "kayak-at";  // the caller's own addresses, by commas
 io::GrpcRequest peer_request(const TransportOptions& options, raft::NodeId to, std::string_view method);
 // Sixteen hex digits.
 std::optional<std::uint64_t> parse_id(std::string_view text);
@@ -40,8 +41,11 @@ class PeerLink {
   PeerLink& operator=(const PeerLink&) = delete;
 
   const PeerInfo& peer() const { return peer_; }
+  std::vector<std::string> addresses() const;  // in the order in which they are tried at first
   // Its name and addresses; the key stays.
   void update(PeerInfo peer);
+  // What it says of itself.
+  void heard_at(const std::vector<std::string>& addresses);
   void send(raft::Message message);
   // It was heard of: no use in waiting.
   void peer_is_up();
@@ -71,6 +75,7 @@ class PeerLink {
   bool is_wanted() const { return !appends_.waiting.empty() || !others_.waiting.empty() || callers_ > 0; }
   Task<void> wait_for_work(StopToken stop);
   Task<void> wait_for_next_try(StopToken stop);
+  void moved();
   Task<Result<PeerConnection>> connect(StopToken stop);
   PeerDial dial_to(const std::string& address) const;
   Task<void> carry(PeerConnection connection, StopToken stop);
@@ -86,6 +91,7 @@ class PeerLink {
 
   const LinkSettings& settings_;
   PeerInfo peer_;
+  std::vector<std::string> heard_;  // where it says it is
   io::StopSource closing_;
   Lane appends_, others_;
   std::size_t callers_ = 0;  // that wait for a connection

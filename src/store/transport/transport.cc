@@ -50,6 +50,13 @@ class TransportImpl final : public Transport {
   }
 
   void set_peers(std::vector<PeerInfo> peers) override;
+  void heard_at(NodeId id, const std::vector<std::string>& addresses) override {
+    if (const auto link = links_.find(id); link != links_.end()) link->second->heard_at(addresses);
+  }
+  std::vector<std::string> addresses_of(NodeId id) const override {
+    const auto link = links_.find(id);
+    return link == links_.end() ? std::vector<std::string>() : link->second->addresses();
+  }
   void replace_certificate(std::string certificate_pem, std::string key_pem) override {
     settings_.options.certificate_pem = std::move(certificate_pem);
     settings_.options.key_pem = std::move(key_pem);
@@ -102,6 +109,7 @@ class TransportImpl final : public Transport {
     if (scope_ != nullptr) scope_->spawn(run_link(link, scope_->token()));
   }
   static Task<void> run_link(std::shared_ptr<PeerLink> link, StopToken stop) { co_await link->run(stop); }
+  static std::vector<std::string> stated_addresses(const io::HttpRequest& request);
   void end_calls_of(NodeId member);
   void prefer_members() const;
   io::GrpcStatus admit(const io::HttpRequest& request, std::string_view method) const;
@@ -166,6 +174,18 @@ void TransportImpl::prefer_members() const {
   }
   for (const auto& [id, address] : seen_at_) addresses.push_back(address);
   io::prefer_handshakes(settings_.context.loop, addresses);
+}
+
+// What a caller says of where it is; nothing when that is no list of addresses.
+std::vector<std::string> TransportImpl::stated_addresses(const io::HttpRequest& request) {
+  std::vector<std::string> addresses;
+  const std::string_view stated = request.headers.get(kAtField);
+  if (stated.empty()) return addresses;
+  for (const std::string_view address : split(stated, ',')) {
+    if (addresses.size() == MemberLimits::kAddresses || !parse_host_port(address)) return {};
+    addresses.emplace_back(address);
+  }
+  return addresses;
 }
 
 void TransportImpl::end_calls_of(NodeId member) {
@@ -282,7 +302,11 @@ Task<io::GrpcStatus> TransportImpl::receive_messages(io::GrpcCall& call) {
   const StopToken stop = place->stop.token();
   const Result<void> opened = co_await call.open();
   const auto link = links_.find(from);
-  if (link != links_.end()) link->second->peer_is_up();
+  if (link != links_.end()) {
+    const std::vector<std::string> addresses = stated_addresses(call.request());
+    if (!addresses.empty()) link->second->heard_at(addresses);
+    link->second->peer_is_up();
+  }
   if (const std::string& address = call.request().remote.ip; link != links_.end() && seen_at_[from] != address) {
     seen_at_[from] = address;
     prefer_members();

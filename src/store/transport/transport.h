@@ -43,7 +43,8 @@ struct TransportTimes {
 
 struct TransportOptions {
   raft::NodeId self = raft::kNobody;
-  std::uint64_t cluster = 0;  // messages of another are refused
+  std::vector<std::string> addresses;  // of this server: said in every call, so that a member that knows others answers
+  std::uint64_t cluster = 0;           // messages of another are refused
   std::string certificate_pem, key_pem, ca_pem;
   raft::WireLimits wire;
   // What may wait for one member: the first for appends, a single one may be larger; the second for all else.
@@ -79,6 +80,11 @@ class Transport {
 
   // The members; this server among them counts for nothing. Connections of those who are gone end, in both directions.
   virtual void set_peers(std::vector<PeerInfo> peers) = 0;
+  // A member says itself that it is at these addresses: they are tried before those of set_peers(), which come from a
+  // log that it may take an answer to go on with.
+  virtual void heard_at(raft::NodeId id, const std::vector<std::string>& addresses) = 0;
+  // Where a member is looked for, in this order; empty: it is none.
+  virtual std::vector<std::string> addresses_of(raft::NodeId id) const = 0;
   // For connections made from now on; the server's own side is realm() again.
   virtual void replace_certificate(std::string certificate_pem, std::string key_pem) = 0;
 
