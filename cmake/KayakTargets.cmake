@@ -1,11 +1,15 @@
 # kayak_library(<folder> DEPS <folders and dep::libs>): all of <folder>'s .cc files as libkayak_<folder>.a.
 # Sources are globbed: a new file needs no line here, and CONFIGURE_DEPENDS notices it.
+# SMALL: a release is optimised for size, as what the folder does waits for others most of the time.
 function(kayak_library name)
-  cmake_parse_arguments(arg "" "" "DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(arg "SMALL" "" "DEPS;PRIVATE_DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
   add_library(kayak_${name} STATIC ${sources})
   target_include_directories(kayak_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/generated)
   target_link_libraries(kayak_${name} PUBLIC kayak_settings ${arg_DEPS} PRIVATE ${arg_PRIVATE_DEPS})
+  if(arg_SMALL AND CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(kayak_${name} PRIVATE -Os)
+  endif()
 endfunction()
 
 # kayak_tests(<folder> LABELS ... DEPS ...): test/<folder>/*_test.cc as the program test_<folder>.

@@ -21,7 +21,7 @@ using DiskClock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxGroupBytes = 4 * 1024 * 1024;
 constexpr std::uint64_t kMinWalFrames = 64;
-constexpr auto kCheckpointTarget = 40ms;  // of at most 50 that nobody may wait
+constexpr auto kCheckpointTarget = 25ms;  // of at most 50 that anybody may wait: disks have moods
 constexpr auto kIdleBeforeCheckpoint = 5ms;
 // Who waited for a commit often asks for the next one at once. Where a flush takes a tenth of a millisecond, being put
 // to sleep and woken again takes half as long: after such a commit the thread stays awake for a moment.
