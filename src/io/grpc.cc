@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/endian.h"
 #include "base/strings.h"
 #include "io/http_internal.h"
 
@@ -132,8 +133,7 @@ Result<std::optional<std::string>> GrpcDecoder::next() {
   const std::string_view left = std::string_view(buffer_).substr(begin_);
   if (left.size() < kPrefix) return std::optional<std::string>();
   if (left[0] != 0) return Error(Code::kIo, "gRPC: a compressed message that was not asked for");
-  std::size_t size = 0;
-  for (std::size_t i = 1; i < kPrefix; ++i) size = size << 8 | static_cast<unsigned char>(left[i]);
+  const std::size_t size = big32(left, 1);
   if (size > max_message_) {
     return Error(Code::kTooLarge, cat("gRPC: a message of ", size, " bytes is over ", max_message_));
   }
@@ -144,8 +144,9 @@ Result<std::optional<std::string>> GrpcDecoder::next() {
 
 std::string grpc_prefix(std::size_t size) {
   ASSERT(size <= UINT32_MAX);
-  return {'\0', static_cast<char>(size >> 24), static_cast<char>(size >> 16), static_cast<char>(size >> 8),
-          static_cast<char>(size)};
+  std::string prefix(1, '\0');
+  put_big32(&prefix, static_cast<std::uint32_t>(size));
+  return prefix;
 }
 
 Task<Result<std::unique_ptr<GrpcClientCall>>> GrpcClientCall::open(Http2Client& client, GrpcRequest request,

@@ -3,6 +3,7 @@
 // of its entry), then varints and keys as encode_row writes them; a put's value is the rest.
 #include "store/entry.h"
 
+#include "base/endian.h"
 #include "store/checksum.h"
 
 namespace kayak::store {
@@ -76,22 +77,16 @@ struct Reader {
 
 std::uint32_t row_checksum(RowId row, std::string_view bytes) {
   char id[8];
-  for (int i = 0; i < 8; ++i) id[i] = static_cast<char>(static_cast<std::uint64_t>(row) >> (8 * i));
+  write_little(id, static_cast<std::uint64_t>(row), sizeof id);
   return crc32c(crc32c(0, std::string_view(id, sizeof id)), bytes);
 }
 
 void seal(RowId row, std::string* out) {
-  const std::uint32_t crc = row_checksum(row, std::string_view(*out).substr(kChecksumBytes));
-  for (std::size_t i = 0; i < kChecksumBytes; ++i) (*out)[i] = static_cast<char>(crc >> (8 * i));
+  write_little(out->data(), row_checksum(row, std::string_view(*out).substr(kChecksumBytes)), kChecksumBytes);
 }
 
 bool sealed(RowId row, std::string_view bytes) {
-  if (bytes.size() <= kChecksumBytes) return false;
-  std::uint32_t stored = 0;
-  for (std::size_t i = 0; i < kChecksumBytes; ++i) {
-    stored |= static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
-  }
-  return stored == row_checksum(row, bytes.substr(kChecksumBytes));
+  return bytes.size() > kChecksumBytes && little32(bytes) == row_checksum(row, bytes.substr(kChecksumBytes));
 }
 
 constexpr std::int64_t kMaxRevision = INT64_MAX / 4;

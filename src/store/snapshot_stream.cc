@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/endian.h"
 #include "base/strings.h"
 #include "store/checksum.h"
 
@@ -25,16 +26,6 @@ void put_varint(std::string* out, std::uint64_t number) {
     number >>= 7;
   }
   out->push_back(static_cast<char>(number));
-}
-
-void put_little(std::string* out, std::uint64_t number, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) out->push_back(static_cast<char>(number >> (8 * i)));
-}
-
-std::uint32_t little32(std::string_view bytes) {
-  std::uint32_t number = 0;
-  for (std::size_t i = 0; i < 4; ++i) number |= std::uint32_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
-  return number;
 }
 
 // Reads from the front of `left`; once something is wrong every read gives 0 and `good` stays false.
@@ -191,7 +182,7 @@ Result<void> SnapshotReader::finish() const {
 
 Result<void> SnapshotReader::take_slice(std::string_view slice) {
   const std::string_view sealed = slice.substr(0, slice.size() - kSliceTailBytes);
-  if (little32(slice.substr(sealed.size())) != slice_checksum(slices_++, sealed)) {
+  if (little32(slice, sealed.size()) != slice_checksum(slices_++, sealed)) {
     return corrupt("its checksum does not match its bytes");
   }
   const std::string_view payload = sealed.substr(kSliceHeadBytes);
