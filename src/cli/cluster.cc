@@ -1,9 +1,6 @@
 // cluster.cc: see cluster.h.
 #include "cli/cluster.h"
 
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdio>
 
 #include "base/files.h"
@@ -67,11 +64,6 @@ Result<ClusterIdentity> identify(Random& random, const ServerOptions& options, c
 }
 
 namespace {
-
-Result<void> remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return error_from_errno(errno, path);
-  return Result<void>();
-}
 
 Result<void> reset(const ServerOptions& options) {
   const std::string server_dir = options.data_dir + "/server", database = server_dir + "/db/state.db";

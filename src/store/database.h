@@ -190,7 +190,6 @@ Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string&
 void remove_database_files(const std::string& path);
 // Where a database is built that will take the place of the one at `path` (database_builder.h).
 std::string incoming_path(const std::string& path);
-Result<void> sync_folder_of(const std::string& path);
 
 // What a person should do about a damaged store, appended to every Corrupt error of the open.
 Error damaged(const std::string& file, std::uint64_t offset, std::string_view what);

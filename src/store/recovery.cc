@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/endian.h"
+#include "base/files.h"
 #include "base/strings.h"
 #include "store/database.h"
 #include "store/sqlite_rows.h"
@@ -31,14 +32,6 @@ Result<bool> exists(const std::string& path) {
 }
 
 }  // namespace
-
-Result<void> sync_folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
-  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return error_from_errno(errno, cat("syncing the folder ", folder));
-  return Result<void>();
-}
 
 void remove_database_files(const std::string& path) {
   for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "base/files.h"
 #include "base/strings.h"
 #include "store/database_builder.h"
 
