@@ -32,7 +32,7 @@ struct MemberLimits {
   static constexpr std::size_t kAddresses = 8;
   static constexpr std::size_t kAddressBytes = 261;  // a DNS name and a port
   static constexpr std::size_t kRecordBytes = 8 * 1024;
-  static constexpr std::size_t kMembers = 64;
+  static constexpr std::size_t kMembers = raft::kMaxMembers;
 };
 
 // The id that belongs to a key: its first 8 bytes, big endian; 1 in place of 0, which is nobody. `key` as in

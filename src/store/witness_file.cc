@@ -15,7 +15,6 @@ constexpr std::string_view kMagic = "KWIT";
 constexpr char kVersion = 1;
 constexpr std::size_t kHeadBytes = 4 + 1 + 4;
 constexpr std::size_t kMaxBytes = 4096;
-constexpr std::size_t kMaxInSync = 64;
 
 enum Field : unsigned { kSelf = 1, kTerm, kVote, kRecord };
 enum RecordField : unsigned { kRecordTerm = 1, kRecordVersion, kRecordIndex, kRecordIndexTerm, kInSync };
@@ -51,7 +50,7 @@ Result<raft::WitnessRecord> decode_record(std::string_view bytes) {
         record.index_term = reader.number();
         break;
       case kInSync:
-        if (record.in_sync.size() >= kMaxInSync) return corrupt("names too many servers");
+        if (record.in_sync.size() >= raft::kMaxMembers) return corrupt("names too many servers");
         record.in_sync.push_back(reader.number());
         break;
       default:
