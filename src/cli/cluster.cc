@@ -1,12 +1,14 @@
 // cluster.cc: see cluster.h.
 #include "cli/cluster.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/files.h"
 #include "base/strings.h"
 #include "cli/host.h"
 #include "cli/join.h"
+#include "io/http.h"
 #include "io/stream.h"
 #include "io/tls.h"
 #include "store/members.h"
@@ -61,6 +63,26 @@ Result<ClusterIdentity> identify(Random& random, const ServerOptions& options, c
   if (!token) return token.error();
   identity.token = std::move(*token);
   return identity;
+}
+
+store::Announcement announcement_of(const store::MemberRecord& self, const store::MemberList& known,
+                                    const std::string& server) {
+  store::Announcement announcement;
+  announcement.self = self;
+  announcement.cluster = known.cluster;
+  announcement.returns = known.find(self.id) != nullptr;
+  std::vector<std::string>& addresses = announcement.addresses;
+  // The one that a person named first: a list may be of a time when others were where it says.
+  const Result<io::Url> url = io::parse_url(server);
+  if (url && !server.empty()) addresses.push_back(io::Endpoint{url->host, url->port}.to_string());
+  for (const store::MemberRecord& member : known.members) {
+    if (member.id == self.id || member.role == store::MemberRecord::Role::kWitness) continue;
+    addresses.insert(addresses.end(), member.addresses.begin(), member.addresses.end());
+  }
+  const std::vector<std::string>& own = self.addresses;
+  std::erase_if(addresses,
+                [&own](const auto& address) { return std::find(own.begin(), own.end(), address) != own.end(); });
+  return announcement;
 }
 
 namespace {

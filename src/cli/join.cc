@@ -61,9 +61,7 @@ Result<void> check_files(Random& random, const JoinBundle& bundle) {
 }  // namespace
 
 bool LocalState::joining() const {
-  if (!peers) return false;
-  const auto is_self = [this](const store::MemberRecord& member) { return member.id == self; };
-  return self == store::raft::kNobody || std::none_of(peers->members.begin(), peers->members.end(), is_self);
+  return peers && (self == store::raft::kNobody || peers->find(self) == nullptr);
 }
 
 Result<LocalState> look_at(Random& random, const std::string& server_dir) {

@@ -218,17 +218,7 @@ class Witness {
 
   // Tells the group where this witness is, at every start; the first time that takes it in.
   Task<Result<void>> introduce(StopToken stop) {
-    store::Announcement announcement;
-    announcement.self = self_;
-    announcement.cluster = prepared_.members.cluster;
-    for (const store::MemberRecord& member : prepared_.members.members) {
-      if (member.role == store::MemberRecord::Role::kWitness) continue;
-      announcement.addresses.insert(announcement.addresses.end(), member.addresses.begin(), member.addresses.end());
-    }
-    const Result<io::Url> url = io::parse_url(options_.server);
-    if (url) announcement.addresses.push_back(io::Endpoint{url->host, url->port}.to_string());
-    announcement.returns = std::any_of(prepared_.members.members.begin(), prepared_.members.members.end(),
-                                       [this](const store::MemberRecord& member) { return member.id == self_.id; });
+    store::Announcement announcement = announcement_of(self_, prepared_.members, options_.server);
     announcement.certificate_pem = prepared_.certificate_pem;
     announcement.key_pem = prepared_.key_pem;
     announcement.ca_pem = prepared_.peer_ca_pem;

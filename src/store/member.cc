@@ -149,6 +149,11 @@ Result<MemberRecord> decode_member(std::string_view store_key, std::string_view 
   return member;
 }
 
+const MemberRecord* MemberList::find(raft::NodeId id) const {
+  const auto found = std::find_if(members.begin(), members.end(), [id](const MemberRecord& one) { return one.id == id; });
+  return found == members.end() ? nullptr : &*found;
+}
+
 std::string encode_member_list(const MemberList& list) {
   json::Value value;
   value["cluster"] = list.cluster;

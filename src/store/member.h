@@ -65,6 +65,7 @@ struct MemberList {
   std::string cluster;
   std::vector<MemberRecord> members;
   bool operator==(const MemberList&) const = default;
+  const MemberRecord* find(raft::NodeId id) const;  // null: it is not among them
 };
 std::string encode_member_list(const MemberList& list);
 Result<MemberList> decode_member_list(std::string_view text);  // Errors: Corrupt
