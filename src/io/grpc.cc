@@ -5,7 +5,6 @@
 #include <array>
 #include <charconv>
 
-#include "base/endian.h"
 #include "base/strings.h"
 #include "io/http_internal.h"
 
@@ -13,7 +12,6 @@ namespace kayak::io {
 
 namespace {
 
-constexpr std::size_t kPrefix = 5;
 constexpr int kUnknown = 2;
 
 struct CodeRow {
@@ -121,32 +119,6 @@ int grpc_code_of_http(int http_status) {
     default:
       return kUnknown;
   }
-}
-
-void GrpcDecoder::append(std::string_view bytes) {
-  buffer_.erase(0, begin_);
-  begin_ = 0;
-  buffer_.append(bytes);
-}
-
-Result<std::optional<std::string>> GrpcDecoder::next() {
-  const std::string_view left = std::string_view(buffer_).substr(begin_);
-  if (left.size() < kPrefix) return std::optional<std::string>();
-  if (left[0] != 0) return Error(Code::kIo, "gRPC: a compressed message that was not asked for");
-  const std::size_t size = big32(left, 1);
-  if (size > max_message_) {
-    return Error(Code::kTooLarge, cat("gRPC: a message of ", size, " bytes is over ", max_message_));
-  }
-  if (left.size() - kPrefix < size) return std::optional<std::string>();
-  begin_ += kPrefix + size;
-  return std::optional<std::string>(left.substr(kPrefix, size));
-}
-
-std::string grpc_prefix(std::size_t size) {
-  ASSERT(size <= UINT32_MAX);
-  std::string prefix(1, '\0');
-  put_big32(&prefix, static_cast<std::uint32_t>(size));
-  return prefix;
 }
 
 Task<Result<std::unique_ptr<GrpcClientCall>>> GrpcClientCall::open(Http2Client& client, GrpcRequest request,
