@@ -198,15 +198,15 @@ Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& opt
   target.server = options.server;
   target.token = std::move(*parsed);
   target.name = options.node_name;
-  Result<Joined> joined = co_await fetch_until_answered(context, target, stop);
+  Result<JoinBundle> joined = co_await fetch_until_answered(context, target, stop);
   if (!joined) co_return joined.error().while_doing(cat("joining ", options.server));
   Random& random = context.random;
-  const JoinBundle bundle = joined->bundle;
+  const JoinBundle bundle = *joined;
   auto write = [&random, server_dir, bundle] { return store_bundle(random, server_dir, bundle); };
   Result<void> stored = co_await context.loop.offload(std::move(write));
   if (!stored) co_return stored.error().while_doing(cat("joining ", options.server));
   outcome.joining = true;
-  outcome.peers = std::move(joined->bundle.members);
+  outcome.peers = std::move(joined->members);
   co_return outcome;
 }
 

@@ -157,10 +157,10 @@ class Witness {
     target.name = options_.node_name;
     target.witness = true;
     target.certificate_request = std::move(*request);
-    Result<Joined> joined = co_await fetch_until_answered(context_, target, stop);
+    Result<JoinBundle> joined = co_await fetch_until_answered(context_, target, stop);
     if (!joined) co_return joined.error();
     Random& random = context_.random;
-    const JoinBundle bundle = joined->bundle;
+    const JoinBundle bundle = std::move(*joined);
     auto write = [&random, server_dir = server_dir_, bundle] { return store_bundle(random, server_dir, bundle); };
     Result<void> stored = co_await context_.loop.offload(std::move(write));
     if (!stored) co_return stored;

@@ -79,8 +79,6 @@ bool is_reserved(std::string_view name) {
 
 }  // namespace
 
-std::string_view grpc_code_name(int code) { return row_of(code).name; }
-
 Error grpc_error(const GrpcClientStatus& status) {
   const CodeRow& row = row_of(status.code);
   return Error(row.code, cat("gRPC ", row.name, ": ", status.message));

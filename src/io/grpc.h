@@ -18,8 +18,6 @@ struct GrpcClientStatus {
   int code = 0;
   std::string message;  // percent-decoded
 };
-// "NOT_FOUND" for 5; "UNKNOWN" for what is no code.
-std::string_view grpc_code_name(int code);
 // The failure that `status` (not OK) stands for. Unavailable here does not promise that the server did nothing.
 Error grpc_error(const GrpcClientStatus& status);
 // Reads grpc-status and grpc-message of `fields`; nullopt when there is no status. A malformed one is UNKNOWN.

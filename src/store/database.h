@@ -118,7 +118,6 @@ class Database final : public RowReader {
   std::uint64_t database_bytes() const;  // both files
   LogIndex durable() const { return tail_.last; }
   RowId swept_row() const { return progress_.swept_row; }
-  const raft::HardState& hard_state() const { return found_.hard; }  // as the open found it
   const std::string& store_id() const { return found_.store_id; }
   // The state with which a database that was built from a snapshot begins; index 0: it began empty.
   struct Base {
