@@ -60,9 +60,7 @@ Result<void> check_files(Random& random, const JoinBundle& bundle) {
 
 }  // namespace
 
-bool LocalState::joining() const {
-  return peers && (self == store::raft::kNobody || peers->find(self) == nullptr);
-}
+bool LocalState::joining() const { return peers && (self == store::raft::kNobody || peers->find(self) == nullptr); }
 
 Result<LocalState> look_at(Random& random, const std::string& server_dir) {
   LocalState state;

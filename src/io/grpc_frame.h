@@ -1,6 +1,5 @@
-// grpc_frame.h: gRPC's messages as bytes: the compressed flag, the length (4 bytes, big endian), the message. Nothing is
-// compressed here.
-// Source: grpc/grpc, doc/PROTOCOL-HTTP2.md.
+// grpc_frame.h: gRPC's messages as bytes: the compressed flag, the length (4 bytes, big endian), the message. Nothing
+// is compressed here. Source: grpc/grpc, doc/PROTOCOL-HTTP2.md.
 #pragma once
 
 #include <cstddef>

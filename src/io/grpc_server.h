@@ -45,8 +45,7 @@ struct GrpcStatus {
 // One call being answered.
 class GrpcCall {
  public:
-  GrpcCall(HttpExchange& exchange, std::size_t max_message_bytes)
-      : exchange_(exchange), in_(max_message_bytes) {}
+  GrpcCall(HttpExchange& exchange, std::size_t max_message_bytes) : exchange_(exchange), in_(max_message_bytes) {}
 
   // The client's next message; nullopt after its last. Errors: TooLarge, BadRequest (no gRPC message), those of
   // HttpBody::read. After an error other than Cancelled the method's status is replaced by the one that says why.

@@ -1,5 +1,5 @@
-// announce.h: how a server that is no member yet, or that the others would look for in vain, reaches its group: by calls
-// to /kayak.Peer/Join, which group_members.h answers.
+// announce.h: how a server that is no member yet, or that the others would look for in vain, reaches its group: by
+// calls to /kayak.Peer/Join, which group_members.h answers.
 #pragma once
 
 #include <string>

@@ -150,7 +150,8 @@ Result<MemberRecord> decode_member(std::string_view store_key, std::string_view 
 }
 
 const MemberRecord* MemberList::find(raft::NodeId id) const {
-  const auto found = std::find_if(members.begin(), members.end(), [id](const MemberRecord& one) { return one.id == id; });
+  const auto found =
+      std::find_if(members.begin(), members.end(), [id](const MemberRecord& one) { return one.id == id; });
   return found == members.end() ? nullptr : &*found;
 }
 
