@@ -12,7 +12,6 @@
 #include "api/api.h"
 #include "base/files.h"
 #include "base/strings.h"
-#include "base/version.h"
 #include "cli/cluster.h"
 #include "cli/control_plane.h"
 #include "cli/datastore.h"
@@ -22,6 +21,7 @@
 #include "cli/join_server.h"
 #include "cli/peers.h"
 #include "cli/pki.h"
+#include "cli/process.h"
 #include "cli/rejoin.h"
 #include "cli/renewal.h"
 #include "cli/snapshot_save.h"
@@ -501,19 +501,10 @@ int run_server(const ServerOptions& options) {
   set_up_heap();
   if (options.cluster_reset) return run_cluster_reset(options);
   if (options.witness) return run_witness(options);
-  const Log log = Log::to_fd(2, options.log_level);
-  SystemClock clock;
-  SystemRandom random;
-  Metrics metrics;
-  Loop loop;
-  loop.watch_stalls(log.named("loop"), metrics);
-  const Context context{loop, clock, random, log.named("server"), metrics};
-  log.named("server").info("starting", {{"version", kVersion}, {"data_dir", options.data_dir}});
-  Server server(context, options);
-  const Result<void> result = loop.run(server.run());
-  if (result) return 0;
-  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
-  return 1;
+  return run_service("server", options, [&options](const Context& context) {
+    Server server(context, options);
+    return context.loop.run(server.run());
+  });
 }
 
 }  // namespace kayak::cli

@@ -13,6 +13,8 @@
 #include "base/strings.h"
 #include "cli/host.h"
 #include "cli/local_call.h"
+#include "cli/print.h"
+#include "cli/process.h"
 #include "cli/server.h"
 #include "cli/snapshot_restore.h"
 #include "cli/snapshot_save.h"
@@ -22,11 +24,6 @@
 namespace kayak::cli {
 
 namespace {
-
-std::string size_text(std::uint64_t bytes) {
-  if (bytes >= 1'000'000) return cat(bytes / 1'000'000, ".", bytes / 100'000 % 10, "MB");
-  return cat(bytes / 1000, ".", bytes / 100 % 10, "kB");
-}
 
 // The state of the server of this machine, over its etcd endpoint.
 class ServedState final : public store::StateStream {
@@ -208,17 +205,9 @@ Result<void> run(Context context, const SnapshotOptions& options) {
 }  // namespace
 
 int run_snapshot(const SnapshotOptions& options) {
-  SystemClock clock;
-  SystemRandom random;
-  Metrics metrics;
-  Loop loop;
-  const Context context{loop, clock, random, Log::to_fd(2, LogLevel::kWarn), metrics};
   SnapshotOptions complete = options;
   if (complete.dir.empty()) complete.dir = snapshot_folder(complete.data_dir);
-  const Result<void> result = run(context, complete);
-  if (result) return 0;
-  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
-  return 1;
+  return run_tool([&complete](const Context& context) { return run(context, complete); });
 }
 
 }  // namespace kayak::cli

@@ -3,16 +3,14 @@
 // a witness is trusted with a vote and with no CA's key. Its vote counts as long as it remembers it: a state that is
 // lost or damaged ends the start, and it comes back as another member.
 
-#include <cstdio>
-
 #include "base/files.h"
 #include "base/strings.h"
-#include "base/version.h"
 #include "cli/cluster.h"
 #include "cli/host.h"
 #include "cli/join.h"
 #include "cli/join_client.h"
 #include "cli/pki.h"
+#include "cli/process.h"
 #include "cli/until_signal.h"
 #include "io/http.h"
 #include "io/tls.h"
@@ -267,19 +265,10 @@ class Witness {
 }  // namespace
 
 int run_witness(const ServerOptions& options) {
-  const Log log = Log::to_fd(2, options.log_level);
-  SystemClock clock;
-  SystemRandom random;
-  Metrics metrics;
-  Loop loop;
-  loop.watch_stalls(log.named("loop"), metrics);
-  const Context context{loop, clock, random, log.named("witness"), metrics};
-  log.named("witness").info("starting", {{"version", kVersion}, {"data_dir", options.data_dir}});
-  Witness witness(context, options);
-  const Result<void> result = loop.run(witness.run());
-  if (result) return 0;
-  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
-  return 1;
+  return run_service("witness", options, [&options](const Context& context) {
+    Witness witness(context, options);
+    return context.loop.run(witness.run());
+  });
 }
 
 }  // namespace kayak::cli
