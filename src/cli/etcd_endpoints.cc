@@ -2,6 +2,7 @@
 #include "cli/etcd_endpoints.h"
 
 #include "base/strings.h"
+#include "cli/option_checks.h"
 #include "io/grpc_server.h"
 
 namespace kayak::cli {
