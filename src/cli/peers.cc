@@ -2,6 +2,7 @@
 #include "cli/peers.h"
 
 #include "base/strings.h"
+#include "store/log_payload.h"
 
 namespace kayak::cli {
 
