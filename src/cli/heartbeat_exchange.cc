@@ -61,9 +61,8 @@ Task<io::GrpcStatus> HeartbeatExchange::take_offer(io::GrpcCall& call) {
   if (!beats) co_return io::GrpcStatus{Grpc::kInvalidArgument, beats.error().message()};
   bool taken = api_ != nullptr && store_.leadership().leads && beats->size() == 1;
   if (taken) taken = api::accept_heartbeat(api_->cache(), beats->front());
-  std::string answer = taken ? "1" : "0";
-  const Result<void> written = co_await call.write(std::move(answer));
-  co_return written ? io::GrpcStatus() : io::GrpcStatus{Grpc::kUnavailable, written.error().message()};
+  call.answer(taken ? "1" : "0");
+  co_return io::GrpcStatus();
 }
 
 Task<io::GrpcStatus> HeartbeatExchange::take_batch(io::GrpcCall& call) {
@@ -75,8 +74,8 @@ Task<io::GrpcStatus> HeartbeatExchange::take_batch(io::GrpcCall& call) {
   if (api_ != nullptr && !store_.leadership().leads) {
     for (const api::Heartbeat& beat : *beats) (void)api::accept_heartbeat(api_->cache(), beat);
   }
-  const Result<void> written = co_await call.write(std::string());
-  co_return written ? io::GrpcStatus() : io::GrpcStatus{Grpc::kUnavailable, written.error().message()};
+  call.answer(std::string());
+  co_return io::GrpcStatus();
 }
 
 void HeartbeatExchange::noticed(const api::ObjectRef& now) {

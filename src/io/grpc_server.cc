@@ -7,6 +7,19 @@ namespace kayak::io {
 
 namespace {
 
+Slices framed(std::string message) {
+  Slices data;
+  data.push_back(Slice::of(grpc_prefix(message.size())));
+  if (!message.empty()) data.push_back(Slice::of(std::move(message)));
+  return data;
+}
+
+Headers answer_headers() {
+  Headers headers;
+  headers.add("content-type", "application/grpc");
+  return headers;
+}
+
 Task<void> refuse(HttpExchange& exchange, int status, std::string_view why) {
   Headers headers;
   headers.add("content-type", "text/plain; charset=utf-8");
@@ -44,8 +57,7 @@ Task<Result<std::optional<std::string>>> GrpcCall::read(StopToken stop) {
 
 Task<Result<void>> GrpcCall::open() {
   if (std::exchange(opened_, true)) co_return Result<void>();
-  Headers headers;
-  headers.add("content-type", "application/grpc");
+  Headers headers = answer_headers();
   co_return co_await exchange_.start(200, std::move(headers));
 }
 
@@ -57,9 +69,7 @@ Task<Result<void>> GrpcCall::write(std::string message) {
   writing_ = true;
   Result<void> done = co_await open();
   if (done) {
-    Slices data;
-    data.push_back(Slice::of(grpc_prefix(message.size())));
-    if (!message.empty()) data.push_back(Slice::of(std::move(message)));
+    Slices data = framed(std::move(message));
     done = co_await exchange_.write(std::move(data));
   }
   writing_ = false;
@@ -106,11 +116,19 @@ Task<void> GrpcRouter::serve(HttpExchange& exchange) const {
   GrpcCall call(exchange, max_message_bytes_);
   GrpcStatus status = co_await run(call, request.path);
   if (call.failure_) status = *call.failure_;
-  const Result<void> opened = co_await call.open();
-  if (!opened) co_return;
   Headers trailers;
   trailers.add("grpc-status", std::to_string(static_cast<int>(status.code)));
   if (!status.message.empty()) trailers.add("grpc-message", encode_grpc_message(status.message));
+  const bool answered = call.answer_ && status.code == GrpcStatus::Code::kOk;
+  if (answered && !call.opened_) {
+    Headers headers = answer_headers();
+    Slices data = framed(std::move(*call.answer_));
+    (void)co_await exchange.send_with(200, std::move(headers), std::move(data), std::move(trailers));
+    co_return;
+  }
+  Result<void> begun = co_await call.open();
+  if (begun && answered) begun = co_await call.write(std::move(*call.answer_));
+  if (!begun) co_return;
   (void)co_await exchange.finish_with(std::move(trailers));
 }
 

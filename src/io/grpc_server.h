@@ -53,6 +53,8 @@ class GrpcCall {
   // Sends one message and ends when it has left our queue. Coroutines that write at the same time take turns.
   // Errors: those of HttpExchange::write.
   Task<Result<void>> write(std::string message);
+  // The only message of a unary call: it goes out together with the status, once the method has ended with kOk.
+  void answer(std::string message) { answer_ = std::move(message); }
   // Begins the answer before there is a message: a call that streams is told by gone() when the server stops.
   Task<Result<void>> open();
   // Who asks (its certificate) and the call's metadata (the headers).
@@ -68,6 +70,7 @@ class GrpcCall {
   bool opened_ = false, writing_ = false;
   Event turn_;
   std::optional<GrpcStatus> failure_;
+  std::optional<std::string> answer_;
 };
 
 // Whether a call to `method` ("/package.Service/Method", there or not) may go on. Anything but kOk is its status.

@@ -117,6 +117,8 @@ class HttpExchange {
   virtual Task<Result<void>> finish() = 0;
   // As finish(), with trailer fields after the body. Errors: as write(); BadRequest on HTTP/1.1 (nothing is sent).
   virtual Task<Result<void>> finish_with(Headers trailers);
+  // A whole response with trailers: over HTTP/2 in one go. Errors: as finish_with().
+  virtual Task<Result<void>> send_with(int status, Headers headers, Slices body, Headers trailers);
   // Fires when the client goes away or the server stops.
   virtual StopToken gone() const = 0;
   // Answers 101 and hands over the connection (HTTP/1.1 only; for WebSocket and SPDY, which later work builds).

@@ -46,6 +46,7 @@ class Http2Stream final : public HttpExchange, public HttpBody {
   Task<Result<void>> write(Slices data) override;
   Task<Result<void>> finish() override;
   Task<Result<void>> finish_with(Headers trailers) override;
+  Task<Result<void>> send_with(int status, Headers headers, Slices body, Headers trailers) override;
   StopToken gone() const override { return gone_.token(); }
   Task<Result<StreamPtr>> upgrade(Headers) override;
   Task<Result<std::string>> read(StopToken stop) override;

@@ -70,6 +70,17 @@ Task<Result<void>> Http2Stream::finish_with(Headers trailers) {
   co_return co_await sent();
 }
 
+Task<Result<void>> Http2Stream::send_with(int status, Headers headers, Slices body, Headers trailers) {
+  ASSERT(!responded_ && request_.method != "HEAD" && !is_bodyless(status));
+  started_ = true;
+  auto queued = respond(status, headers, std::nullopt, true);
+  if (!queued) co_return queued;
+  const std::size_t size = total_size(body);
+  if (size > 0) queue(std::move(body), size);
+  end_output(std::move(trailers));
+  co_return co_await sent();
+}
+
 void Http2Stream::queue(Slices data, std::size_t size) {
   out_.put(std::move(data), size);  // asserts that there is one write at a time
   connection_.waiting_output_ += size;

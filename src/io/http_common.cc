@@ -82,6 +82,13 @@ Task<Result<void>> HttpExchange::finish_with(Headers) {
   co_return Error(Code::kBadRequest, "trailers are sent over HTTP/2 alone");
 }
 
+Task<Result<void>> HttpExchange::send_with(int status, Headers headers, Slices body, Headers trailers) {
+  Result<void> done = co_await start(status, std::move(headers));
+  if (done) done = co_await write(std::move(body));
+  if (done) done = co_await finish_with(std::move(trailers));
+  co_return done;
+}
+
 Task<Result<std::string>> HttpBody::read_all(std::size_t limit, StopToken stop) {
   std::string all;
   while (true) {

@@ -107,6 +107,8 @@ class Storage {
   Storage(Loop& loop, Options options, Events events);
   void main(RowSink sink, std::function<void(Result<void>)> opened);
   Work take();
+  void wake();
+  void linger(std::uint64_t asked) const;
   void push_job(Job job);
   bool may_append() const { return !appends_.empty() && !held_up_; }
   void write_group(Work& work);
@@ -129,7 +131,8 @@ class Storage {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::uint64_t epoch_ = 0;  // the loop's: installs that it has seen
+  std::atomic<std::uint64_t> asked_{0};  // grows with all that is asked for
+  std::uint64_t epoch_ = 0;              // the loop's: installs that it has seen
   std::vector<std::pair<std::uint64_t, Job>> jobs_;
   std::deque<PendingAppend> appends_;
   bool held_up_ = false;  // there was no space for them
@@ -141,6 +144,8 @@ class Storage {
   std::unique_ptr<Database> database_;  // changed under the mutex; null after an install that failed
   std::optional<Error> broken_;
   std::uint64_t installs_ = 0;
+  bool may_linger_ = false;  // the last commit was a quick one
+  const bool several_cores_ = std::thread::hardware_concurrency() > 1;
   std::uint64_t wal_limit_frames_;      // so many are moved within kCheckpointTarget
   std::uint64_t checkpoint_after_ = 0;  // a full disk refused it: not before the log has so many
   std::thread thread_;

@@ -6,6 +6,7 @@
 #include "bench/bench.h"
 #include "bench/kubeconfig.h"
 #include "bench/processes.h"
+#include "bench/request.h"
 
 namespace kayak::bench {
 
@@ -13,7 +14,6 @@ namespace {
 
 constexpr std::size_t kObjectBytes = 1024;  // of a request's body
 constexpr std::int64_t kListed = 2000;      // objects in the namespace that is listed
-constexpr std::size_t kMaxAnswer = std::size_t{256} * 1024 * 1024;
 
 using Clients = std::vector<std::unique_ptr<io::HttpClient>>;
 
@@ -23,34 +23,6 @@ std::string config_map(const std::string& name) {
   constexpr std::string_view kEnd = R"("}})";
   if (body.size() + kEnd.size() < kObjectBytes) body.append(kObjectBytes - body.size() - kEnd.size(), 'x');
   return body.append(kEnd);
-}
-
-// Bytes of the answer's body.
-Task<Result<std::size_t>> send(io::HttpClient* client, std::string method, std::string path, std::string body,
-                               int wanted) {
-  io::HttpClientRequest request;
-  request.method = std::move(method);
-  request.path = std::move(path);
-  if (!body.empty()) {
-    request.headers.add("Content-Type", "application/json");
-    request.body.push_back(io::Slice::of(std::move(body)));
-  }
-  Result<io::HttpClientResponse> response = co_await client->request(std::move(request));
-  if (!response) co_return response.error();
-  std::size_t bytes = 0;
-  std::string head;
-  for (;;) {
-    Result<std::string> piece = co_await response->body->read();
-    if (!piece) co_return piece.error();
-    if (piece->empty()) break;
-    if (bytes == 0) head = piece->substr(0, 300);
-    bytes += piece->size();
-    if (bytes > kMaxAnswer) co_return Error(Code::kTooLarge, "the answer does not end");
-  }
-  if (response->status != wanted) {
-    co_return Error(Code::kInternal, cat("want status ", wanted, ", got ", response->status, ": ", head));
-  }
-  co_return bytes;
 }
 
 std::string maps_path(std::string_view ns) { return cat("/api/v1/namespaces/", ns, "/configmaps"); }

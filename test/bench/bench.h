@@ -88,6 +88,7 @@ Task<Result<void>> measure_store(Context context, Options options);
 Task<Result<void>> measure_amplification(Context context, Options options);
 Task<Result<void>> measure_stall(Context context, Options options);
 Task<Result<void>> measure_writes(Context context, Options options);
+Task<Result<void>> measure_gateway(Context context, Options options);
 Task<Result<void>> measure_reads(Context context, Options options);
 Task<Result<void>> measure_watches(Context context, Options options);
 Task<Result<void>> measure_steady(Context context, Options options);

@@ -27,6 +27,8 @@ constexpr Verb kVerbs[] = {
     {"stall", "--dir DIR --ms MS --compact-ms MS: the longest wait at 500 puts a second", measure_stall},
     {"writes", "--target URL[,URL] --as NAME --ms MS [--pid SERVER --round N --clients N,N --bytes N,N]: puts by gRPC",
      measure_writes},
+    {"gateway", "--target http://HOST:PORT --as NAME --ms MS [--round N --clients N,N --bytes N,N]: puts by JSON",
+     measure_gateway},
     {"reads", "--target URL --as NAME --ms MS: gets and ranges by gRPC", measure_reads},
     {"watches", "--target URL --as NAME --ms MS [--watchers N,N]: one writer, many watches by gRPC", measure_watches},
     {"steady", "--target URL --as NAME --ms MS --compact-ms MS: as stall, by gRPC", measure_steady},

@@ -56,17 +56,22 @@ Task<Result<void>> write_levels_to(Context context, store::Store* store, std::ve
 
 // ---- what reaches the file system in batches
 
-constexpr std::size_t kBatchClients = 1000;
+constexpr std::size_t kBatch = 200;  // puts at once; the next ones when all of them are done
 constexpr std::size_t kObjectBytes = 1024;
 constexpr std::size_t kUpdatesOfKey = 10;
 
-Task<Result<void>> put_some(store::Store* store, std::size_t client, std::size_t count, std::size_t keys) {
+Task<Result<void>> put_batch(store::Store* store, std::size_t first, std::size_t keys) {
+  struct Put {
+    static Task<Result<void>> one(store::Store* store, std::string key, store::Bytes value) {
+      Result<std::size_t> done = co_await put_once(store, std::move(key), std::move(value));
+      if (!done) co_return done.error();
+      co_return Result<void>();
+    }
+  };
   const auto value = std::make_shared<const std::string>(kObjectBytes, 'x');
-  for (std::size_t i = 0; i < count; ++i) {
-    Result<std::size_t> done = co_await put_once(store, write_key(0, client, i % keys), value);
-    if (!done) co_return done.error();
-  }
-  co_return Result<void>();
+  io::TaskScope scope;
+  for (std::size_t i = first; i < first + kBatch; ++i) scope.spawn(Put::one(store, write_key(0, 0, i % keys), value));
+  co_return co_await scope.join();
 }
 
 Task<Result<void>> compact_all(Context context, store::Store* store) {
@@ -80,23 +85,21 @@ Task<Result<void>> amplify(Context context, std::string dir, std::size_t puts, b
   const Activity before = activity(::getpid());
   auto store = co_await make_store(context, std::move(dir), Duration(0));
   if (!store) co_return store.error();
-  const std::size_t each = std::max(puts / kBatchClients, kUpdatesOfKey);
-  io::TaskScope scope;
-  for (std::size_t client = 0; client < kBatchClients; ++client) {
-    scope.spawn(put_some(store->get(), client, each, updates ? each / kUpdatesOfKey : each));
-  }
-  Result<void> done = co_await scope.join();
+  const std::size_t batches = std::max(puts / kBatch, kUpdatesOfKey);
+  const std::size_t keys = (updates ? batches / kUpdatesOfKey : batches) * kBatch;
+  Result<void> done;
+  for (std::size_t i = 0; i < batches && done; ++i) done = co_await put_batch(store->get(), i * kBatch, keys);
   if (done && updates) done = co_await compact_all(context, store->get());
   const std::uint64_t syncs = (*store)->stats().syncs;
   co_await (*store)->close();  // the rest of the write-ahead log moves into the database
   if (!done) co_return done;
   const Activity after = activity(::getpid());
-  const auto objects = static_cast<double>(kBatchClients * each);
+  const auto objects = static_cast<double>(batches * kBatch);
   const std::string name = updates ? "with_compaction" : "in_batches";
   const std::string what = updates ? "of objects written ten times, and a compaction" : "of new objects";
   report("store_amplification_" + name,
          static_cast<double>(after.write_bytes - before.write_bytes) / objects / static_cast<double>(kObjectBytes),
-         cat("bytes sent to the disk for each byte ", what, ", 1 KB, 1000 clients"));
+         cat("bytes sent to the disk for each byte ", what, ", 1 KB, ", kBatch, " at once"));
   report("store_syncs_per_object_" + name, static_cast<double>(syncs) / objects, "syncs for each object");
   co_return Result<void>();
 }

@@ -447,13 +447,24 @@ TEST_CASE("http2: the server does not wait longer than its drain") {
 
 TEST_CASE("http2: trailers follow the body") {
   TestServer server;
-  H2Client client(server.port());
-  client.send(h2_get(1, "/trailers"));
-  const H2Client::Response response = client.response_to(1);
-  CHECK(response.status == 200);
-  CHECK(response.body == "body");
-  CHECK(response.ended);
-  CHECK(response.headers.at("grpc-status") == "0");
+  for (const std::string path : {"/trailers", "/at-once"}) {
+    CAPTURE(path);
+    H2Client client(server.port());
+    client.send(h2_get(1, path));
+    const H2Client::Response response = client.response_to(1);
+    CHECK(response.status == 200);
+    CHECK(response.body == "body");
+    CHECK(response.ended);
+    CHECK(response.headers.at("grpc-status") == "0");
+    // At once: head, body and trailers are one write, which wakes the client once.
+    client.send(h2_get(3, path));
+    const std::string first = client.read_some();
+    std::vector<int> types;
+    for (std::size_t at = 0; at + 9 <= first.size(); at += 9 + read_u32(std::string(1, '\0') + first.substr(at, 3))) {
+      types.push_back(static_cast<unsigned char>(first[at + 3]));
+    }
+    if (path == "/at-once") CHECK(types == std::vector<int>{kHeaders, kData, kHeaders});
+  }
 }
 
 TEST_CASE("http2: any authority, and all other checks of header fields") {

@@ -130,11 +130,16 @@ Task<void> route(HttpExchange& exchange, Seen& seen, Loop& loop) {
     (void)co_await exchange.write(text("only a part"));
     co_return;
   }
-  if (path == "/trailers") {
-    (void)co_await exchange.start(200, Headers());
-    (void)co_await exchange.write(text("body"));
+  if (path == "/trailers" || path == "/at-once") {
     Headers trailers;
     trailers.add("grpc-status", "0");
+    io::Slices body = text("body");
+    if (path == "/at-once") {
+      (void)co_await exchange.send_with(200, Headers(), std::move(body), std::move(trailers));
+      co_return;
+    }
+    (void)co_await exchange.start(200, Headers());
+    (void)co_await exchange.write(std::move(body));
     (void)co_await exchange.finish_with(std::move(trailers));
     co_return;
   }

@@ -36,7 +36,7 @@ ratio() {
     END {if (v[over] != "" && v[under] > 0) printf "figure\t%s\t%.2f\t%s\n", name, v[over] / v[under], text}' "$figures" | record
 }
 
-series="" ours="" theirs="" ours_pid="" theirs_pid=""
+series="" gateway="" ours="" theirs="" ours_pid="" theirs_pid=""
 # Level by level, as what a flush takes on a disk that others use, too, changes by the second.
 write_round() {
   local bytes clients turn="$1"
@@ -46,6 +46,9 @@ write_round() {
       "$bench" disk --dir "$work" --ms $((ms / 4))
       "$bench" store --dir "$work/store" --ms "$ms" --clients "$clients" --bytes "$bytes"
       beside writes --ms "$ms" --round "$turn" --clients "$clients" --bytes "$bytes"
+      if [ -n "$peer" ]; then
+        "$bench" gateway --as etcd_json --target "$gateway" --ms "$ms" --round "$((turn + 500))" --clients "$clients" --bytes "$bytes"
+      fi
     done
   done
 }
@@ -69,13 +72,15 @@ bench_one_server() {
     client_port="$(free_port)" peer_port="$(free_port)"
     start_etcd one "$client_port" "$peer_port" "one=http://127.0.0.1:$peer_port"
     wait_etcd "$client_port"
-    theirs="unix://$work/one/etcd:0" theirs_pid="${others[0]}"
+    theirs="unix://$work/one/etcd:0" theirs_pid="${others[0]}" gateway="http://127.0.0.1:$client_port"
   fi
   in_turns "$rounds" write_round
   ratio store_p99_over_fdatasync store_put_p99_us_1_1024b fdatasync_p50_us "p99 of 1 client, 1 KB, on the interface / median flush"
   local level
   for level in 1_256b 16_256b 1000_256b 1_1024b 16_1024b 1000_1024b; do
-    ratio "kayak_over_etcd_puts_$level" "kayak_puts_per_s_$level" "etcd_puts_per_s_$level" "puts a second, ours / etcd's"
+    ratio "kayak_over_etcd_puts_$level" "kayak_puts_per_s_$level" "etcd_puts_per_s_$level" "puts a second over gRPC, ours / etcd's"
+    ratio "store_over_etcd_puts_$level" "store_puts_per_s_$level" "etcd_puts_per_s_$level" "on our interface, as our API server does, / etcd over gRPC"
+    ratio "store_over_etcd_json_puts_$level" "store_puts_per_s_$level" "etcd_json_puts_per_s_$level" "on our interface / etcd through its JSON gateway"
   done
   say "store: reads, and watches of one prefix, over gRPC"
   ours_pid="" theirs_pid=""

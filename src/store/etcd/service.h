@@ -34,9 +34,7 @@ Task<io::GrpcStatus> answer_unary(const Backend& backend, Unary<Q, A> handler, i
   if (!request) co_return io::GrpcStatus{io::GrpcStatus::Code::kInvalidArgument, request.error().message()};
   Result<A> answer = co_await handler(backend, std::move(*request), gone);
   if (!answer) co_return status_of(answer.error());
-  std::string out = encode(*answer);
-  const Result<void> written = co_await call.write(std::move(out));
-  if (!written) co_return status_of(written.error());
+  call.answer(encode(*answer));
   co_return io::GrpcStatus();
 }
 
