@@ -71,17 +71,18 @@ store::Announcement announcement_of(const store::MemberRecord& self, const store
   announcement.self = self;
   announcement.cluster = known.cluster;
   announcement.returns = known.find(self.id) != nullptr;
-  std::vector<std::string>& addresses = announcement.addresses;
+  const auto ask_at = [&addresses = announcement.addresses, &own = self.addresses](const std::string& address) {
+    const bool is_own = std::find(own.begin(), own.end(), address) != own.end();
+    const bool is_asked = std::find(addresses.begin(), addresses.end(), address) != addresses.end();
+    if (!is_own && !is_asked) addresses.push_back(address);
+  };
   // The one that a person named first: a list may be of a time when others were where it says.
   const Result<io::Url> url = io::parse_url(server);
-  if (url && !server.empty()) addresses.push_back(io::Endpoint{url->host, url->port}.to_string());
+  if (url && !server.empty()) ask_at(io::Endpoint{url->host, url->port}.to_string());
   for (const store::MemberRecord& member : known.members) {
     if (member.id == self.id || member.role == store::MemberRecord::Role::kWitness) continue;
-    addresses.insert(addresses.end(), member.addresses.begin(), member.addresses.end());
+    for (const std::string& address : member.addresses) ask_at(address);
   }
-  const std::vector<std::string>& own = self.addresses;
-  std::erase_if(addresses,
-                [&own](const auto& address) { return std::find(own.begin(), own.end(), address) != own.end(); });
   return announcement;
 }
 
