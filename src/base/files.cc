@@ -82,6 +82,11 @@ Result<void> make_directories(const std::string& path, unsigned mode) {
   return Result<void>();
 }
 
+Result<void> remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return error_from_errno(errno, cat("removing ", path));
+  return Result<void>();
+}
+
 bool file_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 }  // namespace kayak

@@ -18,6 +18,8 @@ Result<void> write_file_atomic(const std::string& path, std::string_view content
 Result<void> make_directories(const std::string& path, unsigned mode = 0755);
 // The folder that holds `path`, so that names made, changed or removed in it last. Errors: Io.
 Result<void> sync_folder_of(const std::string& path);
+// One that is not there is removed already. Errors: Io.
+Result<void> remove_file(const std::string& path);
 bool file_exists(const std::string& path);
 
 }  // namespace kayak

@@ -1,5 +1,5 @@
 // protobuf_wire.h: protobuf's encoding field by field; what the fields mean is the codecs' business
-// (store/raft/wire.cc, store/etcd/messages.cc). Reading trusts nothing: what is cut off, too long or of no known wire
+// (protobuf_fields.h). Reading trusts nothing: what is cut off, too long or of no known wire
 // type ends it, and no memory is taken. Source: protobuf, "Encoding".
 #pragma once
 

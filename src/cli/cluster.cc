@@ -1,15 +1,14 @@
 // cluster.cc: see cluster.h.
 #include "cli/cluster.h"
 
-#include <unistd.h>
-
-#include <cerrno>
+#include <algorithm>
 #include <cstdio>
 
 #include "base/files.h"
 #include "base/strings.h"
 #include "cli/host.h"
 #include "cli/join.h"
+#include "io/http.h"
 #include "io/stream.h"
 #include "io/tls.h"
 #include "store/members.h"
@@ -66,12 +65,28 @@ Result<ClusterIdentity> identify(Random& random, const ServerOptions& options, c
   return identity;
 }
 
-namespace {
-
-Result<void> remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return error_from_errno(errno, path);
-  return Result<void>();
+store::Announcement announcement_of(const store::MemberRecord& self, const store::MemberList& known,
+                                    const std::string& server) {
+  store::Announcement announcement;
+  announcement.self = self;
+  announcement.cluster = known.cluster;
+  announcement.returns = known.find(self.id) != nullptr;
+  const auto ask_at = [&addresses = announcement.addresses, &own = self.addresses](const std::string& address) {
+    const bool is_own = std::find(own.begin(), own.end(), address) != own.end();
+    const bool is_asked = std::find(addresses.begin(), addresses.end(), address) != addresses.end();
+    if (!is_own && !is_asked) addresses.push_back(address);
+  };
+  // The one that a person named first: a list may be of a time when others were where it says.
+  const Result<io::Url> url = io::parse_url(server);
+  if (url && !server.empty()) ask_at(io::Endpoint{url->host, url->port}.to_string());
+  for (const store::MemberRecord& member : known.members) {
+    if (member.id == self.id || member.role == store::MemberRecord::Role::kWitness) continue;
+    for (const std::string& address : member.addresses) ask_at(address);
+  }
+  return announcement;
 }
+
+namespace {
 
 Result<void> reset(const ServerOptions& options) {
   const std::string server_dir = options.data_dir + "/server", database = server_dir + "/db/state.db";

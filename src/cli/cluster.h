@@ -6,6 +6,7 @@
 #include "cli/options.h"
 #include "cli/pki.h"
 #include "cli/token.h"
+#include "store/announce.h"
 #include "store/member.h"
 
 namespace kayak::cli {
@@ -31,6 +32,11 @@ Result<ClusterIdentity> identify(Random& random, const ServerOptions& options, c
 // The record of the member that has `peer_certificate_pem`. Errors: Invalid.
 Result<store::MemberRecord> member_of(const ServerOptions& options, const std::string& peer_certificate_pem,
                                       const std::string& advertise, store::MemberRecord::Role role);
+
+// What `self` says to the group that it knows as `known`: who it is, and where somebody of the group may answer.
+// `server`: of --server; empty: none. The certificate, and whom it replaces, are left to the caller.
+store::Announcement announcement_of(const store::MemberRecord& self, const store::MemberList& known,
+                                    const std::string& server);
 
 // `kayak server --cluster-reset`: no server runs on the data directory. The exit status.
 int run_cluster_reset(const ServerOptions& options);

@@ -7,16 +7,13 @@
 #include "agent/images/images.h"
 #include "base/files.h"
 #include "base/strings.h"
+#include "cli/print.h"
+#include "cli/process.h"
 #include "cli/server.h"
 
 namespace kayak::cli {
 
 namespace {
-
-std::string size_text(std::uint64_t bytes) {
-  if (bytes >= 1'000'000) return cat(bytes / 1'000'000, ".", bytes / 100'000 % 10, "MB");
-  return cat(bytes / 1000, ".", bytes / 100 % 10, "kB");
-}
 
 void print_images(const std::vector<agent::ImageRef>& images) {
   struct Line {
@@ -78,24 +75,18 @@ Task<Result<void>> run(agent::ImageStore& store, ImageOptions options) {
 }  // namespace
 
 int run_image(const ImageOptions& options) {
-  SystemClock clock;
-  SystemRandom random;
-  Metrics metrics;
-  Loop loop;
-  const Context context{loop, clock, random, Log::to_fd(2, LogLevel::kWarn), metrics};
-  if (!file_exists(options.data_dir + "/agent")) {
-    std::fprintf(stderr, "kayak: no node has run on %s: start `kayak server` first, or name its --data-dir\n",
-                 options.data_dir.c_str());
-    return 1;
-  }
-  agent::ImageStoreOptions store_options;
-  store_options.folder = options.data_dir + "/agent/image-store";
-  store_options.registries = options.private_registry;
-  Result<std::unique_ptr<agent::ImageStore>> store = agent::ImageStore::open(context, store_options);
-  Result<void> result = store ? loop.run(run(**store, options)) : Result<void>(store.error());
-  if (result) return 0;
-  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
-  return 1;
+  return run_tool([&options](const Context& context) -> Result<void> {
+    if (!file_exists(options.data_dir + "/agent")) {
+      return Error(Code::kNotFound, cat("no node has run on ", options.data_dir,
+                                        ": start `kayak server` first, or name its --data-dir"));
+    }
+    agent::ImageStoreOptions store_options;
+    store_options.folder = options.data_dir + "/agent/image-store";
+    store_options.registries = options.private_registry;
+    Result<std::unique_ptr<agent::ImageStore>> store = agent::ImageStore::open(context, store_options);
+    if (!store) return store.error();
+    return context.loop.run(run(**store, options));
+  });
 }
 
 }  // namespace kayak::cli

@@ -60,11 +60,7 @@ Result<void> check_files(Random& random, const JoinBundle& bundle) {
 
 }  // namespace
 
-bool LocalState::joining() const {
-  if (!peers) return false;
-  const auto is_self = [this](const store::MemberRecord& member) { return member.id == self; };
-  return self == store::raft::kNobody || std::none_of(peers->members.begin(), peers->members.end(), is_self);
-}
+bool LocalState::joining() const { return peers && (self == store::raft::kNobody || peers->find(self) == nullptr); }
 
 Result<LocalState> look_at(Random& random, const std::string& server_dir) {
   LocalState state;
@@ -200,15 +196,15 @@ Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& opt
   target.server = options.server;
   target.token = std::move(*parsed);
   target.name = options.node_name;
-  Result<Joined> joined = co_await fetch_until_answered(context, target, stop);
+  Result<JoinBundle> joined = co_await fetch_until_answered(context, target, stop);
   if (!joined) co_return joined.error().while_doing(cat("joining ", options.server));
   Random& random = context.random;
-  const JoinBundle bundle = joined->bundle;
+  const JoinBundle bundle = *joined;
   auto write = [&random, server_dir, bundle] { return store_bundle(random, server_dir, bundle); };
   Result<void> stored = co_await context.loop.offload(std::move(write));
   if (!stored) co_return stored.error().while_doing(cat("joining ", options.server));
   outcome.joining = true;
-  outcome.peers = std::move(joined->bundle.members);
+  outcome.peers = std::move(joined->members);
   co_return outcome;
 }
 

@@ -70,7 +70,7 @@ Task<Result<std::string>> fetch_ca(Context context, std::string server, StopToke
   co_return pem;
 }
 
-Task<Result<Joined>> fetch_bundle(Context context, JoinTarget target, StopToken stop) {
+Task<Result<JoinBundle>> fetch_bundle(Context context, JoinTarget target, StopToken stop) {
   Result<std::string> ca = co_await fetch_ca(context, target.server, stop);
   if (!ca) co_return ca.error();
   const std::string hash = ca_hash(*ca);
@@ -117,10 +117,7 @@ Task<Result<Joined>> fetch_bundle(Context context, JoinTarget target, StopToken 
   if (server_ca == bundle->files.end() || server_ca->second != *ca) {
     co_return Error(Code::kUnauthorized, "the server gave another CA than it serves");
   }
-  Joined joined;
-  joined.server_ca_pem = std::move(*ca);
-  joined.bundle = std::move(*bundle);
-  co_return joined;
+  co_return bundle;
 }
 
 namespace {
@@ -132,10 +129,10 @@ bool passes(Code code) {
 
 }  // namespace
 
-Task<Result<Joined>> fetch_until_answered(Context context, JoinTarget target, StopToken stop) {
+Task<Result<JoinBundle>> fetch_until_answered(Context context, JoinTarget target, StopToken stop) {
   std::string last;
   for (;;) {
-    Result<Joined> joined = co_await fetch_bundle(context, target, stop);
+    Result<JoinBundle> joined = co_await fetch_bundle(context, target, stop);
     if (joined || stop.stopped() || !passes(joined.error().code())) co_return joined;
     if (joined.error().message() != last) {
       last = joined.error().message();

@@ -22,14 +22,10 @@ struct JoinTarget {
 // Errors: Unavailable (nobody there, or no such server), Timeout, Io, Invalid (no certificate).
 Task<Result<std::string>> fetch_ca(Context context, std::string server, StopToken stop);
 
-struct Joined {
-  std::string server_ca_pem;
-  JoinBundle bundle;
-};
 // Errors: Unauthorized (the token is not the cluster's, or its hash is that of another CA), Unavailable, Timeout, Io,
 // TooManyRequests (ask again later), BadRequest (what it answered makes no sense).
-Task<Result<Joined>> fetch_bundle(Context context, JoinTarget target, StopToken stop);
+Task<Result<JoinBundle>> fetch_bundle(Context context, JoinTarget target, StopToken stop);
 // The same, asked again for as long as nobody answers. Errors: those that another try would not change, Cancelled.
-Task<Result<Joined>> fetch_until_answered(Context context, JoinTarget target, StopToken stop);
+Task<Result<JoinBundle>> fetch_until_answered(Context context, JoinTarget target, StopToken stop);
 
 }  // namespace kayak::cli

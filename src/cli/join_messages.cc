@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "base/json.h"
+#include "base/json_object.h"
 #include "base/strings.h"
 #include "io/seal.h"
 
@@ -18,18 +18,9 @@ constexpr std::string_view kBundleLabel = "bundle\n";
 
 Error malformed(std::string_view what) { return Error(Code::kBadRequest, cat("the message ", what)); }
 
-Result<json::Value> read_object(std::string_view text, std::size_t limit) {
-  if (text.size() > limit) return malformed("is too large");
-  std::vector<std::string> duplicates;
-  json::ReadOptions options;
-  options.max_depth = 8;
-  options.max_nodes = 4096;
-  options.duplicates = &duplicates;
-  Result<json::Value> value = json::read(text, options);
-  if (!value) return malformed("is no JSON");
-  if (!value->is_object()) return malformed("is no object");
-  if (!duplicates.empty()) return malformed(cat("has ", quote(duplicates.front()), " twice"));
-  return value;
+Result<json::Value> read_object(std::string_view text, std::size_t max_bytes) {
+  Result<json::Value> object = json::read_object(text, max_bytes);
+  return object ? std::move(object) : malformed(object.error().message());
 }
 
 bool is_name(std::string_view name) {

@@ -5,7 +5,6 @@
 
 #include "base/files.h"
 #include "base/strings.h"
-#include "io/grpc.h"
 
 namespace kayak::cli {
 
@@ -24,30 +23,48 @@ Error without_prefix(const Error& error) {
 
 }  // namespace
 
-Task<Result<std::string>> call_local(Context context, std::string data_dir, std::string method, std::string message) {
+Task<Result<void>> with_local_server(Context context, std::string data_dir, LocalWork work) {
   const std::string path = data_dir + "/server/etcd.sock";
   Result<io::StreamPtr> stream = co_await io::connect_unix(context, path);
   if (!stream) {
     if (!file_exists(path) && ::geteuid() != 0) {
       co_return Error(Code::kForbidden, cat(path, " cannot be reached: run as root, or name the server's --data-dir"));
     }
-    co_return Error(Code::kUnavailable, cat("no server runs on ", data_dir, " (", stream.error().message(), ")"));
+    co_return Error(Code::kUnavailable, cat("no server runs on ", data_dir, " (", stream.error().message(),
+                                            "): start it, or name the --data-dir of the one that runs"));
   }
   io::TaskScope scope;
   const std::unique_ptr<io::Http2Client> client =
       io::Http2Client::create(context, std::move(*stream), io::Http2ClientOptions());
   scope.spawn(client->run(scope.token()));
+  Result<void> done = co_await work(*client);
+  scope.stop();
+  const Result<void> joined = co_await scope.join();
+  (void)joined;  // how the connection ended does not matter once the answer is here
+  co_return done;
+}
+
+io::GrpcRequest local_request(std::string method) {
   io::GrpcRequest request;
   request.scheme = "http";
   request.authority = "localhost";
   request.method = std::move(method);
+  return request;
+}
+
+Task<Result<std::string>> call_local(Context context, std::string data_dir, std::string method, std::string message) {
+  io::GrpcRequest request = local_request(std::move(method));
   request.timeout = kTimeout;
-  Result<std::string> answer = co_await io::grpc_unary(*client, std::move(request), std::move(message));
-  scope.stop();
-  Result<void> joined = co_await scope.join();
-  if (!answer) co_return without_prefix(answer.error());
-  (void)joined;  // how the connection ended does not matter once the answer is here
-  co_return answer;
+  std::string reply;
+  auto call = [&](io::Http2Client& client) -> Task<Result<void>> {
+    Result<std::string> answer = co_await io::grpc_unary(client, std::move(request), std::move(message));
+    if (!answer) co_return without_prefix(answer.error());
+    reply = std::move(*answer);
+    co_return Result<void>();
+  };
+  const Result<void> called = co_await with_local_server(context, std::move(data_dir), call);
+  if (!called) co_return called.error();
+  co_return reply;
 }
 
 }  // namespace kayak::cli

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/strings.h"
 #include "cli/local_call.h"
+#include "cli/process.h"
 #include "cli/server.h"
 #include "store/etcd/messages.h"
 
@@ -156,15 +157,7 @@ Task<Result<void>> run(Context context, MemberOptions options) {
 }  // namespace
 
 int run_member(const MemberOptions& options) {
-  SystemClock clock;
-  SystemRandom random;
-  Metrics metrics;
-  Loop loop;
-  const Context context{loop, clock, random, Log::to_fd(2, LogLevel::kWarn), metrics};
-  const Result<void> result = loop.run(run(context, options));
-  if (result) return 0;
-  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
-  return 1;
+  return run_tool([&options](const Context& context) { return context.loop.run(run(context, options)); });
 }
 
 }  // namespace kayak::cli

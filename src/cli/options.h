@@ -8,8 +8,6 @@
 #include <vector>
 
 #include "base/log.h"
-#include "base/result.h"
-#include "io/stream.h"
 
 namespace kayak::cli {
 
@@ -90,9 +88,6 @@ struct CommandLine {
   int exit_code = -1;  // >= 0: print `text` (help, version or one line of error) and exit with it
   std::string text;
 };
-
-// "127.0.0.1:2379" or "[::1]:2379". Errors: Invalid.
-Result<io::Endpoint> parse_listen_address(std::string_view text);
 
 // Pure but for reading the config file and the given environment. Errors become exit_code 2 and one line that says
 // which flag, variable or config key and why.

@@ -1,9 +1,8 @@
 // peers.cc: see peers.h.
 #include "cli/peers.h"
 
-#include <algorithm>
-
 #include "base/strings.h"
+#include "store/log_payload.h"
 
 namespace kayak::cli {
 
@@ -12,11 +11,6 @@ namespace {
 constexpr Duration kRetry = std::chrono::seconds(10);
 // A member that has only just heard of this server's joining, or of an older list, says the same for a moment.
 constexpr Duration kRefusedFor = std::chrono::seconds(30);
-
-bool holds(const store::MemberList& list, store::raft::NodeId id) {
-  return std::any_of(list.members.begin(), list.members.end(),
-                     [id](const store::MemberRecord& member) { return member.id == id; });
-}
 
 }  // namespace
 
@@ -53,10 +47,10 @@ void Peers::set_peers(const std::vector<store::MemberRecord>& members) {
 
 void Peers::members_changed(const std::vector<store::MemberRecord>& members) {
   const store::raft::NodeId self = options_.cluster.self.id;
-  const bool was_member = holds(list_, self);
+  const bool was_member = list_.find(self) != nullptr;
   list_.members = members;
   set_peers(members);
-  if (was_member && !holds(list_, self)) {
+  if (was_member && list_.find(self) == nullptr) {
     // The file keeps the list with this server in it: without, the next start would take it for one that is to join.
     context_.log.warn("this server was removed from its cluster: it takes part no more until it joins anew",
                       {{"member", store::member_id_text(self)}});
@@ -114,9 +108,8 @@ Result<void> Peers::replace_certificate(const KeyPair& peer, io::TlsServer& tls)
 // told from here, as whoever leads cannot reach it.
 bool Peers::is_unknown() const {
   const store::MemberRecord& self = options_.cluster.self;
-  const auto known = std::find_if(list_.members.begin(), list_.members.end(),
-                                  [&self](const store::MemberRecord& member) { return member.id == self.id; });
-  if (known == list_.members.end()) return options_.join.joining;
+  const store::MemberRecord* known = list_.find(self.id);
+  if (known == nullptr) return options_.join.joining;
   return list_.members.size() > 1 && known->addresses != self.addresses;
 }
 
@@ -130,28 +123,8 @@ Task<Result<void>> Peers::run(StopToken stop) {
 }
 
 Task<Result<void>> Peers::join(StopToken stop) {
-  store::Announcement announcement;
-  announcement.self = options_.cluster.self;
+  store::Announcement announcement = announcement_of(options_.cluster.self, list_, options_.server);
   announcement.replaces = options_.join.replaces;
-  announcement.returns = holds(list_, options_.cluster.self.id);
-  announcement.cluster = options_.cluster.cluster;
-  // The one that a person named first: a list may be of a time when others were where it says.
-  std::vector<std::string> addresses;
-  if (const Result<io::Url> url = io::parse_url(options_.server); url && !options_.server.empty()) {
-    io::Endpoint endpoint;
-    endpoint.ip = url->host;
-    endpoint.port = url->port;
-    addresses.push_back(endpoint.to_string());
-  }
-  for (const store::MemberRecord& member : list_.members) {
-    if (member.id == announcement.self.id || member.role == store::MemberRecord::Role::kWitness) continue;
-    addresses.insert(addresses.end(), member.addresses.begin(), member.addresses.end());
-  }
-  const std::vector<std::string>& own = announcement.self.addresses;
-  for (std::string& address : addresses) {
-    const bool is_own = std::find(own.begin(), own.end(), address) != own.end();
-    if (!is_own) announcement.addresses.push_back(std::move(address));
-  }
   announcement.certificate_pem = options_.peer.certificate_pem;
   announcement.key_pem = options_.peer.key_pem;
   announcement.ca_pem = options_.peer_ca_pem;
@@ -159,7 +132,7 @@ Task<Result<void>> Peers::join(StopToken stop) {
   if (!list) co_return list.error().code() == Code::kCancelled ? Result<void>() : Result<void>(list.error());
   context_.log.info("the cluster knows this server", {{"cluster", list->cluster}});
   // What the store has learned meanwhile is newer.
-  if (!holds(list_, options_.cluster.self.id)) set_peers(list->members);
+  if (list_.find(options_.cluster.self.id) == nullptr) set_peers(list->members);
   co_return Result<void>();
 }
 

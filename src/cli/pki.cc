@@ -80,6 +80,20 @@ bool still_good(const io::CertificateInfo& info, const io::CertificateRequest& r
          covers(info.dns_names, request.dns_names) && covers(info.ip_addresses, request.ip_addresses);
 }
 
+// A certificate for `key`, made and stored under `name`.
+Result<KeyPair> issue(Random& random, WallTime now, const std::string& dir, const std::string& name,
+                      io::CertificateRequest request, std::string key, const KeyPair& authority) {
+  const Validity valid = validity(now, kLeafSeconds);
+  request.not_before = valid.from;
+  request.not_after = valid.to;
+  Result<std::string> certificate =
+      io::issue_certificate_pem(random, request, key, authority.certificate_pem, authority.key_pem);
+  if (!certificate) return certificate.error();
+  KeyPair made{std::move(*certificate), std::move(key)};
+  if (auto stored = store(dir, name, made); !stored) return stored.error();
+  return made;
+}
+
 Result<KeyPair> leaf(Random& random, WallTime now, const std::string& dir, const std::string& name,
                      io::CertificateRequest request, const KeyPair& authority) {
   Result<KeyPair> existing = load(dir, name);
@@ -89,15 +103,7 @@ Result<KeyPair> leaf(Random& random, WallTime now, const std::string& dir, const
   }
   Result<std::string> key = io::generate_key_pem(random);
   if (!key) return key.error();
-  const Validity valid = validity(now, kLeafSeconds);
-  request.not_before = valid.from;
-  request.not_after = valid.to;
-  Result<std::string> certificate =
-      io::issue_certificate_pem(random, request, *key, authority.certificate_pem, authority.key_pem);
-  if (!certificate) return certificate.error();
-  KeyPair made{std::move(*certificate), std::move(*key)};
-  if (auto stored = store(dir, name, made); !stored) return stored.error();
-  return made;
+  return issue(random, now, dir, name, std::move(request), std::move(*key), authority);
 }
 
 io::CertificateRequest peer_request() {
@@ -122,15 +128,7 @@ Result<KeyPair> peer_pair(Random& random, WallTime now, const std::string& dir, 
     const bool same_key = info && info->public_key_sha256 == hex_encode(io::sha256(*public_key));
     if (same_key && still_good(*info, request, now)) return existing;
   }
-  const Validity valid = validity(now, kLeafSeconds);
-  request.not_before = valid.from;
-  request.not_after = valid.to;
-  Result<std::string> certificate =
-      io::issue_certificate_pem(random, request, *key, authority.certificate_pem, authority.key_pem);
-  if (!certificate) return certificate.error();
-  KeyPair made{std::move(*certificate), std::move(*key)};
-  if (auto stored = store(dir, "peer", made); !stored) return stored.error();
-  return made;
+  return issue(random, now, dir, "peer", std::move(request), std::move(*key), authority);
 }
 
 io::CertificateRequest client_request(const char* user, const char* group) {

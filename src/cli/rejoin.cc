@@ -1,8 +1,6 @@
 // rejoin.cc: see rejoin.h.
 #include "cli/rejoin.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -18,11 +16,6 @@ namespace {
 constexpr std::string_view kAside = ".damaged-";
 
 std::string mark_path(const std::string& server_dir) { return server_dir + "/db/replaces"; }
-
-Result<void> remove_file(const std::string& path) {
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return error_from_errno(errno, path);
-  return Result<void>();
-}
 
 // One copy of a damaged database is kept for whoever wants to look: disks are small.
 Result<void> remove_earlier(const std::string& database) {

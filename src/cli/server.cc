@@ -12,26 +12,25 @@
 #include "api/api.h"
 #include "base/files.h"
 #include "base/strings.h"
-#include "base/version.h"
 #include "cli/cluster.h"
 #include "cli/control_plane.h"
 #include "cli/datastore.h"
+#include "cli/etcd_endpoints.h"
 #include "cli/heartbeat_exchange.h"
 #include "cli/host.h"
 #include "cli/join.h"
 #include "cli/join_server.h"
 #include "cli/peers.h"
 #include "cli/pki.h"
+#include "cli/process.h"
 #include "cli/rejoin.h"
 #include "cli/renewal.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
 #include "cli/until_signal.h"
 #include "client/inprocess.h"
-#include "io/grpc_server.h"
 #include "io/http.h"
 #include "io/tls.h"
-#include "store/etcd/server.h"
 #include "store/store.h"
 
 namespace kayak::cli {
@@ -227,21 +226,11 @@ class Server {
     return tls;
   }
 
-  io::TlsServerOptions etcd_tls() const {
-    io::TlsServerOptions tls;
-    tls.certificate_pem = keys_.etcd_server.certificate_pem;
-    tls.key_pem = keys_.etcd_server.key_pem;
-    tls.client_ca_pem = keys_.etcd_client_ca.certificate_pem;
-    tls.client_required = true;
-    tls.alpn = {"h2"};
-    return tls;
-  }
-
   // Renewed certificates, at all that shows them. Connections stay as they are.
   Task<Result<void>> show(ServerKeys keys, io::TlsServer* api_listener) {
     keys_ = std::move(keys);
     Result<void> shown = api_listener->replace(api_tls());
-    if (shown && etcd_tls_) shown = etcd_tls_->replace(etcd_tls());
+    if (shown) shown = etcd_->show(keys_);
     if (shown && peers_) shown = peers_->replace_certificate(keys_.peer, *api_listener);
     if (!shown) co_return shown;
     auto write = [options = options_, addresses = addresses_, keys = keys_] {
@@ -278,7 +267,9 @@ class Server {
       if (auto served = peers_->serve(**tls, *http); !served) co_return served;
     }
 
-    if (auto opened = open_etcd_endpoints(); !opened) co_return opened.error().while_doing("opening the etcd endpoint");
+    etcd_ = std::make_unique<EtcdEndpoints>(context_, options_, *store_, peers_ ? &peers_->members() : nullptr);
+    const Result<void> opened = etcd_->open(cluster_, keys_, addresses_.advertise);
+    if (!opened) co_return opened.error().while_doing("opening the etcd endpoint");
 
     CertificateRenewal::Options renewal_options;
     renewal_options.keys = key_options();
@@ -288,7 +279,7 @@ class Server {
 
     // The API ends last: what stops before it still has to say so.
     io::TaskScope api_scope;
-    for (const auto& etcd : etcd_http_) api_scope.spawn(etcd->run(api_scope.token()));
+    etcd_->run(api_scope);
     api_scope.spawn(api_->run(api_scope.token()));
     api_scope.spawn(http->run(api_scope.token()));
     api_scope.spawn(renewal.run(api_scope.token()));
@@ -306,46 +297,6 @@ class Server {
     api_scope.stop();
     Result<void> ended = co_await api_scope.join();
     co_return ended ? worked : ended;
-  }
-
-  // etcd's API, for this machine's root, and over TLS where that is asked for. The server is whole without the socket:
-  // not every file system can hold one.
-  Result<void> open_etcd_endpoints() {
-    const std::string path = options_.data_dir + "/server/etcd.sock";
-    Result<std::unique_ptr<io::Listener>> unix_listener = io::listen_unix(context_, path);
-    store::etcd::ServerOptions options;
-    options.name = options_.node_name;
-    if (unix_listener) options.client_urls.push_back(cat("unix://", path));
-    std::unique_ptr<io::Listener> tls_listener;
-    if (!options_.etcd_listen.empty()) {
-      Result<io::Endpoint> at = parse_listen_address(options_.etcd_listen);
-      if (!at) return at.error();
-      Result<std::unique_ptr<io::Listener>> listener = io::listen_tcp(context_, *at);
-      if (!listener) return listener.error();
-      tls_listener = std::move(*listener);
-      if (at->ip == "0.0.0.0" || at->ip == "::") at->ip = addresses_.advertise;
-      options.client_urls.push_back(cat("https://", at->to_string()));
-    }
-    options.cluster_id = store::parse_member_id(cluster_.cluster);
-    options.member_id = cluster_.self.id;
-    if (peers_) options.members = &peers_->members();
-    etcd_ = store::etcd::Server::create(*store_, options);
-    if (unix_listener) {
-      serve_etcd(std::move(*unix_listener), nullptr);
-    } else {
-      context_.log.warn("no etcd endpoint", {{"error", unix_listener.error().message()}});
-    }
-    if (!tls_listener) return Result<void>();
-    Result<std::unique_ptr<io::TlsServer>> tls = io::TlsServer::create(context_.named("tls"), etcd_tls());
-    if (!tls) return tls.error();
-    etcd_tls_ = std::move(*tls);
-    serve_etcd(std::move(tls_listener), etcd_tls_.get());
-    return Result<void>();
-  }
-
-  void serve_etcd(std::unique_ptr<io::Listener> listener, io::TlsServer* tls) {
-    etcd_http_.push_back(io::HttpServer::create(context_.named("etcd"), std::move(listener), tls, io::grpc_limits(),
-                                                etcd_->http_handler()));
   }
 
   // Scheduler, controllers and the node agent, until `parts` stops.
@@ -473,9 +424,7 @@ class Server {
   io::Event members_changed_;
   std::unique_ptr<HeartbeatExchange> heartbeats_;  // null on an external etcd
   std::unique_ptr<api::ApiServer> api_;
-  std::unique_ptr<store::etcd::Server> etcd_;
-  std::unique_ptr<io::TlsServer> etcd_tls_;
-  std::vector<std::unique_ptr<io::HttpServer>> etcd_http_;  // on the socket, on TLS
+  std::unique_ptr<EtcdEndpoints> etcd_;
 };
 
 // The heap's settings, before the first thread starts.
@@ -501,19 +450,10 @@ int run_server(const ServerOptions& options) {
   set_up_heap();
   if (options.cluster_reset) return run_cluster_reset(options);
   if (options.witness) return run_witness(options);
-  const Log log = Log::to_fd(2, options.log_level);
-  SystemClock clock;
-  SystemRandom random;
-  Metrics metrics;
-  Loop loop;
-  loop.watch_stalls(log.named("loop"), metrics);
-  const Context context{loop, clock, random, log.named("server"), metrics};
-  log.named("server").info("starting", {{"version", kVersion}, {"data_dir", options.data_dir}});
-  Server server(context, options);
-  const Result<void> result = loop.run(server.run());
-  if (result) return 0;
-  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
-  return 1;
+  return run_service("server", options, [&options](const Context& context) {
+    Server server(context, options);
+    return context.loop.run(server.run());
+  });
 }
 
 }  // namespace kayak::cli

@@ -12,21 +12,18 @@
 #include "base/json.h"
 #include "base/strings.h"
 #include "cli/host.h"
+#include "cli/local_call.h"
+#include "cli/print.h"
+#include "cli/process.h"
 #include "cli/server.h"
 #include "cli/snapshot_restore.h"
 #include "cli/snapshot_save.h"
-#include "io/grpc.h"
 #include "store/etcd/messages.h"
 #include "store/snapshot_stream.h"
 
 namespace kayak::cli {
 
 namespace {
-
-std::string size_text(std::uint64_t bytes) {
-  if (bytes >= 1'000'000) return cat(bytes / 1'000'000, ".", bytes / 100'000 % 10, "MB");
-  return cat(bytes / 1000, ".", bytes / 100 % 10, "kB");
-}
 
 // The state of the server of this machine, over its etcd endpoint.
 class ServedState final : public store::StateStream {
@@ -65,10 +62,7 @@ Result<std::string> passphrase_for(const SnapshotOptions& options) {
 }
 
 Task<Result<void>> save_from(Context context, io::Http2Client& client, SnapshotOptions options, SaveOptions save) {
-  io::GrpcRequest request;
-  request.scheme = "http";
-  request.authority = "localhost";
-  request.method = "/etcdserverpb.Maintenance/Snapshot";
+  io::GrpcRequest request = local_request("/etcdserverpb.Maintenance/Snapshot");
   request.max_message_bytes = store::kMaxSnapshotSliceBytes + 64 * 1024;
   Result<std::unique_ptr<io::GrpcClientCall>> call = co_await io::GrpcClientCall::open(client, std::move(request));
   if (!call) co_return call.error();
@@ -99,24 +93,13 @@ Task<Result<void>> save(Context context, SnapshotOptions options) {
   Result<std::string> passphrase = passphrase_for(options);
   if (!passphrase) co_return passphrase.error();
   save.passphrase = std::move(*passphrase);
-  const std::string path = options.data_dir + "/server/etcd.sock";
-  Result<io::StreamPtr> stream = co_await io::connect_unix(context, path);
-  if (!stream) {
-    co_return Error(Code::kUnavailable, cat("no server runs on ", options.data_dir, " (", stream.error().message(),
-                                            "); only a running one can be saved: name its --data-dir"));
-  }
-  Result<std::vector<store::KeptFile>> files = read_kept_files(options.data_dir);
-  if (!files) co_return files.error();
-  save.files = std::move(*files);
-  io::TaskScope scope;
-  const std::unique_ptr<io::Http2Client> client =
-      io::Http2Client::create(context, std::move(*stream), io::Http2ClientOptions());
-  scope.spawn(client->run(scope.token()));
-  Result<void> saved = co_await save_from(context, *client, std::move(options), std::move(save));
-  scope.stop();
-  const Result<void> joined = co_await scope.join();
-  (void)joined;  // how the connection ended does not matter once the answer is here
-  co_return saved;
+  auto work = [&](io::Http2Client& client) -> Task<Result<void>> {
+    Result<std::vector<store::KeptFile>> files = read_kept_files(options.data_dir);
+    if (!files) co_return files.error();
+    save.files = std::move(*files);
+    co_return co_await save_from(context, client, options, std::move(save));
+  };
+  co_return co_await with_local_server(context, options.data_dir, work);
 }
 
 struct Listed {
@@ -222,17 +205,9 @@ Result<void> run(Context context, const SnapshotOptions& options) {
 }  // namespace
 
 int run_snapshot(const SnapshotOptions& options) {
-  SystemClock clock;
-  SystemRandom random;
-  Metrics metrics;
-  Loop loop;
-  const Context context{loop, clock, random, Log::to_fd(2, LogLevel::kWarn), metrics};
   SnapshotOptions complete = options;
   if (complete.dir.empty()) complete.dir = snapshot_folder(complete.data_dir);
-  const Result<void> result = run(context, complete);
-  if (result) return 0;
-  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
-  return 1;
+  return run_tool([&complete](const Context& context) { return run(context, complete); });
 }
 
 }  // namespace kayak::cli

@@ -130,9 +130,7 @@ Result<void> write_files(const std::string& server_dir, const std::vector<store:
 // This server comes back as another member: who it was may still be known to others, with a log that it no longer has.
 Result<void> clear_identity(const std::string& server_dir) {
   for (const char* name : {"/tls/peer.crt", "/tls/peer.key", "/db/members.json"}) {
-    if (::unlink((server_dir + name).c_str()) != 0 && errno != ENOENT) {
-      return error_from_errno(errno, cat("removing ", server_dir, name));
-    }
+    if (auto removed = remove_file(server_dir + name); !removed) return removed;
   }
   return Result<void>();
 }

@@ -2,14 +2,13 @@
 #include "cli/snapshot_schedule.h"
 
 #include <dirent.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <ctime>
 #include <memory>
 #include <vector>
 
+#include "base/files.h"
 #include "base/strings.h"
 #include "cli/snapshot_save.h"
 
@@ -160,8 +159,7 @@ Result<void> SnapshotSchedule::prune() const {
   const std::size_t whole = own.size() - halves;
   const std::size_t excess = halves + (whole > options_.retention ? whole - options_.retention : 0);
   for (std::size_t i = 0; i < excess; ++i) {
-    const std::string path = cat(options_.dir, "/", own[i].second);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return error_from_errno(errno, cat("removing ", path));
+    if (auto removed = remove_file(cat(options_.dir, "/", own[i].second)); !removed) return removed;
   }
   return Result<void>();
 }

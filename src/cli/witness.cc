@@ -3,16 +3,14 @@
 // a witness is trusted with a vote and with no CA's key. Its vote counts as long as it remembers it: a state that is
 // lost or damaged ends the start, and it comes back as another member.
 
-#include <cstdio>
-
 #include "base/files.h"
 #include "base/strings.h"
-#include "base/version.h"
 #include "cli/cluster.h"
 #include "cli/host.h"
 #include "cli/join.h"
 #include "cli/join_client.h"
 #include "cli/pki.h"
+#include "cli/process.h"
 #include "cli/until_signal.h"
 #include "io/http.h"
 #include "io/tls.h"
@@ -157,10 +155,10 @@ class Witness {
     target.name = options_.node_name;
     target.witness = true;
     target.certificate_request = std::move(*request);
-    Result<Joined> joined = co_await fetch_until_answered(context_, target, stop);
+    Result<JoinBundle> joined = co_await fetch_until_answered(context_, target, stop);
     if (!joined) co_return joined.error();
     Random& random = context_.random;
-    const JoinBundle bundle = joined->bundle;
+    const JoinBundle bundle = std::move(*joined);
     auto write = [&random, server_dir = server_dir_, bundle] { return store_bundle(random, server_dir, bundle); };
     Result<void> stored = co_await context_.loop.offload(std::move(write));
     if (!stored) co_return stored;
@@ -218,17 +216,7 @@ class Witness {
 
   // Tells the group where this witness is, at every start; the first time that takes it in.
   Task<Result<void>> introduce(StopToken stop) {
-    store::Announcement announcement;
-    announcement.self = self_;
-    announcement.cluster = prepared_.members.cluster;
-    for (const store::MemberRecord& member : prepared_.members.members) {
-      if (member.role == store::MemberRecord::Role::kWitness) continue;
-      announcement.addresses.insert(announcement.addresses.end(), member.addresses.begin(), member.addresses.end());
-    }
-    const Result<io::Url> url = io::parse_url(options_.server);
-    if (url) announcement.addresses.push_back(io::Endpoint{url->host, url->port}.to_string());
-    announcement.returns = std::any_of(prepared_.members.members.begin(), prepared_.members.members.end(),
-                                       [this](const store::MemberRecord& member) { return member.id == self_.id; });
+    store::Announcement announcement = announcement_of(self_, prepared_.members, options_.server);
     announcement.certificate_pem = prepared_.certificate_pem;
     announcement.key_pem = prepared_.key_pem;
     announcement.ca_pem = prepared_.peer_ca_pem;
@@ -277,19 +265,10 @@ class Witness {
 }  // namespace
 
 int run_witness(const ServerOptions& options) {
-  const Log log = Log::to_fd(2, options.log_level);
-  SystemClock clock;
-  SystemRandom random;
-  Metrics metrics;
-  Loop loop;
-  loop.watch_stalls(log.named("loop"), metrics);
-  const Context context{loop, clock, random, log.named("witness"), metrics};
-  log.named("witness").info("starting", {{"version", kVersion}, {"data_dir", options.data_dir}});
-  Witness witness(context, options);
-  const Result<void> result = loop.run(witness.run());
-  if (result) return 0;
-  std::fprintf(stderr, "kayak: %s\n", result.error().message().c_str());
-  return 1;
+  return run_service("witness", options, [&options](const Context& context) {
+    Witness witness(context, options);
+    return context.loop.run(witness.run());
+  });
 }
 
 }  // namespace kayak::cli

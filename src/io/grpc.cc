@@ -12,7 +12,6 @@ namespace kayak::io {
 
 namespace {
 
-constexpr std::size_t kPrefix = 5;
 constexpr int kUnknown = 2;
 
 struct CodeRow {
@@ -80,8 +79,6 @@ bool is_reserved(std::string_view name) {
 
 }  // namespace
 
-std::string_view grpc_code_name(int code) { return row_of(code).name; }
-
 Error grpc_error(const GrpcClientStatus& status) {
   const CodeRow& row = row_of(status.code);
   return Error(row.code, cat("gRPC ", row.name, ": ", status.message));
@@ -120,32 +117,6 @@ int grpc_code_of_http(int http_status) {
     default:
       return kUnknown;
   }
-}
-
-void GrpcDecoder::append(std::string_view bytes) {
-  buffer_.erase(0, begin_);
-  begin_ = 0;
-  buffer_.append(bytes);
-}
-
-Result<std::optional<std::string>> GrpcDecoder::next() {
-  const std::string_view left = std::string_view(buffer_).substr(begin_);
-  if (left.size() < kPrefix) return std::optional<std::string>();
-  if (left[0] != 0) return Error(Code::kIo, "gRPC: a compressed message that was not asked for");
-  std::size_t size = 0;
-  for (std::size_t i = 1; i < kPrefix; ++i) size = size << 8 | static_cast<unsigned char>(left[i]);
-  if (size > max_message_) {
-    return Error(Code::kTooLarge, cat("gRPC: a message of ", size, " bytes is over ", max_message_));
-  }
-  if (left.size() - kPrefix < size) return std::optional<std::string>();
-  begin_ += kPrefix + size;
-  return std::optional<std::string>(left.substr(kPrefix, size));
-}
-
-std::string grpc_prefix(std::size_t size) {
-  ASSERT(size <= UINT32_MAX);
-  return {'\0', static_cast<char>(size >> 24), static_cast<char>(size >> 16), static_cast<char>(size >> 8),
-          static_cast<char>(size)};
 }
 
 Task<Result<std::unique_ptr<GrpcClientCall>>> GrpcClientCall::open(Http2Client& client, GrpcRequest request,

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/grpc_frame.h"
 #include "io/http2_client.h"
 
 namespace kayak::io {
@@ -17,31 +18,12 @@ struct GrpcClientStatus {
   int code = 0;
   std::string message;  // percent-decoded
 };
-// "NOT_FOUND" for 5; "UNKNOWN" for what is no code.
-std::string_view grpc_code_name(int code);
 // The failure that `status` (not OK) stands for. Unavailable here does not promise that the server did nothing.
 Error grpc_error(const GrpcClientStatus& status);
 // Reads grpc-status and grpc-message of `fields`; nullopt when there is no status. A malformed one is UNKNOWN.
 std::optional<GrpcClientStatus> parse_grpc_status(const Headers& fields);
 // What a response without a grpc-status means by its HTTP status.
 int grpc_code_of_http(int http_status);
-
-// Cuts bytes into messages.
-class GrpcDecoder {
- public:
-  explicit GrpcDecoder(std::size_t max_message) : max_message_(max_message) {}
-  void append(std::string_view bytes);
-  // The next whole message; nullopt when more bytes are needed. Errors: TooLarge, Io (a compressed message).
-  Result<std::optional<std::string>> next();
-  bool empty() const { return begin_ == buffer_.size(); }  // no part of a message is left
-
- private:
-  std::size_t max_message_;
-  std::string buffer_;
-  std::size_t begin_ = 0;
-};
-// The five bytes before a message of `size` bytes.
-std::string grpc_prefix(std::size_t size);
 
 struct GrpcRequest {
   std::string scheme = "https";

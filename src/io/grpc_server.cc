@@ -7,19 +7,9 @@ namespace kayak::io {
 
 namespace {
 
-constexpr std::size_t kPrefix = 5;  // the compressed flag and the length, big-endian
-
-std::size_t message_length(std::string_view prefix) {
-  std::size_t length = 0;
-  for (std::size_t i = 1; i < kPrefix; ++i) length = length << 8 | static_cast<unsigned char>(prefix[i]);
-  return length;
-}
-
 Slices framed(std::string message) {
-  std::string prefix(1, '\0');
-  for (int shift = 24; shift >= 0; shift -= 8) prefix.push_back(static_cast<char>(message.size() >> shift));
   Slices data;
-  data.push_back(Slice::of(std::move(prefix)));
+  data.push_back(Slice::of(grpc_prefix(message.size())));
   if (!message.empty()) data.push_back(Slice::of(std::move(message)));
   return data;
 }
@@ -48,25 +38,12 @@ Error GrpcCall::broken(GrpcStatus::Code status, Code code, std::string message) 
 
 Task<Result<std::optional<std::string>>> GrpcCall::read(StopToken stop) {
   for (;;) {
-    const std::string_view left = std::string_view(in_).substr(in_used_);
-    if (left.size() >= kPrefix) {
-      const std::size_t length = message_length(left);
-      if (left.front() != 0) {
-        co_return broken(GrpcStatus::Code::kUnimplemented, Code::kBadRequest,
-                         "grpc: compressed messages are not supported");
-      }
-      if (length > max_message_bytes_) {
-        co_return broken(GrpcStatus::Code::kResourceExhausted, Code::kTooLarge,
-                         cat("grpc: received message larger than max (", length, " vs. ", max_message_bytes_, ")"));
-      }
-      if (left.size() - kPrefix >= length) {
-        std::optional<std::string> message(left.substr(kPrefix, length));
-        in_used_ += kPrefix + length;
-        co_return message;
-      }
+    Result<std::optional<std::string>> message = in_.next();
+    if (!message && message.error().code() == Code::kTooLarge) {
+      co_return broken(GrpcStatus::Code::kResourceExhausted, Code::kTooLarge, message.error().message());
     }
-    in_.erase(0, in_used_);
-    in_used_ = 0;
+    if (!message) co_return broken(GrpcStatus::Code::kUnimplemented, Code::kBadRequest, message.error().message());
+    if (*message) co_return message;
     Result<std::string> piece = co_await exchange_.body().read(stop);
     if (!piece) co_return piece.error();
     if (piece->empty()) break;
@@ -123,7 +100,7 @@ Task<GrpcStatus> GrpcRouter::run(GrpcCall& call, std::string_view path) const {
   if (row == found->second.end()) {
     co_return GrpcStatus{GrpcStatus::Code::kUnimplemented, cat("unknown method ", method, " for service ", service)};
   }
-  call.max_message_bytes_ = row->second.max_message_bytes;
+  call.in_ = GrpcDecoder(row->second.max_message_bytes);  // nothing was read yet
   co_return co_await row->second.handler(call);
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/grpc_frame.h"
 #include "io/http.h"
 #include "io/task.h"
 
@@ -44,8 +45,7 @@ struct GrpcStatus {
 // One call being answered.
 class GrpcCall {
  public:
-  GrpcCall(HttpExchange& exchange, std::size_t max_message_bytes)
-      : exchange_(exchange), max_message_bytes_(max_message_bytes) {}
+  GrpcCall(HttpExchange& exchange, std::size_t max_message_bytes) : exchange_(exchange), in_(max_message_bytes) {}
 
   // The client's next message; nullopt after its last. Errors: TooLarge, BadRequest (no gRPC message), those of
   // HttpBody::read. After an error other than Cancelled the method's status is replaced by the one that says why.
@@ -66,9 +66,7 @@ class GrpcCall {
   friend class GrpcRouter;
   Error broken(GrpcStatus::Code status, Code code, std::string message);
   HttpExchange& exchange_;
-  std::size_t max_message_bytes_;
-  std::string in_;  // bytes of messages; those before in_used_ were given out
-  std::size_t in_used_ = 0;
+  GrpcDecoder in_;
   bool opened_ = false, writing_ = false;
   Event turn_;
   std::optional<GrpcStatus> failure_;

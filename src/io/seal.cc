@@ -11,6 +11,7 @@
 #include <span>
 
 #include "base/assert.h"
+#include "base/endian.h"
 #include "base/strings.h"
 
 namespace kayak::io {
@@ -99,9 +100,9 @@ std::string derive_key(std::string_view passphrase, std::string_view salt, std::
 
 std::string seal_with_passphrase(Random& random, std::string_view passphrase, std::string_view plain,
                                  std::string_view associated) {
-  std::string head(kHeadBytes, '\0');
-  head[0] = kVersion;
-  for (std::size_t i = 0; i < 4; ++i) head[1 + i] = static_cast<char>(kSealRounds >> (8 * (3 - i)));
+  std::string head(1, kVersion);
+  put_big32(&head, kSealRounds);
+  head.resize(kHeadBytes);
   random.fill(std::as_writable_bytes(std::span<char>(head).subspan(5)));
   const Secret key{derive_key(passphrase, std::string_view(head).substr(5), kSealRounds)};
   return head + SealKey(key.bytes).seal(0, plain, cat(head, associated));
@@ -112,8 +113,7 @@ Result<std::string> open_with_passphrase(std::string_view passphrase, std::strin
   const bool ours = sealed.size() >= kHeadBytes + kSealTagBytes && sealed[0] == kVersion;
   if (!ours) return Error(Code::kCorrupt, "not bytes that a passphrase seals");
   const std::string_view head = sealed.substr(0, kHeadBytes);
-  std::uint32_t rounds = 0;
-  for (std::size_t i = 1; i < 5; ++i) rounds = rounds << 8 | static_cast<unsigned char>(head[i]);
+  const std::uint32_t rounds = big32(head, 1);
   if (rounds == 0 || rounds > kMaxRounds) return Error(Code::kCorrupt, "not bytes that a passphrase seals");
   const Secret key{derive_key(passphrase, head.substr(5), rounds)};
   Result<std::string> plain = SealKey(key.bytes).open(0, sealed.substr(kHeadBytes), cat(head, associated));

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 
+#include "base/files.h"
 #include "base/strings.h"
 #include "io/address.h"
 #include "io/fd_stream.h"
@@ -134,8 +135,7 @@ Result<void> remove_stale_socket(const std::string& path, const UnixAddress& add
   if (rc == 0 || errno != ECONNREFUSED) {
     return Error(Code::kAlreadyExists, cat("another process listens on ", path));
   }
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return error_from_errno(errno, cat("removing ", path));
-  return Result<void>();
+  return remove_file(path);
 }
 
 }  // namespace

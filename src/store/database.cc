@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/files.h"
 #include "base/strings.h"
 #include "store/sqlite_rows.h"
 

@@ -118,7 +118,6 @@ class Database final : public RowReader {
   std::uint64_t database_bytes() const;  // both files
   LogIndex durable() const { return tail_.last; }
   RowId swept_row() const { return progress_.swept_row; }
-  const raft::HardState& hard_state() const { return found_.hard; }  // as the open found it
   const std::string& store_id() const { return found_.store_id; }
   // The state with which a database that was built from a snapshot begins; index 0: it began empty.
   struct Base {
@@ -190,7 +189,6 @@ Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string&
 void remove_database_files(const std::string& path);
 // Where a database is built that will take the place of the one at `path` (database_builder.h).
 std::string incoming_path(const std::string& path);
-Result<void> sync_folder_of(const std::string& path);
 
 // What a person should do about a damaged store, appended to every Corrupt error of the open.
 Error damaged(const std::string& file, std::uint64_t offset, std::string_view what);

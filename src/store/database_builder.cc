@@ -4,6 +4,7 @@
 
 #include <sqlite3.h>
 
+#include "base/files.h"
 #include "base/strings.h"
 
 namespace kayak::store {

@@ -42,7 +42,5 @@ class EmbeddedStore : public Store, public Members {
 
 // As open_sqlite_store().
 Task<Result<std::unique_ptr<EmbeddedStore>>> open_embedded_store(Context context, EmbeddedOptions options);
-// What Raft's messages carry, for Transport::create.
-const raft::PayloadCodec& log_payloads();
 
 }  // namespace kayak::store

@@ -3,7 +3,9 @@
 // of its entry), then varints and keys as encode_row writes them; a put's value is the rest.
 #include "store/entry.h"
 
+#include "base/endian.h"
 #include "store/checksum.h"
+#include "store/packed.h"
 
 namespace kayak::store {
 
@@ -14,15 +16,6 @@ constexpr std::uint8_t kLastBit = 0x80;
 constexpr std::uint8_t kIdentityType = 0x40;
 constexpr std::uint8_t kProgressType = 0x41;
 constexpr std::uint8_t kHardStateType = 0x42;
-constexpr std::size_t kMaxMembers = 64;  // of one list
-
-void put_varint(std::string* out, std::uint64_t number) {
-  while (number >= 0x80) {
-    out->push_back(static_cast<char>(number | 0x80));
-    number >>= 7;
-  }
-  out->push_back(static_cast<char>(number));
-}
 
 std::uint64_t zigzag(std::int64_t number) {
   return static_cast<std::uint64_t>(number) << 1 ^ static_cast<std::uint64_t>(number >> 63);
@@ -31,109 +24,42 @@ std::int64_t unzigzag(std::uint64_t number) {
   return static_cast<std::int64_t>(number >> 1) ^ -static_cast<std::int64_t>(number & 1);
 }
 
-// Reads from the front of `left`; once something is wrong every read gives 0 and `good` stays false.
-struct Reader {
-  std::string_view left;
-  bool good = true;
-
-  std::uint8_t byte() {
-    if (left.empty()) good = false;
-    if (!good) return 0;
-    const auto value = static_cast<std::uint8_t>(left.front());
-    left.remove_prefix(1);
-    return value;
-  }
-  // Only the shortest form is read, so that a row has one encoding.
-  std::uint64_t varint() {
-    std::uint64_t number = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      const std::uint8_t b = byte();
-      if (!good) return 0;
-      if (shift == 63 && b > 1) break;
-      number |= static_cast<std::uint64_t>(b & 0x7f) << shift;
-      if (b < 0x80) {
-        if (b == 0 && shift > 0) break;
-        return number;
-      }
-    }
-    good = false;
-    return 0;
-  }
-  // A varint in [low, high].
-  std::int64_t number(std::int64_t low, std::int64_t high) {
-    const std::uint64_t value = varint();
-    if (good && (value > static_cast<std::uint64_t>(high) || static_cast<std::int64_t>(value) < low)) good = false;
-    return good ? static_cast<std::int64_t>(value) : 0;
-  }
-  std::string_view bytes(std::size_t size) {
-    if (size > left.size()) good = false;
-    if (!good) return std::string_view();
-    const std::string_view part = left.substr(0, size);
-    left.remove_prefix(size);
-    return part;
-  }
-};
-
 std::uint32_t row_checksum(RowId row, std::string_view bytes) {
   char id[8];
-  for (int i = 0; i < 8; ++i) id[i] = static_cast<char>(static_cast<std::uint64_t>(row) >> (8 * i));
+  write_little(id, static_cast<std::uint64_t>(row), sizeof id);
   return crc32c(crc32c(0, std::string_view(id, sizeof id)), bytes);
 }
 
 void seal(RowId row, std::string* out) {
-  const std::uint32_t crc = row_checksum(row, std::string_view(*out).substr(kChecksumBytes));
-  for (std::size_t i = 0; i < kChecksumBytes; ++i) (*out)[i] = static_cast<char>(crc >> (8 * i));
+  write_little(out->data(), row_checksum(row, std::string_view(*out).substr(kChecksumBytes)), kChecksumBytes);
 }
 
 bool sealed(RowId row, std::string_view bytes) {
-  if (bytes.size() <= kChecksumBytes) return false;
-  std::uint32_t stored = 0;
-  for (std::size_t i = 0; i < kChecksumBytes; ++i) {
-    stored |= static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
-  }
-  return stored == row_checksum(row, bytes.substr(kChecksumBytes));
+  return bytes.size() > kChecksumBytes && little32(bytes) == row_checksum(row, bytes.substr(kChecksumBytes));
 }
 
-constexpr std::int64_t kMaxRevision = INT64_MAX / 4;
-
 // The fields that every log row begins with.
-void read_head(RowId row, Reader& in, RowView* view) {
+void read_head(RowId row, PackedReader& in, RowView* view) {
   const std::uint8_t type = in.byte();
   view->last = (type & kLastBit) != 0;
   view->type = static_cast<EffectType>(type & ~kLastBit);
   if (view->type < EffectType::kPut || view->type > EffectType::kLeaseRevoke) in.good = false;
   view->term = in.varint();
   view->revision = in.number(0, kMaxRevision);
-  const auto index = static_cast<std::int64_t>(row_index(row));
-  view->durable = static_cast<LogIndex>(index - in.number(1, index));
-  view->commit = static_cast<LogIndex>(index - in.number(1, index));
+  const LogIndex index = row_index(row);
+  view->durable = index - in.number(1, index);
+  view->commit = index - in.number(1, index);
 }
 
-void read_previous(RowId row, Reader& in, RowView* view) {
+void read_previous(RowId row, PackedReader& in, RowView* view) {
   const std::int64_t back = in.number(0, row);
   view->previous_row = back == 0 ? 0 : row - back;
   if (back != 0 && view->previous_row < kFirstLogRow) in.good = false;
 }
 
-void read_key(RowId row, Reader& in, RowView* view) {
-  view->key = in.bytes(static_cast<std::size_t>(in.number(1, 1 << 30)));
+void read_key(RowId row, PackedReader& in, RowView* view) {
+  view->key = in.bytes(in.number(1, std::size_t{1} << 30));
   read_previous(row, in, view);
-}
-
-void read_members(Reader& in, std::vector<raft::NodeId>* members) {
-  const auto count = static_cast<std::size_t>(in.number(0, kMaxMembers));
-  for (std::size_t i = 0; i < count && in.good; ++i) {
-    const raft::NodeId member = in.varint();
-    // Sorted, none twice, none nobody: one membership has one encoding.
-    if (member == raft::kNobody || (!members->empty() && member <= members->back())) in.good = false;
-    members->push_back(member);
-  }
-}
-
-void put_members(const std::vector<raft::NodeId>& members, std::string* out) {
-  ASSERT(members.size() <= kMaxMembers);
-  put_varint(out, members.size());
-  for (const raft::NodeId member : members) put_varint(out, member);
 }
 
 void put_previous(RowId row, RowId previous, std::string* out) {
@@ -205,9 +131,7 @@ void encode_view(RowId row, const RowView& view, const RowContext& context, std:
       put_previous(row, view.previous_row, out);
       break;
     case EffectType::kMembership:
-      put_members(view.membership->voters, out);
-      put_members(view.membership->learners, out);
-      put_varint(out, view.membership->witness);
+      put_membership(out, *view.membership);
       put_previous(row, view.previous_row, out);
       break;
     case EffectType::kLeaseGrant:
@@ -225,7 +149,7 @@ void encode_view(RowId row, const RowView& view, const RowContext& context, std:
 Result<RowView> decode_row(RowId row, std::string_view bytes) {
   if (row < kFirstLogRow) return Error(Code::kCorrupt, "a row id below the log");
   if (!sealed(row, bytes)) return Error(Code::kCorrupt, "a row's checksum does not match its bytes");
-  Reader in{bytes.substr(kChecksumBytes)};
+  PackedReader in{bytes.substr(kChecksumBytes)};
   RowView view;
   read_head(row, in, &view);
   switch (view.type) {
@@ -243,15 +167,10 @@ Result<RowView> decode_row(RowId row, std::string_view bytes) {
       view.floor = in.number(0, kMaxRevision);
       read_previous(row, in, &view);
       break;
-    case EffectType::kMembership: {
-      raft::Membership membership;
-      read_members(in, &membership.voters);
-      read_members(in, &membership.learners);
-      membership.witness = in.varint();
+    case EffectType::kMembership:
+      view.membership = std::make_shared<const raft::Membership>(in.membership());
       read_previous(row, in, &view);
-      view.membership = std::make_shared<const raft::Membership>(std::move(membership));
       break;
-    }
     case EffectType::kLeaseGrant:
     case EffectType::kLeaseRevoke:
       view.lease = unzigzag(in.varint());
@@ -268,7 +187,7 @@ Result<RowView> decode_row(RowId row, std::string_view bytes) {
 
 Result<LogIndex> decode_durable(RowId row, std::string_view beginning) {
   if (row < kFirstLogRow || beginning.size() <= kChecksumBytes) return Error(Code::kCorrupt, "not the head of a row");
-  Reader in{beginning.substr(kChecksumBytes)};
+  PackedReader in{beginning.substr(kChecksumBytes)};
   RowView view;
   read_head(row, in, &view);
   if (!in.good) return Error(Code::kCorrupt, "not the head of a row");
@@ -289,14 +208,14 @@ Result<Identity> decode_identity(std::string_view bytes) {
   if (!sealed(static_cast<RowId>(MetaRow::kIdentity), bytes)) {
     return Error(Code::kCorrupt, "the identity row's checksum does not match its bytes");
   }
-  Reader in{bytes.substr(kChecksumBytes)};
+  PackedReader in{bytes.substr(kChecksumBytes)};
   Identity identity;
   if (in.byte() != kIdentityType) in.good = false;
   identity.format = in.varint();
   // What follows belongs to the format, so a newer one is told by its number alone.
   if (in.good && identity.format != kFormat) return identity;
-  identity.store_id = std::string(in.bytes(static_cast<std::size_t>(in.number(16, 16))));
-  if (!in.good || !in.left.empty()) return Error(Code::kCorrupt, "the identity row does not decode");
+  identity.store_id = std::string(in.bytes(in.number(16, std::size_t{16})));
+  if (!in.complete()) return Error(Code::kCorrupt, "the identity row does not decode");
   return identity;
 }
 
@@ -317,7 +236,7 @@ Result<Progress> decode_progress(std::string_view bytes) {
   if (!sealed(static_cast<RowId>(MetaRow::kProgress), bytes)) {
     return Error(Code::kCorrupt, "the progress row's checksum does not match its bytes");
   }
-  Reader in{bytes.substr(kChecksumBytes)};
+  PackedReader in{bytes.substr(kChecksumBytes)};
   Progress progress;
   if (in.byte() != kProgressType) in.good = false;
   progress.swept_row = in.number(0, INT64_MAX);
@@ -326,7 +245,7 @@ Result<Progress> decode_progress(std::string_view bytes) {
   progress.swept_term = in.varint();
   progress.base_index = in.varint();
   progress.base_revision = in.number(0, kMaxRevision);
-  if (!in.good || !in.left.empty()) return Error(Code::kCorrupt, "the progress row does not decode");
+  if (!in.complete()) return Error(Code::kCorrupt, "the progress row does not decode");
   return progress;
 }
 
@@ -344,13 +263,13 @@ Result<raft::HardState> decode_hard_state(std::string_view bytes) {
   if (!sealed(static_cast<RowId>(MetaRow::kHardState), bytes)) {
     return Error(Code::kCorrupt, "the hard state's checksum does not match its bytes");
   }
-  Reader in{bytes.substr(kChecksumBytes)};
+  PackedReader in{bytes.substr(kChecksumBytes)};
   raft::HardState hard;
   if (in.byte() != kHardStateType) in.good = false;
   hard.term = in.varint();
   hard.vote = in.varint();
   hard.commit = in.varint();
-  if (!in.good || !in.left.empty()) return Error(Code::kCorrupt, "the hard state does not decode");
+  if (!in.complete()) return Error(Code::kCorrupt, "the hard state does not decode");
   return hard;
 }
 

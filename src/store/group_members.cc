@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "store/transport/dial.h"
 #include "store/transport/peer_link.h"
 
 namespace kayak::store {
@@ -15,8 +14,6 @@ using namespace std::chrono_literals;
 using Grpc = io::GrpcStatus::Code;
 using Verb = PeerChange::Verb;
 
-constexpr Duration kChangeTimeout = 20s;  // as long as an election and a commit may take, and more
-constexpr Duration kDialTimeout = 5s;
 constexpr Duration kRetry = 2s;
 
 PeerChange change_of(Verb verb, raft::NodeId id) {
@@ -32,14 +29,6 @@ PeerChange join_of(MemberRecord member) {
   PeerChange change;
   change.member = std::move(member);
   return change;
-}
-
-Result<MemberList> answered(const Result<std::string>& bytes) {
-  if (!bytes) return bytes.error();
-  Result<PeerChanged> answer = decode_peer_changed(*bytes);
-  if (!answer) return answer.error();
-  if (answer->error) return *answer->error;
-  return std::move(answer->members);
 }
 
 }  // namespace
@@ -98,7 +87,7 @@ Task<Result<void>> GroupMembers::transfer_leadership(raft::NodeId id, StopToken 
 }
 
 Task<Result<void>> GroupMembers::change(PeerChange change, StopToken stop) {
-  io::Deadline deadline(context_.loop, kChangeTimeout, stop);
+  io::Deadline deadline(context_.loop, kPeerChangeTimeout, stop);
   for (bool again = false;; again = true) {
     const Leadership leadership = store_.leadership();
     if (leadership.leads) {
@@ -134,9 +123,9 @@ Task<Result<void>> GroupMembers::forward(raft::NodeId leader, PeerChange change,
   auto client = co_await transport_.client(leader, stop);
   if (!client) co_return client.error().while_doing("reaching the server that leads");
   io::GrpcRequest request = transport_.request(leader, kChangeMethod);
-  request.timeout = kChangeTimeout;
+  request.timeout = kPeerChangeTimeout;
   Result<std::string> bytes = co_await io::grpc_unary(**client, std::move(request), encode_peer_change(change), stop);
-  const Result<MemberList> done = answered(bytes);
+  const Result<MemberList> done = members_after(bytes);
   if (!done) co_return done.error();
   co_return Result<void>();
 }
@@ -263,7 +252,7 @@ Task<io::GrpcStatus> GroupMembers::serve(io::GrpcCall& call, bool join_only) {
 bool GroupMembers::own_record_is_right() const {
   const std::vector<Member> members = local_.members();
   const Member* self = find(members, options_.self.id);
-  // One that is no member yet is announced (below); one that is none any more stays out.
+  // One that is no member yet is announced (announce.h); one that is none any more stays out.
   if (self == nullptr) return true;
   return self->name == options_.self.name && self->addresses == options_.self.addresses &&
          self->key == options_.self.key;
@@ -324,68 +313,18 @@ Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
 }
 
 Task<Result<void>> GroupMembers::tell(raft::NodeId witness, MemberList list, StopToken stop) {
-  io::Deadline deadline(context_.loop, kChangeTimeout, stop);
+  io::Deadline deadline(context_.loop, kPeerChangeTimeout, stop);
   auto client = co_await transport_.client(witness, deadline.token());
   if (!client) co_return client.error();
   io::GrpcRequest request = transport_.request(witness, kMembersMethod);
-  request.timeout = kChangeTimeout;
+  request.timeout = kPeerChangeTimeout;
   PeerChanged message;
   message.members = std::move(list);
   Result<std::string> bytes =
       co_await io::grpc_unary(**client, std::move(request), encode_peer_changed(message), deadline.token());
-  const Result<MemberList> done = answered(bytes);
+  const Result<MemberList> done = members_after(bytes);
   if (!done) co_return done.error();
   co_return Result<void>();
-}
-
-// ---- a server that comes from outside
-
-namespace {
-
-Task<Result<MemberList>> announce_at(Context context, const Announcement& announcement, std::string address,
-                                     StopToken stop) {
-  PeerDial dial;
-  dial.address = std::move(address);
-  dial.ca_pem = announcement.ca_pem;
-  dial.certificate_pem = announcement.certificate_pem;
-  dial.key_pem = announcement.key_pem;
-  io::Deadline dialing(context.loop, kDialTimeout, stop);
-  Result<PeerConnection> connection = co_await dial_peer(context, std::move(dial), dialing.token());
-  if (!connection) co_return dialing.expired() ? dialing.error("connecting") : connection.error();
-  io::TaskScope scope(stop);
-  scope.spawn(connection->client->run(scope.token()));
-  TransportOptions options;
-  options.self = announcement.self.id;
-  options.cluster = parse_member_id(announcement.cluster);
-  io::GrpcRequest request = peer_request(options, member_id(connection->key), kJoinMethod);
-  request.timeout = kChangeTimeout;
-  PeerChange join = join_of(announcement.self);
-  join.replaces = announcement.replaces;
-  join.returns = announcement.returns;
-  Result<std::string> bytes =
-      co_await io::grpc_unary(*connection->client, std::move(request), encode_peer_change(join), scope.token());
-  scope.stop();
-  (void)co_await scope.join();
-  co_return answered(bytes);
-}
-
-}  // namespace
-
-Task<Result<MemberList>> announce(Context context, Announcement announcement, StopToken stop) {
-  std::string last;
-  for (;;) {
-    std::string errors;
-    for (const std::string& address : announcement.addresses) {
-      Result<MemberList> list = co_await announce_at(context, announcement, address, stop);
-      if (list) co_return list;
-      if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while asking to be taken in");
-      errors += cat(errors.empty() ? "" : "; ", address, ": ", list.error().message());
-    }
-    if (errors != last) context.log.warn("not taken into the cluster yet, asking on", {{"errors", errors}});
-    last = errors;
-    Result<void> slept = co_await context.loop.sleep(kRetry, stop);
-    if (!slept) co_return slept.error();
-  }
 }
 
 std::vector<PeerInfo> peers_of(const MemberList& list) {

@@ -62,19 +62,6 @@ class GroupMembers final : public Members {
   io::Event changed_;  // there may be something to tell
 };
 
-// How a server that is no member yet reaches the group.
-struct Announcement {
-  MemberRecord self;
-  raft::NodeId replaces = raft::kNobody;
-  bool returns = false;                // as PeerChange::returns
-  std::string cluster;                 // its id
-  std::vector<std::string> addresses;  // host:port of servers that may be in it, tried in turn
-  std::string certificate_pem, key_pem, ca_pem;
-};
-// Asks to be taken in until that has happened; the group as it is then. Whoever answers with a refusal is asked again,
-// too, as a person may do something about it: the log says what. Errors: Cancelled.
-Task<Result<MemberList>> announce(Context context, Announcement announcement, StopToken stop);
-
 // Members as the transport wants them.
 std::vector<PeerInfo> peers_of(const MemberList& list);
 

@@ -23,6 +23,11 @@ void LogPayloadCodec::encode(const raft::Payload& payload, std::string* out) con
   }
 }
 
+const raft::PayloadCodec& log_payloads() {
+  static const LogPayloadCodec codec;
+  return codec;
+}
+
 Result<raft::PayloadRef> LogPayloadCodec::decode(std::string_view bytes) const {
   if (bytes.size() > kMaxPayloadBytes) return Error(Code::kTooLarge, "a log entry of over 48 MiB");
   LogIndex index = 0;

@@ -15,6 +15,9 @@ class LogPayloadCodec final : public raft::PayloadCodec {
   Result<raft::PayloadRef> decode(std::string_view bytes) const override;
 };
 
+// The one there is, for Transport::create.
+const raft::PayloadCodec& log_payloads();
+
 // What the log holds for `entry`: its payload, or a row for what Raft appends by itself.
 EntryRef stored(const raft::Entry& entry);
 raft::Entry to_raft(const EntryRef& entry);

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "base/files.h"
-#include "base/json.h"
+#include "base/json_object.h"
 #include "base/strings.h"
 #include "io/tls.h"
 
@@ -34,18 +34,9 @@ json::Value to_json(const MemberRecord& member) {
   return value;
 }
 
-Result<json::Value> read_object(std::string_view text, std::size_t limit) {
-  if (text.size() > limit) return corrupt("is too large");
-  std::vector<std::string> duplicates;
-  json::ReadOptions options;
-  options.max_depth = 8;
-  options.max_nodes = 4096;
-  options.duplicates = &duplicates;
-  Result<json::Value> value = json::read(text, options);
-  if (!value) return corrupt(cat("is no JSON: ", value.error().message()));
-  if (!value->is_object()) return corrupt("is no object");
-  if (!duplicates.empty()) return corrupt(cat("has ", quote(duplicates.front()), " twice"));
-  return value;
+Result<json::Value> read_object(std::string_view text, std::size_t max_bytes) {
+  Result<json::Value> object = json::read_object(text, max_bytes);
+  return object ? std::move(object) : corrupt(object.error().message());
 }
 
 Result<MemberRecord> from_json(const json::Value& value) {
@@ -147,6 +138,12 @@ Result<MemberRecord> decode_member(std::string_view store_key, std::string_view 
   Result<MemberRecord> member = from_json(*object);
   if (member && member_key(member->id) != store_key) return corrupt(cat("does not belong under ", quote(store_key)));
   return member;
+}
+
+const MemberRecord* MemberList::find(raft::NodeId id) const {
+  const auto found =
+      std::find_if(members.begin(), members.end(), [id](const MemberRecord& one) { return one.id == id; });
+  return found == members.end() ? nullptr : &*found;
 }
 
 std::string encode_member_list(const MemberList& list) {

@@ -32,7 +32,7 @@ struct MemberLimits {
   static constexpr std::size_t kAddresses = 8;
   static constexpr std::size_t kAddressBytes = 261;  // a DNS name and a port
   static constexpr std::size_t kRecordBytes = 8 * 1024;
-  static constexpr std::size_t kMembers = 64;
+  static constexpr std::size_t kMembers = raft::kMaxMembers;
 };
 
 // The id that belongs to a key: its first 8 bytes, big endian; 1 in place of 0, which is nobody. `key` as in
@@ -65,6 +65,7 @@ struct MemberList {
   std::string cluster;
   std::vector<MemberRecord> members;
   bool operator==(const MemberList&) const = default;
+  const MemberRecord* find(raft::NodeId id) const;  // null: it is not among them
 };
 std::string encode_member_list(const MemberList& list);
 Result<MemberList> decode_member_list(std::string_view text);  // Errors: Corrupt

@@ -8,6 +8,7 @@
 #include <new>
 #include <vector>
 
+#include "base/endian.h"
 #include "base/strings.h"
 #include "store/checksum.h"
 
@@ -21,7 +22,7 @@ constexpr std::size_t kMaxRun = 64 * 1024;
 
 std::uint32_t page_sum(std::uint32_t number, const char* page) {
   char head[4];
-  for (int i = 0; i < 4; ++i) head[i] = static_cast<char>(number >> (8 * i));
+  write_little(head, number, sizeof head);
   return crc32c(crc32c(0, std::string_view(head, 4)), std::string_view(page, kSummed));
 }
 
@@ -240,16 +241,11 @@ void PageVfs::note_damage(const std::string& file, std::uint64_t offset) {
 }
 
 void seal_page(std::uint32_t number, char* page) {
-  const std::uint32_t sum = page_sum(number, page);
-  for (std::size_t i = 0; i < kPageReserved; ++i) page[kSummed + i] = static_cast<char>(sum >> (8 * i));
+  write_little(page + kSummed, page_sum(number, page), kPageReserved);
 }
 
 bool page_is_good(std::uint32_t number, const char* page) {
-  std::uint32_t stored = 0;
-  for (std::size_t i = 0; i < kPageReserved; ++i) {
-    stored |= static_cast<std::uint32_t>(static_cast<unsigned char>(page[kSummed + i])) << (8 * i);
-  }
-  if (stored == page_sum(number, page)) return true;
+  if (little32(std::string_view(page, kPageBytes), kSummed) == page_sum(number, page)) return true;
   // memcmp of a page with itself moved by one: all bytes equal the first, which is 0.
   return page[0] == 0 && std::memcmp(page, page + 1, kPageBytes - 1) == 0;
 }

@@ -118,4 +118,12 @@ Result<PeerChanged> decode_peer_changed(std::string_view bytes) {
   return answer;
 }
 
+Result<MemberList> members_after(const Result<std::string>& answer) {
+  if (!answer) return answer.error();
+  Result<PeerChanged> changed = decode_peer_changed(*answer);
+  if (!changed) return changed.error();
+  if (changed->error) return *changed->error;
+  return std::move(changed->members);
+}
+
 }  // namespace kayak::store

@@ -10,11 +10,13 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "store/member.h"
 
 namespace kayak::store {
 
+constexpr Duration kPeerChangeTimeout = std::chrono::seconds(20);  // longer than an election and a commit may take
 constexpr std::string_view kJoinMethod = "/kayak.Peer/Join", kChangeMethod = "/kayak.Peer/Change",
                            kMembersMethod = "/kayak.Peer/Members";
 
@@ -34,11 +36,13 @@ std::string encode_peer_change(const PeerChange& change);
 Result<PeerChange> decode_peer_change(std::string_view bytes);  // Errors: BadRequest
 
 struct PeerChanged {
-  std::optional<Error>
-      error;           // Unavailable, Conflict, Invalid, NotFound, AlreadyExists, Forbidden, Timeout; else Internal
+  // Unavailable, Conflict, Invalid, NotFound, AlreadyExists, Forbidden, Timeout; else Internal.
+  std::optional<Error> error;
   MemberList members;  // when there is none
 };
 std::string encode_peer_changed(const PeerChanged& answer);
 Result<PeerChanged> decode_peer_changed(std::string_view bytes);  // Errors: BadRequest
+// What came of a call: the members, or why the change was not made. Errors: the call's, BadRequest, the PeerChanged's.
+Result<MemberList> members_after(const Result<std::string>& answer);
 
 }  // namespace kayak::store

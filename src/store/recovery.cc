@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/endian.h"
+#include "base/files.h"
 #include "base/strings.h"
 #include "store/database.h"
 #include "store/sqlite_rows.h"
@@ -29,21 +31,7 @@ Result<bool> exists(const std::string& path) {
   return error_from_errno(errno, cat("looking at ", path));
 }
 
-std::uint32_t big32(const char* at) {
-  std::uint32_t value = 0;
-  for (int i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(at[i]);
-  return value;
-}
-
 }  // namespace
-
-Result<void> sync_folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
-  Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return error_from_errno(errno, cat("syncing the folder ", folder));
-  return Result<void>();
-}
 
 void remove_database_files(const std::string& path) {
   for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
@@ -382,25 +370,26 @@ Result<void> Database::cut_wal_tail(const WalReport& wal) const {
 Result<void> Database::check_free_list() {
   sqlite3_file* file = nullptr;
   sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
-  char page[kPageBytes];
+  char bytes[kPageBytes];
+  const std::string_view page(bytes, sizeof bytes);
   auto read_page = [&](std::uint32_t number) {
-    return file->pMethods->xRead(file, page, kPageBytes, static_cast<sqlite3_int64>(number - 1) * kPageBytes);
+    return file->pMethods->xRead(file, bytes, kPageBytes, static_cast<sqlite3_int64>(number - 1) * kPageBytes);
   };
   int rc = read_page(1);
   if (rc != SQLITE_OK) return failure(rc, "reading the free list");
-  const std::uint32_t pages = big32(page + 28);
-  std::uint32_t trunk = big32(page + 32), left = big32(page + 36);
+  const std::uint32_t pages = big32(page, 28);
+  std::uint32_t trunk = big32(page, 32), left = big32(page, 36);
   const Error broken = damaged(options_.path, 32, "the list of free pages is broken");
   while (trunk != 0) {
     if (trunk > pages || left == 0) return broken;
     const std::uint64_t offset = static_cast<std::uint64_t>(trunk - 1) * kPageBytes;
     if (rc = read_page(trunk); rc != SQLITE_OK) return failure(rc, "reading the free list");
-    const std::uint32_t leaves = big32(page + 4);
+    const std::uint32_t leaves = big32(page, 4);
     if (leaves > (kPageBytes - kPageReserved) / 4 - 2 || leaves >= left) {
       return damaged(options_.path, offset, "the list of free pages is broken");
     }
     for (std::uint32_t i = 0; i < leaves; ++i) {
-      const std::uint32_t leaf = big32(page + 8 + 4 * i);
+      const std::uint32_t leaf = big32(page, 8 + 4 * i);
       if (leaf == 0 || leaf > pages) return damaged(options_.path, offset, "the list of free pages is broken");
     }
     left -= leaves + 1;

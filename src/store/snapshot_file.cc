@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <span>
 
+#include "base/endian.h"
 #include "base/json.h"
 #include "base/strings.h"
 #include "store/checksum.h"
@@ -28,16 +29,6 @@ constexpr std::size_t kMaxSecretBytes = 16 * 1024 * 1024;
 constexpr std::size_t kMaxDataBytes = kMaxSnapshotSliceBytes + 64 * 1024;
 constexpr std::size_t kMaxFiles = 1024;
 constexpr int kFastest = 1;
-
-void put_little(std::string* out, std::uint64_t number, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) out->push_back(static_cast<char>(number >> (8 * i)));
-}
-
-std::uint32_t little32(std::string_view bytes) {
-  std::uint32_t number = 0;
-  for (std::size_t i = 0; i < 4; ++i) number |= std::uint32_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
-  return number;
-}
 
 std::string record(std::uint8_t type, std::string_view body) {
   std::string out;
@@ -257,7 +248,7 @@ Result<void> SnapshotFileReader::advance() {
     return Result<void>();
   }
   const std::string_view sealed = std::string_view(buffer_).substr(0, buffer_.size() - kRecordTailBytes);
-  if (little32(std::string_view(buffer_).substr(sealed.size())) != crc32c(0, sealed)) {
+  if (little32(buffer_, sealed.size()) != crc32c(0, sealed)) {
     return corrupt("the checksum does not match the bytes");
   }
   const std::string_view body = sealed.substr(kRecordHeadBytes);

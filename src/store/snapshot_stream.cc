@@ -6,8 +6,10 @@
 
 #include <algorithm>
 
+#include "base/endian.h"
 #include "base/strings.h"
 #include "store/checksum.h"
+#include "store/packed.h"
 
 namespace kayak::store {
 
@@ -16,75 +18,6 @@ namespace {
 constexpr std::string_view kMagic = "kayak snapshot\n";
 enum SliceType : std::uint8_t { kHead = 1, kRows = 2, kEnd = 3 };
 constexpr std::size_t kSliceHeadBytes = 5, kSliceTailBytes = 4;
-constexpr std::size_t kMaxMembers = 64;  // of one list
-constexpr std::int64_t kMaxRevision = INT64_MAX / 4;
-
-void put_varint(std::string* out, std::uint64_t number) {
-  while (number >= 0x80) {
-    out->push_back(static_cast<char>(number | 0x80));
-    number >>= 7;
-  }
-  out->push_back(static_cast<char>(number));
-}
-
-void put_little(std::string* out, std::uint64_t number, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) out->push_back(static_cast<char>(number >> (8 * i)));
-}
-
-std::uint32_t little32(std::string_view bytes) {
-  std::uint32_t number = 0;
-  for (std::size_t i = 0; i < 4; ++i) number |= std::uint32_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
-  return number;
-}
-
-// Reads from the front of `left`; once something is wrong every read gives 0 and `good` stays false.
-struct Fields {
-  std::string_view left;
-  bool good = true;
-
-  std::uint64_t varint() {
-    std::uint64_t number = 0;
-    for (int shift = 0; shift < 64 && good; shift += 7) {
-      if (left.empty()) break;
-      const auto b = static_cast<unsigned char>(left.front());
-      left.remove_prefix(1);
-      // Only the shortest form, so that a stream has one encoding.
-      if ((shift == 63 && b > 1) || (b == 0 && shift > 0)) break;
-      number |= std::uint64_t{b & 0x7fU} << shift;
-      if (b < 0x80) return number;
-    }
-    good = false;
-    return 0;
-  }
-  std::uint64_t number(std::uint64_t low, std::uint64_t high) {
-    const std::uint64_t value = varint();
-    if (good && (value < low || value > high)) good = false;
-    return good ? value : 0;
-  }
-  std::string_view bytes(std::uint64_t size) {
-    if (size > left.size()) good = false;
-    if (!good) return std::string_view();
-    const std::string_view part = left.substr(0, static_cast<std::size_t>(size));
-    left.remove_prefix(static_cast<std::size_t>(size));
-    return part;
-  }
-  std::vector<raft::NodeId> members() {
-    std::vector<raft::NodeId> all;
-    const std::uint64_t count = number(0, kMaxMembers);
-    for (std::uint64_t i = 0; i < count && good; ++i) {
-      const raft::NodeId member = varint();
-      if (member == raft::kNobody || (!all.empty() && member <= all.back())) good = false;
-      all.push_back(member);
-    }
-    return all;
-  }
-};
-
-void put_members(std::string* out, const std::vector<raft::NodeId>& members) {
-  ASSERT(members.size() <= kMaxMembers);
-  put_varint(out, members.size());
-  for (const raft::NodeId member : members) put_varint(out, member);
-}
 
 std::uint32_t slice_checksum(std::uint64_t number, std::string_view slice_without_tail) {
   std::string place;
@@ -120,9 +53,7 @@ std::string SnapshotWriter::head(const SnapshotHead& head) {
   put_varint(&payload, head.term);
   put_varint(&payload, static_cast<std::uint64_t>(head.revision));
   put_varint(&payload, static_cast<std::uint64_t>(head.floor));
-  put_members(&payload, head.membership.voters);
-  put_members(&payload, head.membership.learners);
-  put_varint(&payload, head.membership.witness);
+  put_membership(&payload, head.membership);
   put_varint(&payload, head.membership_index);
   put_varint(&payload, head.keys);
   payload += head.store_id;
@@ -191,7 +122,7 @@ Result<void> SnapshotReader::finish() const {
 
 Result<void> SnapshotReader::take_slice(std::string_view slice) {
   const std::string_view sealed = slice.substr(0, slice.size() - kSliceTailBytes);
-  if (little32(slice.substr(sealed.size())) != slice_checksum(slices_++, sealed)) {
+  if (little32(slice, sealed.size()) != slice_checksum(slices_++, sealed)) {
     return corrupt("its checksum does not match its bytes");
   }
   const std::string_view payload = sealed.substr(kSliceHeadBytes);
@@ -206,7 +137,7 @@ Result<void> SnapshotReader::take_slice(std::string_view slice) {
 }
 
 Result<void> SnapshotReader::take_head(std::string_view payload) {
-  Fields in{payload};
+  PackedReader in{payload};
   if (in.bytes(kMagic.size()) != kMagic) return corrupt("this is not a snapshot");
   const std::uint64_t format = in.varint();
   if (in.good && format != kSnapshotFormat) {
@@ -216,28 +147,25 @@ Result<void> SnapshotReader::take_head(std::string_view payload) {
   SnapshotHead head;
   head.index = in.number(0, kMaxLogIndex);
   head.term = in.varint();
-  head.revision = static_cast<Revision>(in.number(1, kMaxRevision));
-  head.floor = static_cast<Revision>(in.number(0, static_cast<std::uint64_t>(head.revision)));
-  head.membership.voters = in.members();
-  head.membership.learners = in.members();
-  head.membership.witness = in.varint();
+  head.revision = in.number(1, kMaxRevision);
+  head.floor = in.number(0, head.revision);
+  head.membership = in.membership();
   head.membership_index = in.number(0, head.index);
   head.keys = in.varint();
   head.store_id = std::string(in.bytes(16));
-  if (!in.good || !in.left.empty()) return corrupt("the head does not decode");
+  if (!in.complete()) return corrupt("the head does not decode");
   head_ = std::move(head);
   return sink_.head ? sink_.head(*head_) : Result<void>();
 }
 
 Result<void> SnapshotReader::take_rows(std::string_view payload) {
-  Fields in{payload};
+  PackedReader in{payload};
   if (payload.empty()) return corrupt("it has no rows");
   while (!in.left.empty()) {
-    const auto last = static_cast<std::uint64_t>(last_row_up_to(head_->index));
-    const std::uint64_t distance = in.number(1, last - static_cast<std::uint64_t>(last_row_));
+    const RowId distance = in.number(1, last_row_up_to(head_->index) - last_row_);
     const std::string_view bytes = in.bytes(in.varint());
     if (!in.good) return corrupt("its rows do not decode");
-    if (auto taken = take_row(last_row_ + static_cast<RowId>(distance), bytes); !taken) return taken;
+    if (auto taken = take_row(last_row_ + distance, bytes); !taken) return taken;
   }
   return Result<void>();
 }
@@ -267,10 +195,10 @@ Result<void> SnapshotReader::take_row(RowId row, std::string_view bytes) {
 }
 
 Result<void> SnapshotReader::take_end(std::string_view payload) {
-  Fields in{payload};
+  PackedReader in{payload};
   const std::uint64_t rows = in.varint();
   const std::string_view crc = in.bytes(4);
-  if (!in.good || !in.left.empty()) return corrupt("the end does not decode");
+  if (!in.complete()) return corrupt("the end does not decode");
   if (rows != count_) return corrupt(cat(count_, " rows came instead of ", rows));
   if (keys_ != head_->keys) return corrupt(cat(keys_, " keys came instead of ", head_->keys));
   if (little32(crc) != crc_) return corrupt("the checksum over all does not match");

@@ -65,7 +65,7 @@ class SqliteStore::Loader {
   Result<void> commit_all() {
     for (const EntryRef& entry : tail_) {
       for (std::size_t i = 0; i < entry->effects.size(); ++i) {
-        const Result<void> done = state_.apply(row_id(entry->index, i), KvState::view_of(*entry, i), true);
+        const Result<void> done = state_.apply(row_id(entry->index, i), view_of(*entry, i), true);
         if (!done) return done.error();
       }
     }
@@ -378,7 +378,7 @@ void SqliteStore::apply_effects(const EntryRef& entry) {
       applied.previous[i].meta = *before;
       applied.previous[i].value = value_before(*before);
     }
-    const Result<void> done = state_.apply(row, KvState::view_of(*entry, i), true);
+    const Result<void> done = state_.apply(row, view_of(*entry, i), true);
     ASSERT(done.ok());  // evaluated against exactly this state
     if (effect.type == EffectType::kCompact) {
       bytes_since_compact_ = 0;

@@ -13,8 +13,6 @@ Error contradiction(RowId row, std::string_view what) {
 }
 }  // namespace
 
-RowView KvState::view_of(const Entry& entry, std::size_t ordinal) { return store::view_of(entry, ordinal); }
-
 RowId KvState::lease_row(std::int64_t lease) const {
   const LeaseTable::Granted* granted = leases_.find(lease);
   return granted == nullptr ? 0 : granted->row;

@@ -14,8 +14,6 @@ class KvState {
   // predecessor of an update must be known: above what compaction swept nothing is missing.
   // Errors: Corrupt when it contradicts what came before.
   Result<void> apply(RowId row, const RowView& view, bool complete);
-  // A view of one effect of an entry, as it would be read back.
-  static RowView view_of(const Entry& entry, std::size_t ordinal);
   // Says, after the rows of a snapshot were taken, what they are the state of: the entry at `index` and its revision.
   // There is no history below, so that is also the floor. Index 0: they were no snapshot's.
   void begin_at(LogIndex index, Term term, Revision revision);
@@ -33,7 +31,6 @@ class KvState {
   Revision base_revision() const { return base_revision_; }
   RowId compact_row() const { return compact_row_; }
   LogIndex membership_index() const { return membership_row_ == 0 ? 0 : row_index(membership_row_); }
-  Revision compacted_to() const { return compacted_to_; }  // by the newest compaction; the floor is not below it
   const raft::MembershipRef& membership() const { return membership_; }  // null: none yet
   RowId membership_row() const { return membership_row_; }
   RowId lease_row(std::int64_t lease) const;  // of its grant; 0: there is no such lease
@@ -45,7 +42,7 @@ class KvState {
   Term term_ = 0;
   Revision revision_ = kFirstRevision;
   Revision floor_ = 0;
-  Revision compacted_to_ = 0;
+  Revision compacted_to_ = 0;  // by the newest compaction; the floor is not below it
   Revision base_revision_ = 0;
   RowId compact_row_ = 0;  // of the newest compaction
   raft::MembershipRef membership_;

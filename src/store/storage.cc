@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/files.h"
 #include "base/strings.h"
 #include "store/database_builder.h"
 

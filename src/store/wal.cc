@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "base/endian.h"
+
 namespace kayak::store {
 
 namespace {
@@ -13,11 +15,6 @@ constexpr std::uint32_t kMagicLittle = 0x377f0682;  // checksums over little-end
 constexpr std::uint32_t kMagicBig = 0x377f0683;
 constexpr std::uint32_t kVersion = 3007000;
 
-std::uint32_t big32(std::string_view bytes, std::size_t at) {
-  std::uint32_t value = 0;
-  for (std::size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
-  return value;
-}
 std::uint32_t big16(std::string_view bytes, std::size_t at) {
   return static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[at])) << 8 |
          static_cast<unsigned char>(bytes[at + 1]);

@@ -1,6 +1,7 @@
 // witness_file.cc: see witness_file.h.
 #include "store/witness_file.h"
 
+#include "base/endian.h"
 #include "base/files.h"
 #include "base/protobuf_wire.h"
 #include "base/strings.h"
@@ -14,7 +15,6 @@ constexpr std::string_view kMagic = "KWIT";
 constexpr char kVersion = 1;
 constexpr std::size_t kHeadBytes = 4 + 1 + 4;
 constexpr std::size_t kMaxBytes = 4096;
-constexpr std::size_t kMaxInSync = 64;
 
 enum Field : unsigned { kSelf = 1, kTerm, kVote, kRecord };
 enum RecordField : unsigned { kRecordTerm = 1, kRecordVersion, kRecordIndex, kRecordIndexTerm, kInSync };
@@ -50,7 +50,7 @@ Result<raft::WitnessRecord> decode_record(std::string_view bytes) {
         record.index_term = reader.number();
         break;
       case kInSync:
-        if (record.in_sync.size() >= kMaxInSync) return corrupt("names too many servers");
+        if (record.in_sync.size() >= raft::kMaxMembers) return corrupt("names too many servers");
         record.in_sync.push_back(reader.number());
         break;
       default:
@@ -71,8 +71,7 @@ std::string encode_witness_state(const WitnessState& state) {
   if (state.record) writer.bytes(kRecord, encode_record(*state.record));
   std::string out(kMagic);
   out.push_back(kVersion);
-  const std::uint32_t crc = crc32c(0, body);
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(crc >> shift));
+  put_big32(&out, crc32c(0, body));
   return out + body;
 }
 
@@ -81,8 +80,7 @@ Result<WitnessState> decode_witness_state(std::string_view bytes) {
   if (bytes[kMagic.size()] != kVersion) {
     return Error(Code::kInvalid, "the state of the witness was written by another version of Kayak");
   }
-  std::uint32_t crc = 0;
-  for (std::size_t i = kMagic.size() + 1; i < kHeadBytes; ++i) crc = crc << 8 | static_cast<unsigned char>(bytes[i]);
+  const std::uint32_t crc = big32(bytes, kMagic.size() + 1);
   const std::string_view body = bytes.substr(kHeadBytes);
   if (crc32c(0, body) != crc) return corrupt("is damaged: its checksum is wrong");
   WitnessState state;

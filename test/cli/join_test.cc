@@ -107,7 +107,7 @@ class First {
     target.name = "second";
     return target;
   }
-  Result<Joined> fetch(JoinTarget target) { return run(fetch_bundle(context(), std::move(target), StopToken())); }
+  Result<JoinBundle> fetch(JoinTarget target) { return run(fetch_bundle(context(), std::move(target), StopToken())); }
   std::string token() const { return format_token(keys.server_ca.certificate_pem, kSecret); }
 
  private:
@@ -131,14 +131,14 @@ class First {
 TEST_CASE("a server that knows the token gets the cluster's keys and members") {
   First first;
   for (const std::string& token : {first.token(), kSecret}) {
-    const Result<Joined> joined = first.fetch(first.target(token));
+    const Result<JoinBundle> joined = first.fetch(first.target(token));
     INFO((joined ? "" : joined.error().message()));
     REQUIRE(joined);
-    CHECK(joined->server_ca_pem == first.keys.server_ca.certificate_pem);
-    CHECK(joined->bundle.files.at("peer-ca.key") == first.keys.peer_ca.key_pem);
-    CHECK(joined->bundle.files.at("service-account.key") == first.keys.service_account_key_pem);
-    CHECK(joined->bundle.members.members == std::vector{record_of(first.keys)});
-    CHECK(joined->bundle.members.cluster == *store::cluster_id(first.keys.peer_ca.certificate_pem));
+    CHECK(joined->files.at("server-ca.crt") == first.keys.server_ca.certificate_pem);
+    CHECK(joined->files.at("peer-ca.key") == first.keys.peer_ca.key_pem);
+    CHECK(joined->files.at("service-account.key") == first.keys.service_account_key_pem);
+    CHECK(joined->members.members == std::vector{record_of(first.keys)});
+    CHECK(joined->members.cluster == *store::cluster_id(first.keys.peer_ca.certificate_pem));
   }
 }
 
@@ -149,11 +149,11 @@ TEST_CASE("a witness gets a certificate for its own key, and no other key") {
   JoinTarget target = first.target(first.token());
   target.witness = true;
   target.certificate_request = *io::make_certificate_request(random, "kayak-peer", key);
-  const Result<Joined> joined = first.fetch(target);
+  const Result<JoinBundle> joined = first.fetch(target);
   INFO((joined ? "" : joined.error().message()));
   REQUIRE(joined);
-  for (const auto& [name, content] : joined->bundle.files) CHECK(content.find("PRIVATE") == std::string::npos);
-  const auto info = io::parse_certificate_pem(joined->bundle.files.at("peer.crt"));
+  for (const auto& [name, content] : joined->files) CHECK(content.find("PRIVATE") == std::string::npos);
+  const auto info = io::parse_certificate_pem(joined->files.at("peer.crt"));
   REQUIRE(info);
   CHECK(info->public_key_sha256 == hex_encode(io::sha256(*io::public_key_of(random, key))));
   target.certificate_request = "nonsense";
@@ -162,11 +162,11 @@ TEST_CASE("a witness gets a certificate for its own key, and no other key") {
 
 TEST_CASE("who does not know the token gets nothing") {
   First first;
-  const Result<Joined> wrong = first.fetch(first.target("another-secret-of-some-length"));
+  const Result<JoinBundle> wrong = first.fetch(first.target("another-secret-of-some-length"));
   REQUIRE_FALSE(wrong);
   CHECK(wrong.error().code() == Code::kUnauthorized);
   CHECK(wrong.error().message().find("not this cluster's") != std::string::npos);
-  const Result<Joined> other_ca = first.fetch(first.target(cat("K10", std::string(64, 'a'), "::server:", kSecret)));
+  const Result<JoinBundle> other_ca = first.fetch(first.target(cat("K10", std::string(64, 'a'), "::server:", kSecret)));
   REQUIRE_FALSE(other_ca);
   CHECK(other_ca.error().code() == Code::kUnauthorized);
   CHECK(other_ca.error().message().find("another cluster") != std::string::npos);
@@ -370,13 +370,13 @@ TEST_CASE("a join needs a token") {
 TEST_CASE("keys that do not belong together are not stored") {
   First first;
   const Folder second;
-  Result<Joined> joined = first.fetch(first.target(first.token()));
+  Result<JoinBundle> joined = first.fetch(first.target(first.token()));
   REQUIRE(joined);
   SystemRandom random;
-  JoinBundle bundle = joined->bundle;
+  JoinBundle bundle = *joined;
   bundle.files["peer-ca.key"] = first.keys.client_ca.key_pem;
   CHECK(store_bundle(random, second.server(), bundle).error().code() == Code::kBadRequest);
-  bundle = joined->bundle;
+  bundle = *joined;
   bundle.files["peer-ca.crt"] = first.keys.peer.certificate_pem;
   CHECK(store_bundle(random, second.server(), bundle).error().code() == Code::kBadRequest);
   CHECK_FALSE(file_exists(second.server() + "/tls/peer-ca.crt"));

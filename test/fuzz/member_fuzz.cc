@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace kayak::store;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   (void)parse_host_port(text);
-  (void)parse_member_id(text);
+  const raft::NodeId id = parse_member_id(text);
+  if (id != raft::kNobody) ASSERT(member_id_text(id).ends_with(text));
   const Result<MemberList> list = decode_member_list(text);
   if (!list) return 0;
   for (const MemberRecord& member : list->members) {

@@ -1,6 +1,7 @@
 // fuzz-deps: kayak_store
 // Snapshot files without their passphrase: as they are, and with right checksums (the target computes them).
 #include "base/assert.h"
+#include "base/endian.h"
 #include "store/checksum.h"
 #include "store/snapshot_file.h"
 
@@ -25,10 +26,9 @@ std::string file_of(std::string_view input) {
     const auto low = static_cast<unsigned char>(input[0]), high = static_cast<unsigned char>(input[1]);
     const std::size_t length = std::min<std::size_t>(low | std::size_t{high} << 8, input.size() - 3);
     std::string record;
-    for (std::size_t i = 0; i < 4; ++i) record.push_back(static_cast<char>(length >> (8 * i)));
+    put_little(&record, length, 4);
     record.append(input.substr(2, 1 + length));
-    const std::uint32_t crc = crc32c(0, record);
-    for (std::size_t i = 0; i < 4; ++i) record.push_back(static_cast<char>(crc >> (8 * i)));
+    put_little(&record, crc32c(0, record), 4);
     out += record;
     input.remove_prefix(3 + length);
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/endian.h"
 #include "store/checksum.h"
 #include "store/snapshot_stream.h"
 
@@ -13,6 +14,14 @@ namespace {
 using namespace kayak;
 using namespace kayak::store;
 
+// The slice at place `number` of its stream, with its checksum.
+std::string sealed(std::string slice, std::size_t number) {
+  std::string place;
+  put_little(&place, number, 8);
+  put_little(&slice, crc32c(0, place + slice), 4);
+  return slice;
+}
+
 // The input is slices of (length: 2 bytes, little endian; type; payload): their frames are made here.
 std::vector<std::string> slices_of(std::string_view input) {
   std::vector<std::string> slices;
@@ -20,13 +29,9 @@ std::vector<std::string> slices_of(std::string_view input) {
     const auto low = static_cast<unsigned char>(input[0]), high = static_cast<unsigned char>(input[1]);
     const std::size_t length = std::min<std::size_t>(low | std::size_t{high} << 8, input.size() - 3);
     std::string slice;
-    for (std::size_t i = 0; i < 4; ++i) slice.push_back(static_cast<char>(length >> (8 * i)));
+    put_little(&slice, length, 4);
     slice.append(input.substr(2, 1 + length));
-    std::string place(8, '\0');
-    for (std::size_t i = 0; i < 8; ++i) place[i] = static_cast<char>(slices.size() >> (8 * i));
-    const std::uint32_t crc = crc32c(0, place + slice);
-    for (std::size_t i = 0; i < 4; ++i) slice.push_back(static_cast<char>(crc >> (8 * i)));
-    slices.push_back(std::move(slice));
+    slices.push_back(sealed(std::move(slice), slices.size()));
     input.remove_prefix(3 + length);
   }
   return slices;
@@ -70,15 +75,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const std::string& slice : slices) crc = crc32c(crc, slice);
   for (int rows = 0; rows < 3; ++rows) {
     std::string payload(1, static_cast<char>(rows));
-    for (std::size_t i = 0; i < 4; ++i) payload.push_back(static_cast<char>(crc >> (8 * i)));
-    std::string frame = {5, 0, 0, 0, 3};
-    frame += payload;
-    std::string place(8, '\0');
-    for (std::size_t i = 0; i < 8; ++i) place[i] = static_cast<char>(slices.size() >> (8 * i));
-    const std::uint32_t sum = crc32c(0, place + frame);
-    for (std::size_t i = 0; i < 4; ++i) frame.push_back(static_cast<char>(sum >> (8 * i)));
+    put_little(&payload, crc, 4);
     std::vector<std::string> ended = slices;
-    ended.push_back(frame);
+    ended.push_back(sealed(std::string{5, 0, 0, 0, 3} + payload, slices.size()));
     read(ended);
   }
   return 0;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "base/endian.h"
 #include "store/checksum.h"
 #include "store/entry.h"
 
@@ -13,11 +14,9 @@ using namespace kayak;
 using namespace kayak::store;
 
 std::string sealed(RowId row, std::string_view bytes) {
-  char id[8];
-  for (int i = 0; i < 8; ++i) id[i] = static_cast<char>(static_cast<std::uint64_t>(row) >> (8 * i));
-  const std::uint32_t crc = crc32c(crc32c(0, std::string_view(id, sizeof id)), bytes);
-  std::string out;
-  for (int i = 0; i < 4; ++i) out.push_back(static_cast<char>(crc >> (8 * i)));
+  std::string id, out;
+  put_little(&id, static_cast<std::uint64_t>(row), 8);
+  put_little(&out, crc32c(crc32c(0, id), bytes), 4);
   return out.append(bytes);
 }
 

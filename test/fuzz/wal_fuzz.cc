@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "base/endian.h"
 #include "store/wal.h"
 
 namespace {
@@ -16,14 +17,9 @@ struct Sums {
   std::uint32_t a = 0, b = 0;
   void add(std::string_view bytes) {
     for (std::size_t i = 0; i + 8 <= bytes.size(); i += 8) {
-      a += big32(bytes.data() + i) + b;
-      b += big32(bytes.data() + i + 4) + a;
+      a += kayak::big32(bytes, i) + b;
+      b += kayak::big32(bytes, i + 4) + a;
     }
-  }
-  static std::uint32_t big32(const char* at) {
-    std::uint32_t value = 0;
-    std::memcpy(&value, at, 4);
-    return __builtin_bswap32(value);
   }
   void write(char* to) const {
     const std::uint32_t words[2] = {__builtin_bswap32(a), __builtin_bswap32(b)};

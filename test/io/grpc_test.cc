@@ -35,10 +35,10 @@ TEST_CASE("grpc: messages are cut out of bytes however they come") {
   }
   GrpcDecoder decoder(299);
   decoder.append(grpc_prefix(300));
-  CHECK(says(decoder.next()) == "TooLarge: gRPC: a message of 300 bytes is over 299");
+  CHECK(says(decoder.next()) == "TooLarge: grpc: received message larger than max (300 vs. 299)");
   GrpcDecoder compressed(299);
   compressed.append(std::string("\1\0\0\0\1x", 6));
-  CHECK(says(compressed.next()) == "Io: gRPC: a compressed message that was not asked for");
+  CHECK(says(compressed.next()) == "Io: grpc: compressed messages are not supported");
 }
 
 TEST_CASE("grpc: statuses") {
@@ -145,9 +145,9 @@ TEST_CASE("grpc: what a server can answer") {
            Row{head + data(two) + h2_frame(kData, kEndStream, 1, ""),
                "[a][bc]Io: gRPC: the response ended without a status"},
            Row{head + data("\x01" + std::string(4, '\0')) + block(kEndStream, {{"grpc-status", "0"}}),
-               "Io: gRPC: a compressed message that was not asked for"},
+               "Io: grpc: compressed messages are not supported"},
            Row{head + data(std::string(1, '\0') + "\x7f\x7f\x7f\x7f"),
-               "TooLarge: gRPC: a message of 2139062143 bytes is over 4194304"},
+               "TooLarge: grpc: received message larger than max (2139062143 vs. 4194304)"},
            Row{block(0, {{":status", "503"}, {"content-type", "text/html"}}),
                "Unavailable: gRPC UNAVAILABLE: no gRPC response: HTTP status 503, content type \"text/html\""},
            Row{block(0, {{":status", "200"}}),

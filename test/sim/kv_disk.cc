@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/files.h"
 #include "base/strings.h"
 #include "sim/violation.h"
 #include "store/log_payload.h"
@@ -122,7 +123,7 @@ Result<void> KvDisk::install(const SimDisk::Write& write, const store::RowSink& 
   const std::string incoming = store::incoming_path(path_);
   if (::rename(incoming.c_str(), path_.c_str()) != 0) throw Violation("a database that was built is not there");
   disk_->renamed(incoming, path_);
-  if (auto synced = store::sync_folder_of(path_); !synced) return synced;
+  if (auto synced = sync_folder_of(path_); !synced) return synced;
   disk_->folder_synced();
   open(sink);
   return {};

@@ -239,7 +239,7 @@ void KvMachine::apply(const raft::Entry& raft_entry) {
   const store::Applied applied = events ? applied_of(entry) : store::Applied();
   for (std::size_t i = 0; i < entry->effects.size(); ++i) {
     const RowId row = store::row_id(entry->index, i);
-    const Result<void> done = state_.apply(row, store::KvState::view_of(*entry, i), true);
+    const Result<void> done = state_.apply(row, store::view_of(*entry, i), true);
     if (!done) throw Violation("the state refuses a committed row: " + done.error().message());
     std::string bytes;
     store::encode_row(*entry, i, {entry->index - 1, entry->index - 1}, &bytes);

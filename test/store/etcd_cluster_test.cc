@@ -13,8 +13,8 @@ namespace {
 
 using store::test::Call;
 using store::test::Driver;
-using store::test::framed;
 using store::test::options_in;
+using store::test::run_call;
 using store::test::TempFolder;
 
 // Writes down what it is asked, and answers `failure` when that is set.
@@ -70,18 +70,13 @@ struct Fixture {
   std::string ask(std::string_view method, const Q& request, A* answer) {
     Call call(method == "MoveLeader" ? cat("/etcdserverpb.Maintenance/", method)
                                      : cat("/etcdserverpb.Cluster/", method));
-    call.in.push(framed(encode(request)));
-    call.in.close();
-    const io::HttpHandler handler = server->http_handler();
-    io::TaskScope scope;
-    scope.spawn(handler(call));
-    REQUIRE(d.harness.wait(scope.join()));
-    const std::optional<std::string> bytes = call.out.try_pop();
-    if (!bytes) return cat(call.status, " ", call.message);
+    std::optional<std::string> bytes;
+    std::string status = run_call(d.harness, server->http_handler(), &call, encode(request), &bytes);
+    if (!bytes) return status;
     Result<A> decoded = decode<A>(*bytes);
     REQUIRE(decoded);
     *answer = std::move(*decoded);
-    return "";
+    return status;
   }
 };
 

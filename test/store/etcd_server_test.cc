@@ -18,6 +18,7 @@ using store::test::Call;
 using store::test::Driver;
 using store::test::framed;
 using store::test::options_in;
+using store::test::run_call;
 using store::test::TempFolder;
 using Grpc = io::GrpcStatus::Code;
 
@@ -41,20 +42,12 @@ struct Fixture {
   }
 
   // The status as "code message", "" when it is OK.
-  std::string run(Call* call) {
-    const io::HttpHandler handler = server->http_handler();
-    io::TaskScope scope;
-    scope.spawn(handler(*call));
-    REQUIRE(d.harness.wait(scope.join()));
-    return call->status == "0" ? std::string() : cat(call->status, " ", call->message);
-  }
+  std::string run(Call* call) { return run_call(d.harness, server->http_handler(), call); }
   template <typename A, typename Q>
   std::string ask(std::string_view path, const Q& request, A* answer) {
     Call call(path);
-    call.in.push(framed(encode(request)));
-    call.in.close();
-    std::string status = run(&call);
-    const std::optional<std::string> bytes = call.out.try_pop();
+    std::optional<std::string> bytes;
+    std::string status = run_call(d.harness, server->http_handler(), &call, encode(request), &bytes);
     if (!bytes) return status;
     Result<A> decoded = decode<A>(*bytes);
     REQUIRE(decoded);

@@ -13,8 +13,8 @@ namespace {
 
 using store::test::Call;
 using store::test::Driver;
-using store::test::framed;
 using store::test::options_in;
+using store::test::run_call;
 using store::test::TempFolder;
 
 MemberRecord record_of(char digit, const std::string& name) {
@@ -98,14 +98,10 @@ struct Fixture {
     call.request().peer.certificate = io::SharedCertificate(std::move(certificate));
     call.request().peer.realm = std::string(kPeerServerName);
     call.request().headers.add("kayak-cluster", cluster);
-    call.in.push(framed(encode_peer_change(change)));
-    call.in.close();
-    const io::HttpHandler handler = transport->http_handler();
-    io::TaskScope scope;
-    scope.spawn(handler(call));
-    REQUIRE(d.harness.wait(scope.join()));
-    const std::optional<std::string> bytes = call.out.try_pop();
-    if (!bytes) return cat(call.status, " ", call.message);
+    std::optional<std::string> bytes;
+    const std::string status =
+        run_call(d.harness, transport->http_handler(), &call, encode_peer_change(change), &bytes);
+    if (!bytes) return status;
     const Result<PeerChanged> answer = decode_peer_changed(*bytes);
     REQUIRE(answer);
     return answer->error ? answer->error->message() : "ok";

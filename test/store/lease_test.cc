@@ -243,7 +243,7 @@ TEST_CASE("a lease with more keys than an entry holds goes in several, itself wi
   KvState state;
   auto apply = [&](Entry entry) {
     for (std::size_t i = 0; i < entry.effects.size(); ++i) {
-      REQUIRE(state.apply(row_id(entry.index, i), KvState::view_of(entry, i), true).ok());
+      REQUIRE(state.apply(row_id(entry.index, i), view_of(entry, i), true).ok());
     }
   };
   Entry first;

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "base/endian.h"
 #include "base/strings.h"
 #include "store/checksum.h"
 
@@ -31,8 +32,7 @@ const Written& written() {
     SnapshotFileWriter writer(random);
     Written out;
     const std::string begin = writer.begin(some_info(), some_files(), kPassphrase);
-    std::size_t length = 22 + 5 + 4;
-    for (std::size_t i = 0; i < 4; ++i) length += std::size_t{static_cast<unsigned char>(begin[22 + i])} << (8 * i);
+    const std::size_t length = 22 + 5 + 4 + little32(begin, 22);
     out.head = begin.substr(0, length);
     out.secrets = begin.substr(length);
     out.parts = {writer.data("first slice"), writer.data(std::string(100'000, 'z')), writer.data("third slice"),
@@ -70,8 +70,8 @@ Read read(std::string_view bytes, std::optional<std::string> passphrase, std::si
 
 // The record with its checksum made right again.
 std::string resealed(std::string record) {
-  const std::uint32_t crc = crc32c(0, record.substr(0, record.size() - 4));
-  for (std::size_t i = 0; i < 4; ++i) record[record.size() - 4 + i] = static_cast<char>(crc >> (8 * i));
+  record.resize(record.size() - 4);
+  put_little(&record, crc32c(0, record), 4);
   return record;
 }
 std::string flipped(std::string record, std::size_t at) {

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "base/endian.h"
 #include "base/strings.h"
 #include "store/checksum.h"
 
@@ -177,9 +178,8 @@ TEST_CASE("a stream that contradicts itself is refused, though its checksums mat
 TEST_CASE("a stream of another format says so") {
   std::string head = good_stream()[0];
   head[5 + 15] = 2;
-  std::string sealed(8, '\0');
-  const std::uint32_t crc = crc32c(0, sealed + head.substr(0, head.size() - 4));
-  for (std::size_t i = 0; i < 4; ++i) head[head.size() - 4 + i] = static_cast<char>(crc >> (8 * i));
+  head.resize(head.size() - 4);
+  put_little(&head, crc32c(0, std::string(8, '\0') + head), 4);
   const Read got = read(head);
   CHECK(got.result.error().code() == Code::kInvalid);
   CHECK(got.result.error().message().find("format 2") != std::string::npos);

@@ -330,7 +330,7 @@ TEST_CASE("leases, memberships and compactions: the living alone, as they were a
     const KeyRecord* member = built.state.keys().find("/kayak/members/5");
     REQUIRE(member != nullptr);
     CHECK(member->deleted);
-    auto hard = [](Database& database) { return Result<raft::HardState>(database.hard_state()); };
+    auto hard = [](Database& database) { return Result<raft::HardState>(database.found().hard); };
     CHECK(built.harness.wait(built.storage->call(hard)).value() == raft::HardState{3, 99, 12});
   }
 }

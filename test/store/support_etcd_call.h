@@ -5,17 +5,14 @@
 #include <string>
 #include <string_view>
 
+#include "base/strings.h"
 #include "io/grpc_server.h"
 #include "io/task.h"
+#include "store/support_store.h"
 
 namespace kayak::store::test {
 
-inline std::string framed(std::string_view message) {
-  std::string out(1, '\0');
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift));
-  out.append(message);
-  return out;
-}
+inline std::string framed(std::string_view message) { return io::grpc_prefix(message.size()).append(message); }
 
 // One gRPC call without a network.
 class Call final : public io::HttpExchange, public io::HttpBody {
@@ -63,5 +60,22 @@ class Call final : public io::HttpExchange, public io::HttpBody {
   int http_status = 0;
   std::string status, message;
 };
+
+// Runs `call` to its end: its status as "code message", "" when it is OK.
+inline std::string run_call(Harness& harness, const io::HttpHandler& handler, Call* call) {
+  io::TaskScope scope;
+  scope.spawn(handler(*call));
+  ASSERT(harness.wait(scope.join()));
+  return call->status == "0" ? std::string() : cat(call->status, " ", call->message);
+}
+// The same with one request. `answer`: the message that came back, nullopt: none.
+inline std::string run_call(Harness& harness, const io::HttpHandler& handler, Call* call, std::string_view request,
+                            std::optional<std::string>* answer) {
+  call->in.push(framed(request));
+  call->in.close();
+  std::string status = run_call(harness, handler, call);
+  *answer = call->out.try_pop();
+  return status;
+}
 
 }  // namespace kayak::store::test

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/strings.h"
+#include "store/log_payload.h"
 
 namespace kayak::store::test {
 

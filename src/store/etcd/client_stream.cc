@@ -20,7 +20,7 @@ Task<Result<std::unique_ptr<WatchStream>>> WatchStream::open(LinkRef link, Revis
   io::Slices message(1, io::Slice::of(encode(request)));
   const Result<void> sent = co_await (*call)->send(std::move(message));
   if (!sent) co_return sent.error();
-  co_return std::unique_ptr<WatchStream>(new WatchStream(std::move(link), std::move(*call), previous));
+  co_return std::unique_ptr<WatchStream>(new WatchStream(std::move(link), std::move(*call)));
 }
 
 void WatchStream::take(std::vector<WatchEvent> events) {

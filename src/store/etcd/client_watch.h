@@ -25,16 +25,14 @@ class WatchStream {
   Task<Result<std::vector<WatchBatch>>> read(StopToken stop);
   bool created() const { return created_; }
   Revision compacted() const { return compacted_; }
-  bool previous() const { return previous_; }
 
  private:
-  WatchStream(LinkRef link, std::unique_ptr<io::GrpcClientCall> call, bool previous)
-      : link_(std::move(link)), call_(std::move(call)), previous_(previous) {}
+  WatchStream(LinkRef link, std::unique_ptr<io::GrpcClientCall> call)
+      : link_(std::move(link)), call_(std::move(call)) {}
   void take(std::vector<WatchEvent> events);
 
   LinkRef link_;
   std::unique_ptr<io::GrpcClientCall> call_;
-  bool previous_;
   bool created_ = false;
   Revision compacted_ = 0;
   std::vector<WatchBatch> pending_;  // the last may lack events that a further fragment has

@@ -1,38 +1,29 @@
-// messages.cc: see messages.h. Each struct lists its fields once, for both directions.
+// messages.cc: see messages.h. Each struct lists its fields once, for both directions (base/protobuf_fields.h).
 #include "store/etcd/messages.h"
 
-#include <concepts>
-#include <optional>
-#include <type_traits>
-
-#include "base/protobuf_wire.h"
+#include "base/protobuf_fields.h"
 
 namespace kayak::store::etcd {
 
 namespace {
 
-template <typename M, typename T>
-concept Is = std::same_as<std::remove_const_t<M>, T>;
-
-// The fields. V is the Writer or the Reader below.
-
-template <typename V, Is<ResponseHeader> M>
+template <typename V, FieldsOf<ResponseHeader> M>
 void fields(V& v, M& m) {
   v.number(1, m.cluster_id);
   v.number(2, m.member_id);
   v.number(3, m.revision);
   v.number(4, m.raft_term);
 }
-template <typename V, Is<KeyValue> M>
+template <typename V, FieldsOf<KeyValue> M>
 void fields(V& v, M& m) {
   v.text(1, m.key);
   v.number(2, m.create_revision);
   v.number(3, m.mod_revision);
   v.number(4, m.version);
-  v.value(5, m.value);
+  v.text(5, m.value);
   v.number(6, m.lease);
 }
-template <typename V, Is<RangeRequest> M>
+template <typename V, FieldsOf<RangeRequest> M>
 void fields(V& v, M& m) {
   v.text(1, m.key);
   v.text(2, m.range_end);
@@ -48,48 +39,48 @@ void fields(V& v, M& m) {
   v.number(12, m.min_create_revision);
   v.number(13, m.max_create_revision);
 }
-template <typename V, Is<RangeResponse> M>
+template <typename V, FieldsOf<RangeResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.messages(2, m.kvs);
   v.number(3, m.more);
   v.number(4, m.count);
 }
-template <typename V, Is<PutRequest> M>
+template <typename V, FieldsOf<PutRequest> M>
 void fields(V& v, M& m) {
   v.text(1, m.key);
-  v.value(2, m.value);
+  v.text(2, m.value);
   v.number(3, m.lease);
   v.number(4, m.prev_kv);
   v.number(5, m.ignore_value);
   v.number(6, m.ignore_lease);
 }
-template <typename V, Is<PutResponse> M>
+template <typename V, FieldsOf<PutResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.messages(2, m.prev_kv);
 }
-template <typename V, Is<DeleteRangeRequest> M>
+template <typename V, FieldsOf<DeleteRangeRequest> M>
 void fields(V& v, M& m) {
   v.text(1, m.key);
   v.text(2, m.range_end);
   v.number(3, m.prev_kv);
 }
-template <typename V, Is<DeleteRangeResponse> M>
+template <typename V, FieldsOf<DeleteRangeResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.number(2, m.deleted);
   v.messages(3, m.prev_kvs);
 }
-template <typename V, Is<RequestOp> M>
+template <typename V, FieldsOf<RequestOp> M>
 void fields(V& v, M& m) {
   v.one_of(1, m.request);
 }
-template <typename V, Is<ResponseOp> M>
+template <typename V, FieldsOf<ResponseOp> M>
 void fields(V& v, M& m) {
   v.one_of(1, m.response);
 }
-template <typename V, Is<Compare> M>
+template <typename V, FieldsOf<Compare> M>
 void fields(V& v, M& m) {
   v.number(1, m.result);
   v.number(2, m.target);
@@ -101,28 +92,28 @@ void fields(V& v, M& m) {
   v.number(8, m.lease);
   v.text(64, m.range_end);
 }
-template <typename V, Is<TxnRequest> M>
+template <typename V, FieldsOf<TxnRequest> M>
 void fields(V& v, M& m) {
   v.messages(1, m.compare);
   v.messages(2, m.success);
   v.messages(3, m.failure);
 }
-template <typename V, Is<TxnResponse> M>
+template <typename V, FieldsOf<TxnResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.number(2, m.succeeded);
   v.messages(3, m.responses);
 }
-template <typename V, Is<CompactionRequest> M>
+template <typename V, FieldsOf<CompactionRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.revision);
   v.number(2, m.physical);
 }
-template <typename V, Is<CompactionResponse> M>
+template <typename V, FieldsOf<CompactionResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
 }
-template <typename V, Is<WatchCreateRequest> M>
+template <typename V, FieldsOf<WatchCreateRequest> M>
 void fields(V& v, M& m) {
   v.text(1, m.key);
   v.text(2, m.range_end);
@@ -133,23 +124,23 @@ void fields(V& v, M& m) {
   v.number(7, m.watch_id);
   v.number(8, m.fragment);
 }
-template <typename V, Is<WatchCancelRequest> M>
+template <typename V, FieldsOf<WatchCancelRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.watch_id);
 }
-template <typename V, Is<WatchProgressRequest> M>
+template <typename V, FieldsOf<WatchProgressRequest> M>
 void fields(V&, M&) {}
-template <typename V, Is<WatchRequest> M>
+template <typename V, FieldsOf<WatchRequest> M>
 void fields(V& v, M& m) {
   v.one_of(1, m.request);
 }
-template <typename V, Is<WatchEvent> M>
+template <typename V, FieldsOf<WatchEvent> M>
 void fields(V& v, M& m) {
   v.number(1, m.type);
   v.message(2, m.kv);
   v.optional(3, m.previous);
 }
-template <typename V, Is<WatchResponse> M>
+template <typename V, FieldsOf<WatchResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.number(2, m.watch_id);
@@ -160,42 +151,42 @@ void fields(V& v, M& m) {
   v.number(7, m.fragment);
   v.messages(11, m.events);
 }
-template <typename V, Is<LeaseGrantRequest> M>
+template <typename V, FieldsOf<LeaseGrantRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.ttl);
   v.number(2, m.id);
 }
-template <typename V, Is<LeaseGrantResponse> M>
+template <typename V, FieldsOf<LeaseGrantResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.number(2, m.id);
   v.number(3, m.ttl);
   v.text(4, m.error);
 }
-template <typename V, Is<LeaseRevokeRequest> M>
+template <typename V, FieldsOf<LeaseRevokeRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.id);
 }
-template <typename V, Is<LeaseRevokeResponse> M>
+template <typename V, FieldsOf<LeaseRevokeResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
 }
-template <typename V, Is<LeaseKeepAliveRequest> M>
+template <typename V, FieldsOf<LeaseKeepAliveRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.id);
 }
-template <typename V, Is<LeaseKeepAliveResponse> M>
+template <typename V, FieldsOf<LeaseKeepAliveResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.number(2, m.id);
   v.number(3, m.ttl);
 }
-template <typename V, Is<LeaseTimeToLiveRequest> M>
+template <typename V, FieldsOf<LeaseTimeToLiveRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.id);
   v.number(2, m.keys);
 }
-template <typename V, Is<LeaseTimeToLiveResponse> M>
+template <typename V, FieldsOf<LeaseTimeToLiveResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.number(2, m.id);
@@ -203,22 +194,22 @@ void fields(V& v, M& m) {
   v.number(4, m.granted_ttl);
   v.texts(5, m.keys);
 }
-template <typename V, Is<LeaseStatus> M>
+template <typename V, FieldsOf<LeaseStatus> M>
 void fields(V& v, M& m) {
   v.number(1, m.id);
 }
-template <typename V, Is<LeaseLeasesResponse> M>
+template <typename V, FieldsOf<LeaseLeasesResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.messages(2, m.leases);
 }
-template <typename V, Is<Empty> M>
+template <typename V, FieldsOf<Empty> M>
 void fields(V&, M&) {}
-template <typename V, Is<HeaderResponse> M>
+template <typename V, FieldsOf<HeaderResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
 }
-template <typename V, Is<Member> M>
+template <typename V, FieldsOf<Member> M>
 void fields(V& v, M& m) {
   v.number(1, m.id);
   v.text(2, m.name);
@@ -227,38 +218,38 @@ void fields(V& v, M& m) {
   v.number(5, m.is_learner);
   v.number(1000, m.witness);
 }
-template <typename V, Is<MemberListResponse> M>
+template <typename V, FieldsOf<MemberListResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.messages(2, m.members);
 }
-template <typename V, Is<MemberAddRequest> M>
+template <typename V, FieldsOf<MemberAddRequest> M>
 void fields(V& v, M& m) {
   v.texts(1, m.peer_urls);
   v.number(2, m.is_learner);
 }
-template <typename V, Is<MemberAddResponse> M>
+template <typename V, FieldsOf<MemberAddResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.message(2, m.member);
   v.messages(3, m.members);
 }
-template <typename V, Is<MemberIdRequest> M>
+template <typename V, FieldsOf<MemberIdRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.id);
 }
-template <typename V, Is<MemberUpdateRequest> M>
+template <typename V, FieldsOf<MemberUpdateRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.id);
   v.texts(2, m.peer_urls);
 }
-template <typename V, Is<AlarmRequest> M>
+template <typename V, FieldsOf<AlarmRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.action);
   v.number(2, m.member_id);
   v.number(3, m.alarm);
 }
-template <typename V, Is<StatusResponse> M>
+template <typename V, FieldsOf<StatusResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.text(2, m.version);
@@ -270,11 +261,11 @@ void fields(V& v, M& m) {
   v.number(9, m.db_size_in_use);
   v.number(10, m.is_learner);
 }
-template <typename V, Is<HashKvRequest> M>
+template <typename V, FieldsOf<HashKvRequest> M>
 void fields(V& v, M& m) {
   v.number(1, m.revision);
 }
-template <typename V, Is<HashKvResponse> M>
+template <typename V, FieldsOf<HashKvResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.number(2, m.hash);
@@ -282,185 +273,37 @@ void fields(V& v, M& m) {
   v.number(4, m.hash_revision);
 }
 
-template <typename V, Is<SnapshotResponse> M>
+template <typename V, FieldsOf<SnapshotResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.number(2, m.remaining_bytes);
   v.text(3, m.blob);
 }
 
-class Writer {
- public:
-  explicit Writer(std::string* out) : out_(out) {}
-
-  // Numbers, flags and enumerations; negative ones take their 64-bit form.
-  template <typename T>
-  void number(unsigned field, T value) {
-    const auto wide = static_cast<std::uint64_t>(value);
-    if (wide != 0) out_.number(field, wide);
-  }
-  void numbers(unsigned field, const std::vector<std::uint64_t>& values) {
-    std::string packed;
-    ProtobufWriter inner(&packed);
-    for (const std::uint64_t value : values) inner.varint(value);
-    if (!packed.empty()) out_.bytes(field, packed);
-  }
-  void text(unsigned field, const std::string& value) {
-    if (!value.empty()) out_.bytes(field, value);
-  }
-  void texts(unsigned field, const std::vector<std::string>& values) {
-    for (const std::string& value : values) out_.bytes(field, value);
-  }
-  void value(unsigned field, const Bytes& value) {
-    if (value && !value->empty()) out_.bytes(field, *value);
-  }
-  template <typename M>
-  void message(unsigned field, const M& value) {
-    out_.bytes(field, encode(value));
-  }
-  template <typename M>
-  void messages(unsigned field, const std::vector<M>& values) {
-    for (const M& value : values) message(field, value);
-  }
-  template <typename M>
-  void optional(unsigned field, const std::optional<M>& value) {
-    if (value) message(field, *value);
-  }
-  // The alternatives after the first, which is none, have the fields from `first` on.
-  template <typename... M>
-  void one_of(unsigned first, const std::variant<std::monostate, M...>& value) {
-    const unsigned field = first + static_cast<unsigned>(value.index()) - 1;
-    auto write = [&](const auto& inside) {
-      if constexpr (!std::is_same_v<std::decay_t<decltype(inside)>, std::monostate>) message(field, inside);
-    };
-    std::visit(write, value);
-  }
-
- private:
-  template <typename M>
-  static std::string encode(const M& message) {
-    std::string out;
-    Writer inner(&out);
-    fields(inner, message);
-    return out;
-  }
-  ProtobufWriter out_;
+struct Codec {
+  FieldLimits limits;
 };
-
-// What is common to all Readers of one message.
-struct Reading {
-  const MessageLimits& limits;
-  std::size_t elements = 0, depth = 0;
-  std::optional<Error> error;  // the first
-};
-
-// Offers one field at a time to fields(), which takes the one that it is.
-class Reader {
- public:
-  Reader(Reading& reading, std::string_view in) : reading_(reading), in_(in) {}
-
-  // False when reading_.error is set.
-  template <typename M>
-  bool read(M* out) {
-    if (++reading_.depth > reading_.limits.depth && !reading_.error) {
-      reading_.error = Error(Code::kTooLarge, "messages in messages, too deep");
-    }
-    read_fields(out);
-    --reading_.depth;
-    return !reading_.error;
-  }
-  template <typename T>
-  void number(unsigned field, T& out) {
-    if (!is(field, ProtobufType::kVarint)) return;
-    if constexpr (std::is_same_v<T, bool>) {
-      out = in_.number() != 0;
-    } else {
-      out = static_cast<T>(in_.number());
-    }
-  }
-  void numbers(unsigned field, std::vector<std::uint64_t>& out) {
-    if (in_.field() == field && in_.type() == ProtobufType::kVarint) return add(in_.number(), &out);
-    if (!is(field, ProtobufType::kBytes)) return;
-    std::string_view rest = in_.bytes();
-    while (!rest.empty() && !reading_.error) {
-      std::uint64_t value = 0;
-      if (!ProtobufReader::take_varint(&rest, &value)) return void(fail("a list is cut off"));
-      add(value, &out);
-    }
-  }
-  void text(unsigned field, std::string& out) {
-    if (is(field, ProtobufType::kBytes)) out = in_.bytes();
-  }
-  void texts(unsigned field, std::vector<std::string>& out) {
-    if (is(field, ProtobufType::kBytes)) add(std::string(in_.bytes()), &out);
-  }
-  void value(unsigned field, Bytes& out) {
-    if (is(field, ProtobufType::kBytes)) out = std::make_shared<const std::string>(in_.bytes());
-  }
-  template <typename M>
-  void message(unsigned field, M& out) {
-    if (is(field, ProtobufType::kBytes)) Reader(reading_, in_.bytes()).read(&out);
-  }
-  template <typename M>
-  void messages(unsigned field, std::vector<M>& out) {
-    if (!is(field, ProtobufType::kBytes)) return;
-    add(M(), &out);
-    if (!reading_.error) Reader(reading_, in_.bytes()).read(&out.back());
-  }
-  template <typename M>
-  void optional(unsigned field, std::optional<M>& out) {
-    if (is(field, ProtobufType::kBytes)) Reader(reading_, in_.bytes()).read(&out.emplace());
-  }
-  template <typename... M>
-  void one_of(unsigned first, std::variant<std::monostate, M...>& out) {
-    unsigned field = first;
-    ((in_.field() == field++ && is(in_.field(), ProtobufType::kBytes)
-          ? static_cast<void>(Reader(reading_, in_.bytes()).read(&out.template emplace<M>()))
-          : static_cast<void>(0)),
-     ...);
-  }
-
- private:
-  template <typename M>
-  void read_fields(M* out) {
-    while (!in_.at_end() && !reading_.error) {
-      if (!in_.next()) return void(fail("a field is cut off or malformed"));
-      fields(*this, *out);
-    }
-  }
-  bool fail(const char* what) {
-    if (!reading_.error) reading_.error = Error(Code::kBadRequest, std::string("an etcd message: ") + what);
-    return false;
-  }
-  bool is(unsigned field, ProtobufType type) {
-    if (in_.field() != field) return false;
-    return in_.type() == type || fail("a field of another type");
-  }
-  template <typename T>
-  void add(T value, std::vector<T>* out) {
-    if (++reading_.elements <= reading_.limits.elements) return out->push_back(std::move(value));
-    reading_.error = Error(Code::kTooLarge, "a message with too many elements");
-  }
-
-  Reading& reading_;
-  ProtobufReader in_;
-};
+Codec codec_of(const MessageLimits& limits) {
+  return Codec{FieldLimits{"an etcd message", limits.elements, limits.elements, limits.depth}};
+}
 
 }  // namespace
 
 template <typename M>
 std::string encode(const M& message) {
   std::string out;
-  Writer writer(&out);
+  const Codec codec = codec_of(MessageLimits());
+  FieldWriter<Codec> writer(codec, &out);
   fields(writer, message);
   return out;
 }
 
 template <typename M>
 Result<M> decode(std::string_view bytes, const MessageLimits& limits) {
-  Reading reading{limits, 0, 0, std::nullopt};
+  const Codec codec = codec_of(limits);
+  FieldReading<Codec> reading{codec};
   M message{};
-  if (!Reader(reading, bytes).read(&message)) return *reading.error;
+  if (!FieldReader<Codec>(reading, bytes).read(&message)) return *reading.error;
   return message;
 }
 

@@ -15,6 +15,7 @@ using Term = std::uint64_t;
 using LogIndex = std::uint64_t;  // the first entry's is 1
 using SnapshotId = std::uint64_t;
 constexpr NodeId kNobody = 0;
+constexpr std::size_t kMaxMembers = 64;  // more than any group has: what bounds lists of them
 
 // What the state machine keeps in an entry. The core passes it on and counts its bytes.
 class Payload {

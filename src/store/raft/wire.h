@@ -25,7 +25,7 @@ class PayloadCodec {
 struct WireLimits {
   std::size_t message_bytes = 64 * 1024 * 1024;  // one entry may be a transaction of 16 MiB
   std::size_t entries = 65536;
-  std::size_t members = 64;  // of one list
+  std::size_t members = kMaxMembers;  // of one list
 };
 
 std::string encode(const Message& message, const PayloadCodec& payloads);

@@ -47,14 +47,6 @@ io::Slices next_piece(const io::Slices& slices, std::size_t* first, std::size_t*
 
 }  // namespace
 
-std::optional<std::uint64_t> parse_id(std::string_view text) {
-  std::string bytes;
-  if (text.size() != 16 || !hex_decode(text, &bytes)) return std::nullopt;
-  std::uint64_t id = 0;
-  for (const char byte : bytes) id = id << 8 | static_cast<unsigned char>(byte);
-  return id;
-}
-
 io::GrpcRequest peer_request(const TransportOptions& options, raft::NodeId to, std::string_view method) {
   io::GrpcRequest request;
   request.authority = std::string(kPeerServerName);

@@ -29,8 +29,6 @@ constexpr std::string_view kMessagesMethod = "/kayak.Peer/Messages", kSnapshotMe
 constexpr std::string_view kClusterField = "kayak-cluster", kFromField = "kayak-from", kToField = "kayak-to",
                            kAtField = "kayak-at";  // the caller's own addresses, by commas
 io::GrpcRequest peer_request(const TransportOptions& options, raft::NodeId to, std::string_view method);
-// Sixteen hex digits.
-std::optional<std::uint64_t> parse_id(std::string_view text);
 
 class PeerLink {
  public:

@@ -250,22 +250,22 @@ io::GrpcStatus TransportImpl::admit(const io::HttpRequest& request, std::string_
 
 // Whether the call is of this group, from whom it says and for this server.
 io::GrpcStatus TransportImpl::check_names(const io::HttpRequest& request, NodeId* from) const {
-  const auto cluster = parse_id(request.headers.get(kClusterField)), says = parse_id(request.headers.get(kFromField)),
-             to = parse_id(request.headers.get(kToField));
-  if (!cluster || !says || !to) {
+  const auto named = [&request](std::string_view field) { return parse_member_id(request.headers.get(field)); };
+  const std::uint64_t cluster = named(kClusterField), says = named(kFromField), to = named(kToField);
+  if (cluster == 0 || says == raft::kNobody || to == raft::kNobody) {
     return io::GrpcStatus{Grpc::kInvalidArgument, "the call does not say from whom it is for whom"};
   }
-  if (*cluster != settings_.options.cluster) {
-    return io::GrpcStatus{Grpc::kFailedPrecondition, cat("the call is from cluster ", member_id_text(*cluster),
+  if (cluster != settings_.options.cluster) {
+    return io::GrpcStatus{Grpc::kFailedPrecondition, cat("the call is from cluster ", member_id_text(cluster),
                                                          ", this is ", member_id_text(settings_.options.cluster))};
   }
   const auto member = caller(request);
-  if (!member || *member != *says) {
+  if (!member || *member != says) {
     return io::GrpcStatus{Grpc::kPermissionDenied,
-                          cat("the caller's key is not that of member ", member_id_text(*says))};
+                          cat("the caller's key is not that of member ", member_id_text(says))};
   }
-  if (*to != settings_.options.self) {
-    return io::GrpcStatus{Grpc::kFailedPrecondition, cat("the call is for member ", member_id_text(*to), ", this is ",
+  if (to != settings_.options.self) {
+    return io::GrpcStatus{Grpc::kFailedPrecondition, cat("the call is for member ", member_id_text(to), ", this is ",
                                                          member_id_text(settings_.options.self))};
   }
   *from = *member;

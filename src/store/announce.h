@@ -1,0 +1,25 @@
+// announce.h: how a server that is no member yet, or that the others would look for in vain, reaches its group: by
+// calls to /kayak.Peer/Join, which group_members.h answers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "io/loop.h"
+#include "store/member.h"
+
+namespace kayak::store {
+
+struct Announcement {
+  MemberRecord self;
+  raft::NodeId replaces = raft::kNobody;
+  bool returns = false;                // as PeerChange::returns
+  std::string cluster;                 // its id
+  std::vector<std::string> addresses;  // host:port of servers that may be in it, tried in turn
+  std::string certificate_pem, key_pem, ca_pem;
+};
+// Asks to be taken in until that has happened; the group as it is then. Whoever answers with a refusal is asked again,
+// too, as a person may do something about it: the log says what. Errors: Cancelled.
+Task<Result<MemberList>> announce(Context context, Announcement announcement, StopToken stop);
+
+}  // namespace kayak::store
