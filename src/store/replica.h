@@ -47,6 +47,8 @@ class Replica {
   // seen any of it.
   void start_over(LogIndex applied, Duration pause);
   void start_over_now();  // without waiting for the end of the pause
+  // Hands out now all that is committed, however long that takes.
+  void apply_all();
   // Nothing is sent, written or applied any more; then what is under way is waited for.
   void stop();
   Task<void> join();
@@ -80,7 +82,9 @@ class Replica {
     bool confirmed = false;
   };
   Instant now() const { return context_.clock.now(); }
-  void settle();
+  void settle(bool all = false);
+  void begin_slice();
+  Task<void> next_turn();
   void perform(raft::Output& output);
   void write(raft::Append append);
   void serve_reads();
@@ -96,6 +100,7 @@ class Replica {
   std::unique_ptr<raft::RaftCore> core_;
   bool running_ = false, stopped_ = false;
   bool settling_ = false, again_ = false;
+  std::optional<Instant> slice_end_;  // of applying, in this turn of the loop
   LogIndex applied_ = 0;
   std::uint64_t number_base_ = 0;  // a core that begins anew counts its Appends from 1
   std::uint64_t last_number_ = 0;  // that the storage was given

@@ -398,6 +398,7 @@ void SqliteStore::apply_effects(const EntryRef& entry) {
 // it waits, the others see a disk that hangs, and another one leads: sooner when this one asks for it.
 void SqliteStore::on_append_failed(const Error& error) {
   if (failed_) return;
+  replica_->apply_all();  // what was written before is not to be taken for what was not
   if (!full_) context_.log.warn("a write found no space", {{"error", error.message()}});
   full_ = error;
   ++refusals_;
