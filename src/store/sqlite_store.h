@@ -103,6 +103,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   // Of the group's leader alone, with nothing between the evaluation and this.
   WaiterRef propose(Entry entry);
   void on_appended(Appended appended);
+  static std::size_t in_flight_cost(const EntryRef& entry);
   void apply(const EntryRef& entry);
   void apply_effects(const EntryRef& entry);
   void settle_waiters(const EntryRef& entry);

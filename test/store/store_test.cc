@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/strings.h"
+#include "store/embedded.h"
 #include "store/support_store.h"
 
 using namespace kayak;
@@ -498,6 +499,33 @@ TEST_CASE("writes that were committed together are applied in slices, in order, 
   }
   // A look after every eighth entry, and four milliseconds.
   for (const auto& [turn, writes] : per_turn) CHECK(writes <= 5 * 8);
+}
+
+TEST_CASE("writers wait when too much is on its way, also with entries that hold next to nothing") {
+  struct Body {
+    static Task<Result<void>> put(Store* store, int i) {
+      TxnRequest request;
+      request.success.push_back(put_op(std::string(1, static_cast<char>('a' + i % 26)), ""));
+      auto done = co_await store->txn(std::move(request), StopToken());
+      if (!done) co_return done.error();
+      co_return Result<void>();
+    }
+    static Task<Result<void>> run(Store* store) {
+      io::TaskScope scope;
+      for (int i = 0; i < 500; ++i) scope.spawn(put(store, i));
+      auto joined = co_await scope.join();
+      co_await store->close();
+      co_return joined;
+    }
+  };
+  TempFolder folder;
+  Harness harness;
+  EmbeddedOptions options;
+  options.store = options_in(folder);
+  options.in_flight_bytes = 1000;
+  auto opened = harness.wait(open_embedded_store(harness.context(), std::move(options)));
+  REQUIRE(opened);
+  CHECK(harness.wait(Body::run(opened->get())));
 }
 
 TEST_CASE("a closed store is one file beside its lock, and answers Unavailable") {
