@@ -104,6 +104,14 @@ Task<Result<void>> GroupMembers::change(PeerChange change, StopToken stop) {
     if (leadership.leads) {
       Result<void> done = co_await change_here(change, deadline.token());
       changed_.set();
+      const bool refused_here = !done && done.error().code() != Code::kUnavailable && !deadline.token().stopped();
+      if (refused_here) {
+        // By what this server knows, which holds for as long as it leads.
+        const Result<Revision> sure = co_await store_.current_revision(deadline.token());
+        if (!sure) co_return sure.error();
+        const Leadership now = store_.leadership();
+        if (!now.leads || now.term != leadership.term) continue;
+      }
       const bool gone = again && change.verb == Verb::kRemove && !done && done.error().code() == Code::kNotFound;
       if (gone) co_return Result<void>();  // the attempt before had come further than it knew
       const bool moved_on = !done && done.error().code() == Code::kUnavailable && !store_.leadership().leads;

@@ -91,6 +91,7 @@ void Replica::appended(std::uint64_t number, Duration took) {
   for (; !unwritten_.empty() && unwritten_.front().first <= number; unwritten_.pop_front()) {
     unwritten_bytes_ -= unwritten_.front().second;
   }
+  full_.reset();
   fsync_time_ = std::max(fsync_time_ - fsync_time_ / 64, took);
   core_->advance(now());
   if (!alone()) core_->set_fsync_time(fsync_time_);
@@ -197,6 +198,7 @@ Task<Result<void>> Replica::confirm(StopToken stop) {
       co_return Error(Code::kUnavailable,
                       "this server does not catch up with the others: its disk may be full or slow");
     }
+    if (read->error) co_return *read->error;
     if (read->confirmed) co_return Result<void>();
     if (patience.expired()) co_return Error(Code::kUnavailable, "no server leads: a majority of them does not answer");
     const Result<void> slept = co_await context_.loop.sleep(kReadPause, stop);
@@ -277,6 +279,17 @@ void Replica::serve_reads() {
     waiting_reads_.begin()->second->done.set();
     waiting_reads_.erase(waiting_reads_.begin());
   }
+  if (!full_) return;
+  for (auto& [index, read] : waiting_reads_) {
+    read->error = full_;
+    read->done.set();
+  }
+  waiting_reads_.clear();
+}
+
+void Replica::disk_is_full(const Error& error) {
+  full_ = error;
+  serve_reads();
 }
 
 void Replica::write(raft::Append append) {

@@ -172,6 +172,10 @@ Result<void> SqliteStore::usable() const {
 }
 
 Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
+  return txn(std::move(request), true, std::move(stop));
+}
+
+Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, bool carries, StopToken stop) {
   if (auto good = check_txn(request); !good) co_return good.error();
   Active active(*this);
   const bool reads_only = !may_write(request);
@@ -183,6 +187,12 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
   const Instant until = patience();
   for (;;) {
     while (!reads_only && !may_propose()) {
+      if (!carries) {
+        auto may = co_await wait_here(stop);
+        if (!may) co_return may.error();
+        continue;
+      }
+      if (full_ && !replica_->alone()) co_return left_behind();
       if (led_elsewhere() && request.term == 0) {
         CallLeader<TxnResponse> ask = [&request](const etcd::EtcdKv& leader, StopToken stop) {
           return leader.txn(request, stop);
@@ -274,17 +284,19 @@ Entry SqliteStore::entry_of(Evaluation* evaluation) {
   return entry;
 }
 
+// As the core counts what waits, which is more than keys and values.
+std::size_t SqliteStore::in_flight_cost(const EntryRef& entry) { return to_raft(entry).bytes(); }
+
 SqliteStore::WaiterRef SqliteStore::propose(Entry entry) {
   ASSERT(leadership_.leads);
   entry.index = next_index();
   entry.term = replica_->core().term();
   pending_.add(entry);
   auto shared = std::make_shared<const Entry>(std::move(entry));
+  in_flight_bytes_ += in_flight_cost(shared);
+  if (in_flight_bytes_ >= group_options_.in_flight_bytes) room_.reset();
   auto waiter = std::make_shared<Waiter>();
   in_flight_.push_back(InFlight{shared, {waiter}});
-// As the core counts what waits, which is more than keys and values.
-std::size_t SqliteStore::in_flight_cost(const EntryRef& entry) { return to_raft(entry).bytes(); }
-
   const Result<void> proposed = replica_->propose(std::move(shared));
   if (!proposed) {
     // It led when this began, so its time as a leader has just ended: nothing of the entry is anywhere. That too much
@@ -295,8 +307,6 @@ std::size_t SqliteStore::in_flight_cost(const EntryRef& entry) { return to_raft(
     std::erase_if(in_flight_, [&](const InFlight& one) { return one.waiters.front() == waiter; });
     for (auto& [index, unresolved] : unresolved_) std::erase(unresolved.waiters, waiter);
   }
-  in_flight_bytes_ += in_flight_cost(shared);
-  if (in_flight_bytes_ >= group_options_.in_flight_bytes) room_.reset();
   return waiter;
 }
 
@@ -412,6 +422,7 @@ void SqliteStore::on_append_failed(const Error& error) {
     replica_->start_over(state_.applied(), kFullDiskPause);
     return;
   }
+  replica_->disk_is_full(left_behind());
   tell_waiters(Error(Code::kUnavailable, cat("the write may still happen: ", error.message())));
   if (leadership_.leads && !closing_) scope_.spawn(hand_over());
   if (!closing_) retry_ = context_.loop.after(kFullDiskPause, [this] { storage_->retry(); });
