@@ -256,7 +256,7 @@ Task<io::GrpcStatus> GroupMembers::serve(io::GrpcCall& call, bool join_only) {
     done = co_await change(std::move(*wanted), gone);
   }
   if (done) {
-    answer.members = list();
+    answer.members = vouched(list());
   } else {
     answer.error = done.error();
   }
@@ -311,6 +311,15 @@ Task<Result<void>> GroupMembers::keep_own_record(StopToken stop) {
 // ---- the witness
 
 Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
+// What a leader tells outranks what was told in an earlier term, and earlier in this one.
+MemberList GroupMembers::vouched(MemberList list) {
+  const Leadership leadership = store_.leadership();
+  if (!leadership.leads) return list;
+  list.term = leadership.term;
+  list.version = ++told_version_;
+  return list;
+}
+
   while (!stop.stopped()) {
     changed_.reset();
     const MemberList now = list();
@@ -321,7 +330,7 @@ Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
       (void)co_await changed_.wait(stop);
       continue;
     }
-    const Result<void> told = co_await tell(witness->id, now, stop);
+    const Result<void> told = co_await tell(witness->id, vouched(now), stop);
     if (told) told_ = now;
     if (told || stop.stopped()) continue;
     // The transport says when a member cannot be reached; it is enough to try again.

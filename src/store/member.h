@@ -65,6 +65,9 @@ struct MemberList {
   std::string cluster;
   std::vector<MemberRecord> members;
   bool operator==(const MemberList&) const = default;
+  // Of the leader that told it to one without a log, and the how manyth it told in that term; 0: nobody vouches for it.
+  raft::Term term = 0;
+  std::uint64_t version = 0;
 };
 std::string encode_member_list(const MemberList& list);
 Result<MemberList> decode_member_list(std::string_view text);  // Errors: Corrupt
