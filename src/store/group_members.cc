@@ -200,7 +200,8 @@ Task<Result<void>> GroupMembers::join_here(PeerChange join, StopToken stop) {
     }
     if (same_name != members.end()) {
       const raft::NodeId old = same_name->id;
-      if (old != join.replaces || (same_name->role == Member::Role::kWitness) != witness) {
+      const bool gave_up = std::find(join.replaces.begin(), join.replaces.end(), old) != join.replaces.end();
+      if (!gave_up || (same_name->role == Member::Role::kWitness) != witness) {
         co_return name_is_taken(*same_name);
       }
       context_.log.info("a server lost its disk and comes back as another member",
@@ -310,7 +311,6 @@ Task<Result<void>> GroupMembers::keep_own_record(StopToken stop) {
 
 // ---- the witness
 
-Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
 // What a leader tells outranks what was told in an earlier term, and earlier in this one.
 MemberList GroupMembers::vouched(MemberList list) {
   const Leadership leadership = store_.leadership();
@@ -320,6 +320,7 @@ MemberList GroupMembers::vouched(MemberList list) {
   return list;
 }
 
+Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
   while (!stop.stopped()) {
     changed_.reset();
     const MemberList now = list();

@@ -67,7 +67,7 @@ class GroupMembers final : public Members {
 // How a server that is no member yet reaches the group.
 struct Announcement {
   MemberRecord self;
-  raft::NodeId replaces = raft::kNobody;
+  std::vector<raft::NodeId> replaces;  // as PeerChange::replaces
   bool returns = false;                // as PeerChange::returns
   std::string cluster;                 // its id
   std::vector<std::string> addresses;  // host:port of servers that may be in it, tried in turn
