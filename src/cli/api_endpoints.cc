@@ -1,9 +1,12 @@
 // api_endpoints.cc: see api_endpoints.h.
 #include "cli/api_endpoints.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 
 #include "base/strings.h"
+#include "cli/cluster.h"
 #include "client/inprocess.h"
 #include "store/member.h"
 
@@ -15,7 +18,13 @@ using namespace std::chrono_literals;
 constexpr Duration kPeriod = 10s, kRetry = 2s;
 constexpr std::int64_t kLeaseSeconds = 15;
 constexpr Duration kKeepAlive = 5s;
+constexpr Duration kNameStands = 5min, kLookUp = 2s;
 constexpr std::string_view kMasterLeases = "/registry/masterleases/", kMasterLeasesEnd = "/registry/masterleases0";
+
+bool is_ip(const std::string& text) {
+  unsigned char bytes[16];
+  return inet_pton(AF_INET, text.c_str(), bytes) == 1 || inet_pton(AF_INET6, text.c_str(), bytes) == 1;
+}
 
 // Everything but its own metadata is made as `wanted` says; equal bytes are not written.
 Task<Result<void>> write(client::Client& client, const api::Kind& kind, json::Value wanted, StopToken stop) {
@@ -74,6 +83,46 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
     if (!slept) break;
   }
   co_return Result<void>();
+}
+
+Task<std::optional<api::ApiAddress>> MemberAddresses::find(std::vector<std::string> addresses, StopToken stop) {
+  std::vector<store::HostPort> names;
+  for (const std::string& text : addresses) {
+    Result<store::HostPort> at = store::parse_host_port(text);
+    if (!at) continue;
+    if (is_ip(at->host)) co_return api::ApiAddress{at->host, at->port};
+    names.push_back(std::move(*at));
+  }
+  for (const store::HostPort& at : names) {
+    std::string ip = co_await look_up(at.host, stop);
+    if (!ip.empty()) co_return api::ApiAddress{std::move(ip), at.port};
+  }
+  co_return std::nullopt;
+}
+
+Task<std::string> MemberAddresses::look_up(std::string host, StopToken stop) {
+  const Instant now = context_.clock.now();
+  Found& found = found_.try_emplace(host, Found{"", now}).first->second;
+  if (!found.ip.empty() && now - found.at < kNameStands) co_return found.ip;
+  const io::Deadline deadline(context_.loop, kLookUp, stop);
+  Result<std::vector<std::string>> ips = co_await resolve_(host, deadline.token());
+  if (stop.stopped()) co_return found.ip;
+  // A name may have several, in a new order each time: the one that is told should stay the same. Of IPv4, as long as
+  // pods and services are.
+  if (ips) std::erase_if(*ips, [](const std::string& ip) { return is_loopback(ip); });
+  const auto first = [](const std::string& a, const std::string& b) {
+    const bool a6 = a.find(':') != std::string::npos, b6 = b.find(':') != std::string::npos;
+    return std::pair(a6, a) < std::pair(b6, b);
+  };
+  if (ips && !ips->empty()) {
+    found = Found{*std::min_element(ips->begin(), ips->end(), first), now};
+    told_.erase(host);
+  } else if (told_.insert(host).second) {
+    const std::string why = ips ? "it has loopback addresses alone" : ips.error().message();
+    context_.log.warn("a server's name cannot be told as an endpoint of the service kubernetes",
+                      {{"name", host}, {"error", why}, {"instead", found.ip.empty() ? "it is left out" : found.ip}});
+  }
+  co_return found.ip;
 }
 
 Task<Result<void>> keep_master_lease(Context context, store::Store& store, api::ApiAddress self, StopToken stop) {

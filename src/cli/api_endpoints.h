@@ -5,6 +5,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +29,29 @@ struct ApiAddresses {
 // waits until it is told of some.
 Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
                                       StopToken stop);
+
+// Members' addresses as Endpoints can hold them, which is IPs: a name (--peer-address) is looked up. What was found
+// stands for five minutes, and for as long as nothing else can be found; the log tells once of a name without an
+// address.
+class MemberAddresses {
+ public:
+  using Resolve = std::function<Task<Result<std::vector<std::string>>>(std::string host, StopToken stop)>;
+  MemberAddresses(Context context, Resolve resolve) : context_(std::move(context)), resolve_(std::move(resolve)) {}
+  // Where the member that has `addresses` ("host:port") is; nothing when none of them can be told.
+  Task<std::optional<api::ApiAddress>> find(std::vector<std::string> addresses, StopToken stop);
+
+ private:
+  struct Found {
+    std::string ip;  // empty: not yet
+    Instant at;
+  };
+  Task<std::string> look_up(std::string host, StopToken stop);
+
+  Context context_;
+  const Resolve resolve_;
+  std::map<std::string, Found> found_;  // by name
+  std::set<std::string> told_;
+};
 
 // On an external etcd: keeps this server's key, until `stop`.
 Task<Result<void>> keep_master_lease(Context context, store::Store& store, api::ApiAddress self, StopToken stop);

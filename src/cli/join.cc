@@ -62,6 +62,10 @@ Result<void> check_files(Random& random, const JoinBundle& bundle) {
 
 bool LocalState::joining() const { return peers && (self == store::raft::kNobody || peers->find(self) == nullptr); }
 
+bool LocalState::gave_up(store::raft::NodeId id) const {
+  return std::find(replaced.begin(), replaced.end(), id) != replaced.end();
+}
+
 Result<LocalState> look_at(Random& random, const std::string& server_dir) {
   LocalState state;
   state.has_store = file_exists(server_dir + "/db/state.db");
@@ -79,14 +83,14 @@ Result<LocalState> look_at(Random& random, const std::string& server_dir) {
   if (peers) state.peers = std::move(*peers);
   // The store has the truth; without a store this list says that a join has begun.
   if (!peers && peers.error().code() != Code::kNotFound && !state.has_store) return peers.error();
-  Result<store::raft::NodeId> replaced = read_replaced(server_dir);
+  Result<std::vector<store::raft::NodeId>> replaced = read_replaced(server_dir);
   if (!replaced) return replaced.error();
-  state.replaced = *replaced;
+  state.replaced = std::move(*replaced);
   return state;
 }
 
 Result<bool> must_join(const LocalState& state, const ServerOptions& options, const std::string& token) {
-  const bool comes_back = state.replaced != store::raft::kNobody || has_lost_store(state, options);
+  const bool comes_back = !state.replaced.empty() || has_lost_store(state, options);
   if (options.server.empty()) {
     if (!state.joining() || comes_back) return false;
     return Error(
@@ -147,15 +151,16 @@ namespace {
 // What a lost database asks for, before anything else is done. True: this server comes back as another member.
 Result<bool> come_back(Context& context, LocalState* state, const ServerOptions& options) {
   const std::string server_dir = options.data_dir + "/server";
-  const bool marked = state->replaced != store::raft::kNobody;
-  if (marked && state->replaced != state->self) {
+  const bool marked = !state->replaced.empty(), lost = has_lost_store(*state, options);
+  // It has another key, and perhaps lost the database of that one, too.
+  if (marked && !state->gave_up(state->self) && !lost) {
     if (state->joining() || !state->has_store) return true;
     if (auto forgotten = forget_replaced(server_dir); !forgotten) return forgotten.error();
-    state->replaced = store::raft::kNobody;
+    state->replaced.clear();
     return false;
   }
   // A database under a mark is not looked at: part of it may have been set aside.
-  if (!marked && !has_lost_store(*state, options)) return false;
+  if (!marked && !lost) return false;
   context.log.error("this server's database is gone: it comes back as another member of its group",
                     {{"member", store::member_id_text(state->self)}});
   if (auto another = become_another(state, server_dir, context.clock.wall()); !another) return another.error();

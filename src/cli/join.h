@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/join_messages.h"
 #include "cli/options.h"
@@ -22,16 +23,17 @@ struct JoinOutcome {
   store::MemberList peers;  // of the cluster, as members.json has it, or the one that is being joined says
   std::string token;        // as given, of --token or the file; empty: none
   // Who this server was before its database was lost: that member goes when this one comes (rejoin.h).
-  store::raft::NodeId replaces = store::raft::kNobody;
+  std::vector<store::raft::NodeId> replaces;
 };
 
 // What there is of a cluster in <data-dir>/server.
 struct LocalState {
   bool has_store = false;
-  std::string server_ca_pem;                            // empty: there is none
-  std::optional<store::MemberList> peers;               // members.json
-  store::raft::NodeId self = store::raft::kNobody;      // of the peer key; nobody: there is none
-  store::raft::NodeId replaced = store::raft::kNobody;  // the mark of rejoin.h; nobody: there is none
+  std::string server_ca_pem;                        // empty: there is none
+  std::optional<store::MemberList> peers;           // members.json
+  store::raft::NodeId self = store::raft::kNobody;  // of the peer key; nobody: there is none
+  std::vector<store::raft::NodeId> replaced;        // the mark of rejoin.h; empty: there is none
+  bool gave_up(store::raft::NodeId id) const;       // is among them
   // A join has begun and this server is no member yet.
   bool joining() const;
 };

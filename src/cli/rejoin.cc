@@ -52,23 +52,27 @@ Result<void> set_aside(const std::string& database, WallTime now) {
 bool has_peers(const LocalState& state) {
   if (!state.peers) return false;
   return std::any_of(state.peers->members.begin(), state.peers->members.end(), [&state](const auto& member) {
-    return member.role == store::MemberRecord::Role::kVoter && member.id != state.self && member.id != state.replaced;
+    return member.role == store::MemberRecord::Role::kVoter && member.id != state.self && !state.gave_up(member.id);
   });
 }
 
 bool has_lost_store(const LocalState& state, const ServerOptions& options) {
   if (state.has_store || state.self == store::raft::kNobody) return false;
-  if (state.replaced != store::raft::kNobody && state.replaced != state.self) return false;  // the key is new
   // One that has only begun to join has had no database yet, and goes on with that.
   if (state.peers) return !state.joining() && has_peers(state);
   return !options.server.empty();
 }
 
 Result<void> become_another(LocalState* state, const std::string& server_dir, WallTime now) {
-  if (state->self != store::raft::kNobody && state->replaced != state->self) {
-    const std::string id = store::member_id_text(state->self) + "\n";
-    if (auto marked = write_file_atomic(mark_path(server_dir), id, 0600); !marked) return marked;
-    state->replaced = state->self;
+  if (state->self != store::raft::kNobody && !state->gave_up(state->self)) {
+    std::vector<store::raft::NodeId> ids = state->replaced;
+    ids.push_back(state->self);
+    // The first was a member; of the others the last may have become one.
+    if (ids.size() > store::MemberLimits::kReplaced) ids.erase(ids.begin() + 1);
+    std::string text;
+    for (const store::raft::NodeId id : ids) text += store::member_id_text(id) + "\n";
+    if (auto marked = write_file_atomic(mark_path(server_dir), text, 0600); !marked) return marked;
+    state->replaced = std::move(ids);
   }
   if (auto aside = set_aside(server_dir + "/db/state.db", now); !aside) return aside;
   // A certificate without its key is taken for damage; a key without one gets another.
@@ -83,14 +87,18 @@ Result<void> become_another(LocalState* state, const std::string& server_dir, Wa
 
 Result<void> forget_replaced(const std::string& server_dir) { return remove_file(mark_path(server_dir)); }
 
-Result<store::raft::NodeId> read_replaced(const std::string& server_dir) {
-  constexpr std::size_t kMaxBytes = 64;
-  Result<std::string> text = read_file(mark_path(server_dir), kMaxBytes);
-  if (!text && text.error().code() == Code::kNotFound) return store::raft::kNobody;
+Result<std::vector<store::raft::NodeId>> read_replaced(const std::string& server_dir) {
+  constexpr std::size_t kMaxBytes = 1024;
+  std::vector<store::raft::NodeId> ids;
+  const Result<std::string> text = read_file(mark_path(server_dir), kMaxBytes);
+  if (!text && text.error().code() == Code::kNotFound) return ids;
   if (!text) return text.error();
-  const store::raft::NodeId id = store::parse_member_id(trim(*text));
-  if (id == store::raft::kNobody) return Error(Code::kCorrupt, mark_path(server_dir) + " holds no member's id");
-  return id;
+  for (const std::string_view line : split(trim(*text), '\n')) {
+    ids.push_back(store::parse_member_id(trim(line)));
+    if (ids.back() == store::raft::kNobody)
+      return Error(Code::kCorrupt, mark_path(server_dir) + " holds no member's id");
+  }
+  return ids;
 }
 
 JoinOutcome rejoin(const LocalState& state, const std::string& token) {
@@ -99,7 +107,7 @@ JoinOutcome rejoin(const LocalState& state, const std::string& token) {
   outcome.replaces = state.replaced;
   outcome.token = token;
   outcome.peers = *state.peers;
-  std::erase_if(outcome.peers.members, [&state](const auto& member) { return member.id == state.replaced; });
+  std::erase_if(outcome.peers.members, [&state](const auto& member) { return state.gave_up(member.id); });
   return outcome;
 }
 

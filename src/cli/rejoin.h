@@ -2,10 +2,13 @@
 // go on under an id that has voted and acknowledged what it no longer knows.
 // The mark <data-dir>/server/db/replaces holds the id that is given up. It is written first; then the database is set
 // aside; then the peer key goes. So a start finds the mark with the key of that id (the steps are done again), or with
-// another key or none (it joins, in the old one's stead), until members.json has the new id in it.
+// another key or none (it joins, in the old one's stead), until members.json has the new id in it. When the new one's
+// database is damaged or gone before that, its id joins the first in the mark: which of them the group knows is not
+// known here.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cli/join.h"
 
@@ -21,8 +24,8 @@ bool has_lost_store(const LocalState& state, const ServerOptions& options);
 Result<void> become_another(LocalState* state, const std::string& server_dir, WallTime now);
 // Blocking. The new member is one: the mark goes. Errors: Io.
 Result<void> forget_replaced(const std::string& server_dir);
-// kNobody: there is no mark. Blocking. Errors: Corrupt, Io.
-Result<store::raft::NodeId> read_replaced(const std::string& server_dir);
+// Empty: there is no mark. Blocking. Errors: Corrupt, Io.
+Result<std::vector<store::raft::NodeId>> read_replaced(const std::string& server_dir);
 
 // How it joins the group that it knows, without asking anyone for keys.
 JoinOutcome rejoin(const LocalState& state, const std::string& token);

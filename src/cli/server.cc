@@ -359,9 +359,9 @@ class Server {
     }
     for (const store::Member& member : peers_->members().members()) {
       const bool other = member.id != cluster_.self.id && member.role != store::Member::Role::kWitness;
-      if (!other || !member.answers || member.addresses.empty()) continue;
-      const Result<store::HostPort> at = store::parse_host_port(member.addresses.front());
-      if (at) addresses.push_back(api::ApiAddress{at->host, at->port});
+      if (!other || !member.answers) continue;
+      std::optional<api::ApiAddress> at = co_await member_addresses_.find(member.addresses, stop);
+      if (at) addresses.push_back(std::move(*at));
     }
     co_return addresses;
   }
@@ -422,6 +422,9 @@ class Server {
   std::unique_ptr<store::Store> store_;
   store::EmbeddedStore* embedded_ = nullptr;  // the same; null on an external etcd
   io::Event members_changed_;
+  MemberAddresses member_addresses_{context_.named("endpoints"), [this](std::string host, StopToken stop) {
+                                      return io::resolve(context_, std::move(host), std::move(stop));
+                                    }};
   std::unique_ptr<HeartbeatExchange> heartbeats_;  // null on an external etcd
   std::unique_ptr<api::ApiServer> api_;
   std::unique_ptr<EtcdEndpoints> etcd_;

@@ -15,6 +15,7 @@
 #include "io/http.h"
 #include "io/tls.h"
 #include "store/group_members.h"
+#include "store/kept_members.h"
 #include "store/witness_node.h"
 
 namespace kayak::cli {
@@ -182,6 +183,9 @@ class Witness {
     events.unreachable = [](store::raft::NodeId) {};
     transport_ = store::Transport::create(context_, store::no_payloads(), std::move(options), std::move(events));
     transport_->set_peers(store::peers_of(prepared_.members));
+    const auto in_force = [this](const store::MemberList& list) { transport_->set_peers(store::peers_of(list)); };
+    kept_ = std::make_unique<store::KeptMembers>(context_.loop, server_dir_ + "/db/members.json", prepared_.members,
+                                                 in_force);
     const auto members = [this](io::GrpcCall& call) { return take_members(call); };
     transport_->router().add("kayak.Peer", "Members", members);
 
@@ -224,15 +228,12 @@ class Witness {
     if (!list) co_return list.error().code() == Code::kCancelled ? Result<void>() : Result<void>(list.error());
     context_.log.info("the witness takes part",
                       {{"cluster", list->cluster}, {"member", store::member_id_text(self_.id)}});
-    co_return co_await keep_members(std::move(*list));
-  }
-
-  Task<Result<void>> keep_members(store::MemberList list) {
-    transport_->set_peers(store::peers_of(list));
-    if (list == prepared_.members) co_return Result<void>();
-    prepared_.members = list;
-    auto write = [path = server_dir_ + "/db/members.json", list] { return store::write_member_list(path, list); };
-    co_return co_await context_.loop.offload(std::move(write));
+    // Of a server that does not lead it may be older than what the leader has said; a leader will say it again.
+    const Result<void> kept = co_await kept_->take(std::move(*list));
+    if (!kept && kept.error().code() != Code::kConflict) {
+      context_.log.warn("members.json could not be written", {{"error", kept.error().message()}});
+    }
+    co_return Result<void>();
   }
 
   // The leader says who the members are: a witness has no log to read it from.
@@ -245,7 +246,7 @@ class Witness {
     if (!good) co_return io::GrpcStatus{Grpc::kInvalidArgument, "that is no list of this cluster's members"};
     store::PeerChanged answer;
     answer.members = message->members;
-    const Result<void> kept = co_await keep_members(std::move(message->members));
+    const Result<void> kept = co_await kept_->take(std::move(message->members));
     if (!kept) answer.error = kept.error();
     std::string out = store::encode_peer_changed(answer);
     const Result<void> written = co_await call.write(std::move(out));
@@ -260,6 +261,7 @@ class Witness {
   store::MemberRecord self_;
   std::unique_ptr<store::Transport> transport_;
   std::unique_ptr<store::WitnessNode> node_;
+  std::unique_ptr<store::KeptMembers> kept_;
 };
 
 }  // namespace

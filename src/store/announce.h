@@ -12,7 +12,7 @@ namespace kayak::store {
 
 struct Announcement {
   MemberRecord self;
-  raft::NodeId replaces = raft::kNobody;
+  std::vector<raft::NodeId> replaces;  // as PeerChange::replaces
   bool returns = false;                // as PeerChange::returns
   std::string cluster;                 // its id
   std::vector<std::string> addresses;  // host:port of servers that may be in it, tried in turn

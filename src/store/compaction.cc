@@ -20,20 +20,35 @@ constexpr Duration kRetry = 1s;   // after a full disk, or while reads hold the 
 }  // namespace
 
 Task<Result<void>> SqliteStore::compact(Revision revision, StopToken stop) {
+  return compact(revision, true, std::move(stop));
+}
+
+Result<void> SqliteStore::may_compact(Revision revision) const {
+  if (revision <= pending_floor_) {
+    return Error(Code::kExpired, cat("revision ", revision, " has been compacted already"));
+  }
+  if (revision > state_.revision()) return Error(Code::kInvalid, "required revision is a future revision");
+  return Result<void>();
+}
+
+Task<Result<void>> SqliteStore::compact(Revision revision, bool carries, StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
   Active active(*this);
   CallLeader<Revision> ask = [revision](const etcd::EtcdKv& leader, StopToken stop) {
     return leader.compact(revision, stop);
   };
-  while (!may_propose()) {
-    auto carried = co_await here_or<Revision>(ask, stop);
-    if (!carried) co_return carried.error();
-    if (*carried) co_return Result<void>();
+  for (;;) {
+    while (!may_propose()) {
+      auto carried = co_await here_or<Revision>(ask, carries, stop);
+      if (!carried) co_return carried.error();
+      if (*carried) co_return Result<void>();
+    }
+    const Result<void> may = may_compact(revision);
+    if (may) break;
+    auto sure = co_await vouched(stop);
+    if (!sure) co_return sure.error();
+    if (*sure) co_return may.error();
   }
-  if (revision <= pending_floor_) {
-    co_return Error(Code::kExpired, cat("revision ", revision, " has been compacted already"));
-  }
-  if (revision > state_.revision()) co_return Error(Code::kInvalid, "required revision is a future revision");
   Effect effect;
   effect.type = EffectType::kCompact;
   effect.floor = revision;

@@ -24,6 +24,8 @@ struct EmbeddedOptions {
   std::function<void(const std::vector<MemberRecord>&)> members_changed;
   // A server that joins is given its vote by the leader, as soon as it keeps up (auto_promote.h).
   bool auto_promote = true;
+  // Beyond so much on its way to the disk, writers wait before they are evaluated.
+  std::size_t in_flight_bytes = 32 * 1024 * 1024;
 };
 
 // Members: of a leader's alone; another server answers Unavailable (group_members.h carries changes to it).

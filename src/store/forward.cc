@@ -5,10 +5,16 @@ namespace kayak::store {
 
 namespace {
 constexpr Duration kPatience = std::chrono::seconds(10);
+}  // namespace
 
 // etcd's words, which the other side knows to mean that nothing was done.
 Error does_not_lead() { return Error(Code::kUnavailable, "no leader"); }
-}  // namespace
+
+// With a full disk it soon leads no more: whoever asks finds the next one.
+Task<Result<void>> SqliteStore::wait_here(StopToken stop) {
+  if (!leads_with_space()) co_return does_not_lead();
+  co_return co_await wait_for_room(std::move(stop));
+}
 
 class SqliteStore::Here final : public Store {
  public:
@@ -18,29 +24,23 @@ class SqliteStore::Here final : public Store {
     return store_.range(std::move(request), std::move(stop));
   }
   Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop) override {
-    if (!leads()) co_return does_not_lead();
-    co_return co_await store_.txn(std::move(request), std::move(stop));
+    return store_.txn(std::move(request), false, std::move(stop));
   }
   Result<std::unique_ptr<Watch>> watch(WatchRequest request) override { return store_.watch(std::move(request)); }
   Task<Result<void>> compact(Revision revision, StopToken stop) override {
-    if (!leads()) co_return does_not_lead();
-    co_return co_await store_.compact(revision, std::move(stop));
+    return store_.compact(revision, false, std::move(stop));
   }
   Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) override {
-    if (!leads()) co_return does_not_lead();
-    co_return co_await store_.lease_grant(id, ttl, std::move(stop));
+    return store_.grant(id, ttl, false, std::move(stop));
   }
   Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop) override {
-    if (!leads()) co_return does_not_lead();
-    co_return co_await store_.lease_revoke(id, std::move(stop));
+    return store_.revoke(id, false, std::move(stop));
   }
   Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop) override {
-    if (!leads()) co_return does_not_lead();
-    co_return co_await store_.lease_keep_alive(id, std::move(stop));
+    return store_.keep_alive(id, false, std::move(stop));
   }
   Task<Result<Lease>> lease_time_to_live(std::int64_t id, bool keys, StopToken stop) override {
-    if (!leads()) co_return does_not_lead();
-    co_return co_await store_.lease_time_to_live(id, keys, std::move(stop));
+    return store_.time_to_live(id, keys, false, std::move(stop));
   }
   Task<Result<std::vector<std::int64_t>>> leases(StopToken stop) override { return store_.leases(std::move(stop)); }
   Task<Result<Revision>> current_revision(StopToken stop) override { return store_.current_revision(std::move(stop)); }
@@ -55,8 +55,6 @@ class SqliteStore::Here final : public Store {
   Task<void> close() override { co_return; }  // it is not this one's to close
 
  private:
-  // With a full disk it soon leads no more: whoever asks finds the next one.
-  bool leads() const { return store_.leadership_.leads && !store_.full_; }
   SqliteStore& store_;
 };
 

@@ -10,6 +10,8 @@
 
 namespace kayak::store {
 
+Error does_not_lead();
+
 template <typename T>
 Task<etcd::Outcome<T>> SqliteStore::ask(raft::NodeId leader, CallLeader<T> call, StopToken stop) {
   auto client = co_await group_options_.transport->client(leader, stop);
@@ -55,9 +57,15 @@ Task<Result<std::optional<T>>> SqliteStore::carry(CallLeader<T> call, Instant un
 }
 
 template <typename T>
-Task<Result<std::optional<T>>> SqliteStore::here_or(CallLeader<T> call, StopToken stop) {
+Task<Result<std::optional<T>>> SqliteStore::here_or(CallLeader<T> call, bool carries, StopToken stop) {
   const Instant until = patience();
   while (!may_propose()) {
+    if (!carries) {
+      auto may = co_await wait_here(stop);
+      if (!may) co_return may.error();
+      continue;
+    }
+    if (full_ && !replica_->alone()) co_return left_behind();
     if (led_elsewhere()) {
       auto carried = co_await carry<T>(call, until, stop);
       if (!carried || *carried) co_return carried;

@@ -93,6 +93,14 @@ Task<Result<void>> GroupMembers::change(PeerChange change, StopToken stop) {
     if (leadership.leads) {
       Result<void> done = co_await change_here(change, deadline.token());
       changed_.set();
+      const bool refused_here = !done && done.error().code() != Code::kUnavailable && !deadline.token().stopped();
+      if (refused_here) {
+        // By what this server knows, which holds for as long as it leads.
+        const Result<Revision> sure = co_await store_.current_revision(deadline.token());
+        if (!sure) co_return sure.error();
+        const Leadership now = store_.leadership();
+        if (!now.leads || now.term != leadership.term) continue;
+      }
       const bool gone = again && change.verb == Verb::kRemove && !done && done.error().code() == Code::kNotFound;
       if (gone) co_return Result<void>();  // the attempt before had come further than it knew
       const bool moved_on = !done && done.error().code() == Code::kUnavailable && !store_.leadership().leads;
@@ -181,7 +189,8 @@ Task<Result<void>> GroupMembers::join_here(PeerChange join, StopToken stop) {
     }
     if (same_name != members.end()) {
       const raft::NodeId old = same_name->id;
-      if (old != join.replaces || (same_name->role == Member::Role::kWitness) != witness) {
+      const bool gave_up = std::find(join.replaces.begin(), join.replaces.end(), old) != join.replaces.end();
+      if (!gave_up || (same_name->role == Member::Role::kWitness) != witness) {
         co_return name_is_taken(*same_name);
       }
       context_.log.info("a server lost its disk and comes back as another member",
@@ -237,7 +246,7 @@ Task<io::GrpcStatus> GroupMembers::serve(io::GrpcCall& call, bool join_only) {
     done = co_await change(std::move(*wanted), gone);
   }
   if (done) {
-    answer.members = list();
+    answer.members = vouched(list());
   } else {
     answer.error = done.error();
   }
@@ -291,6 +300,15 @@ Task<Result<void>> GroupMembers::keep_own_record(StopToken stop) {
 
 // ---- the witness
 
+// What a leader tells outranks what was told in an earlier term, and earlier in this one.
+MemberList GroupMembers::vouched(MemberList list) {
+  const Leadership leadership = store_.leadership();
+  if (!leadership.leads) return list;
+  list.term = leadership.term;
+  list.version = ++told_version_;
+  return list;
+}
+
 Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
   while (!stop.stopped()) {
     changed_.reset();
@@ -302,7 +320,7 @@ Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
       (void)co_await changed_.wait(stop);
       continue;
     }
-    const Result<void> told = co_await tell(witness->id, now, stop);
+    const Result<void> told = co_await tell(witness->id, vouched(now), stop);
     if (told) told_ = now;
     if (told || stop.stopped()) continue;
     // The transport says when a member cannot be reached; it is enough to try again.

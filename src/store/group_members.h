@@ -58,7 +58,9 @@ class GroupMembers final : public Members {
   Members& local_;
   Transport& transport_;
   const GroupMembersOptions options_;
-  MemberList told_;    // what the witness has heard of this leader
+  MemberList vouched(MemberList list);
+  MemberList told_;  // what the witness has heard of this leader
+  std::uint64_t told_version_ = 0;
   io::Event changed_;  // there may be something to tell
 };
 

@@ -68,6 +68,17 @@ Task<bool> SqliteStore::leadership_changed(Leadership known, StopToken stop) {
   co_return false;
 }
 
+// What it forwarded would be written, and not be seen here: whoever asked would wait for that. The others can be asked.
+Error SqliteStore::left_behind() const {
+  return Error(Code::kUnavailable,
+               cat("this server's disk is full, and it takes no part until there is space: ", full_->message()));
+}
+
+Result<void> SqliteStore::healthy() const {
+  if (full_ && !replica_->alone()) return left_behind();
+  return Store::healthy();
+}
+
 Task<Result<bool>> SqliteStore::vouched(StopToken stop) {
   if (!in_flight_.empty()) {
     auto last = std::make_shared<Waiter>();
@@ -84,14 +95,20 @@ Task<Result<bool>> SqliteStore::vouched(StopToken stop) {
   co_return leadership_.leads&& leadership_.term == term;
 }
 
-Task<Result<void>> SqliteStore::wait_to_propose(std::uint64_t term, StopToken stop) {
+Task<Result<void>> SqliteStore::wait_for_room(StopToken stop) {
   while (!room_.is_set()) {
     const bool room = co_await room_.wait(stop);
     if (!room) co_return Error(Code::kCancelled, "stopped while waiting for earlier writes");
   }
+  co_return Result<void>();
+}
+
+Task<Result<void>> SqliteStore::wait_to_propose(std::uint64_t term, StopToken stop) {
+  auto room = co_await wait_for_room(stop);
+  if (!room) co_return room;
   if (auto good = usable(); !good) co_return good.error();
   // Soon another one leads; what is proposed until then would only hang.
-  if (leadership_.leads && full_) co_return *full_;
+  if (leadership_.leads && full_) co_return left_behind();
   if (leadership_.leads) co_return Result<void>();
   auto leads = co_await wait_to_lead(term, stop);
   if (!leads) co_return leads.error();
@@ -101,7 +118,7 @@ Task<Result<void>> SqliteStore::wait_to_propose(std::uint64_t term, StopToken st
 Task<Result<void>> SqliteStore::wait_to_lead(std::uint64_t term, StopToken stop) {
   if (full_) {
     // This write finds out whether there is space again.
-    if (!replica_->alone()) co_return *full_;
+    if (!replica_->alone()) co_return left_behind();
     const std::uint64_t refusals = refusals_;
     replica_->start_over_now();
     while (!leadership_.leads && refusals == refusals_) {

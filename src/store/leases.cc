@@ -27,6 +27,10 @@ LeaseId SqliteStore::free_lease_id() {
 }
 
 Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) {
+  return grant(id, ttl, true, std::move(stop));
+}
+
+Task<Result<Lease>> SqliteStore::grant(std::int64_t id, std::int64_t ttl, bool carries, StopToken stop) {
   if (ttl > kMaxLeaseTtl) co_return Error(Code::kInvalid, "too large lease TTL");
   Active active(*this);
   Lease lease;
@@ -36,7 +40,7 @@ Task<Result<Lease>> SqliteStore::lease_grant(std::int64_t id, std::int64_t ttl, 
   };
   for (;;) {
     while (!may_propose()) {
-      auto carried = co_await here_or<Lease>(ask, stop);
+      auto carried = co_await here_or<Lease>(ask, carries, stop);
       if (!carried) co_return carried.error();
       if (*carried) co_return std::move(**carried);
     }
@@ -72,13 +76,12 @@ Task<Result<Revision>> SqliteStore::revoke(LeaseId id, bool carries, StopToken s
   const std::uint64_t term = leadership_.term;
   for (;;) {
     while (!may_propose()) {
-      if (!carries) co_return Error(Code::kCancelled, "this server leads no more, or too much waits");
-      auto carried = co_await here_or<Revision>(ask, stop);
+      auto carried = co_await here_or<Revision>(ask, carries, stop);
       if (!carried) co_return carried.error();
       if (*carried) co_return **carried;
     }
-    // Whoever leads next, this server too, gives the lease its whole time again.
-    if (!carries && leadership_.term != term) co_return Error(Code::kCancelled, "this server led in another term");
+    // Whoever leads next, this server too, gives the lease its whole time again: what it was to end for is no more.
+    if (!carries && leadership_.term != term) co_return does_not_lead();
     if (!KeyView(state_, pending_).granted(id)) {
       auto sure = co_await vouched(stop);
       if (!sure) co_return sure.error();
@@ -103,6 +106,10 @@ bool SqliteStore::time_stands() const { return full_ && replica_->alone(); }
 
 // Asked of a majority first: one that no longer leads must not promise time that another one does not know of.
 Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken stop) {
+  return keep_alive(id, true, std::move(stop));
+}
+
+Task<Result<Lease>> SqliteStore::keep_alive(LeaseId id, bool carries, StopToken stop) {
   Active active(*this);
   CallLeader<Lease> ask = [id](const etcd::EtcdKv& leader, StopToken stop) {
     return leader.lease_keep_alive(id, stop);
@@ -110,7 +117,7 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken sto
   Instant asked = context_.clock.now();
   do {
     if (time_stands()) break;
-    auto carried = co_await here_or<Lease>(ask, stop);
+    auto carried = co_await here_or<Lease>(ask, carries, stop);
     if (!carried) co_return carried.error();
     if (*carried) co_return std::move(**carried);
     asked = context_.clock.now();
@@ -129,6 +136,10 @@ Task<Result<Lease>> SqliteStore::lease_keep_alive(std::int64_t id, StopToken sto
 }
 
 Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, StopToken stop) {
+  return time_to_live(id, keys, true, std::move(stop));
+}
+
+Task<Result<Lease>> SqliteStore::time_to_live(LeaseId id, bool keys, bool carries, StopToken stop) {
   if (auto good = usable(); !good) co_return good.error();
   Active active(*this);
   CallLeader<Lease> ask = [id, keys](const etcd::EtcdKv& leader, StopToken stop) {
@@ -137,7 +148,7 @@ Task<Result<Lease>> SqliteStore::lease_time_to_live(std::int64_t id, bool keys, 
   // What is left of its time the leader alone knows.
   do {
     if (time_stands()) break;
-    auto carried = co_await here_or<Lease>(ask, stop);
+    auto carried = co_await here_or<Lease>(ask, carries, stop);
     if (!carried) co_return carried.error();
     if (*carried) co_return std::move(**carried);
     auto confirmed = co_await replica_->confirm(stop);
@@ -216,9 +227,12 @@ void SqliteStore::on_lease_timer() {
 // Of this server's time as a leader: another one gives the lease its whole time again, so this is never carried there.
 Task<void> SqliteStore::expire(LeaseId id) {
   if (!may_propose()) co_return;  // on_lease_timer comes back to it, if this server still leads then
+  const std::uint64_t term = leadership_.term;
   auto revoked = co_await revoke(id, false, scope_.token());
   const bool done = revoked || revoked.error().code() == Code::kNotFound || revoked.error().code() == Code::kCancelled;
-  if (!done) context_.log.warn("a lease that ended is not revoked yet", {{"error", revoked.error().message()}});
+  const bool still_ours = leads_with_space() && leadership_.term == term;
+  if (!done && still_ours)
+    context_.log.warn("a lease that ended is not revoked yet", {{"error", revoked.error().message()}});
 }
 
 }  // namespace kayak::store

@@ -152,6 +152,10 @@ std::string encode_member_list(const MemberList& list) {
   json::Array members;
   for (const MemberRecord& member : list.members) members.push_back(to_json(member));
   value["members"] = std::move(members);
+  if (list.term != 0) {
+    value["term"] = static_cast<std::int64_t>(list.term);
+    value["version"] = static_cast<std::int64_t>(list.version);
+  }
   return json::write(value);
 }
 
@@ -174,6 +178,18 @@ Result<MemberList> decode_member_list(std::string_view text) {
     if (!member) return member.error();
     if (!ids.insert(member->id).second) return Error(Code::kCorrupt, "the list has a member twice");
     list.members.push_back(std::move(*member));
+  }
+  struct Stamp {
+    const char* name;
+    std::uint64_t* number;
+  };
+  for (const Stamp& stamp : {Stamp{"term", &list.term}, Stamp{"version", &list.version}}) {
+    const json::Value* found = object->find(stamp.name);
+    if (found == nullptr) continue;
+    if (!found->is_int() || found->as_int() < 0) {
+      return Error(Code::kCorrupt, cat("the list of members has a ", stamp.name, " that is no number"));
+    }
+    *stamp.number = static_cast<std::uint64_t>(found->as_int());
   }
   return list;
 }

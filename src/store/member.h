@@ -33,6 +33,7 @@ struct MemberLimits {
   static constexpr std::size_t kAddressBytes = 261;  // a DNS name and a port
   static constexpr std::size_t kRecordBytes = 8 * 1024;
   static constexpr std::size_t kMembers = raft::kMaxMembers;
+  static constexpr std::size_t kReplaced = 16;  // ids that a server gave up before it was taken in
 };
 
 // The id that belongs to a key: its first 8 bytes, big endian; 1 in place of 0, which is nobody. `key` as in
@@ -64,6 +65,9 @@ Result<MemberRecord> decode_member(std::string_view store_key, std::string_view 
 struct MemberList {
   std::string cluster;
   std::vector<MemberRecord> members;
+  // Of the leader that told it to one without a log, and the how manyth it told in that term; 0: nobody vouches for it.
+  raft::Term term = 0;
+  std::uint64_t version = 0;
   bool operator==(const MemberList&) const = default;
   const MemberRecord* find(raft::NodeId id) const;  // null: it is not among them
 };

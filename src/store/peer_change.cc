@@ -39,7 +39,7 @@ std::string encode_peer_change(const PeerChange& change) {
     writer.bytes(kMemberKey, member_key(change.member->id));
     writer.bytes(kMemberValue, encode_member(*change.member));
   }
-  if (change.replaces != raft::kNobody) writer.number(kReplaces, change.replaces);
+  for (const raft::NodeId id : change.replaces) writer.number(kReplaces, id);
   for (const std::string& address : change.addresses) writer.bytes(kAddress, address);
   if (change.forwarded) writer.number(kForwarded, 1);
   if (change.returns) writer.number(kReturns, 1);
@@ -58,7 +58,10 @@ Result<PeerChange> decode_peer_change(std::string_view bytes) {
     if (number && reader.field() == kId) change.id = reader.number();
     if (text && reader.field() == kMemberKey) key = reader.bytes();
     if (text && reader.field() == kMemberValue) value = reader.bytes();
-    if (number && reader.field() == kReplaces) change.replaces = reader.number();
+    if (number && reader.field() == kReplaces) {
+      if (change.replaces.size() >= MemberLimits::kReplaced) return malformed("replaces too many");
+      change.replaces.push_back(reader.number());
+    }
     if (number && reader.field() == kForwarded) change.forwarded = reader.number() != 0;
     if (number && reader.field() == kReturns) change.returns = reader.number() != 0;
     if (text && reader.field() == kAddress) {

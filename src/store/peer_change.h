@@ -24,12 +24,13 @@ struct PeerChange {
   // On the wire: never renumber.
   enum class Verb : std::uint8_t { kJoin = 1, kPromote = 2, kRemove = 3, kAddresses = 4, kLead = 5 };
   Verb verb = Verb::kJoin;
-  raft::NodeId id = raft::kNobody;        // all but kJoin
-  std::optional<MemberRecord> member;     // kJoin: who; one that is a member already says where it is now
-  bool returns = false;                   // kJoin: it was a member; when it is none any more it is not taken in again
-  raft::NodeId replaces = raft::kNobody;  // kJoin: who it was before it lost its disk; that member goes
-  std::vector<std::string> addresses;     // kAddresses
-  bool forwarded = false;                 // by a member that does not lead: not to be sent on once more
+  raft::NodeId id = raft::kNobody;     // all but kJoin
+  std::optional<MemberRecord> member;  // kJoin: who; one that is a member already says where it is now
+  bool returns = false;                // kJoin: it was a member; when it is none any more it is not taken in again
+  std::vector<raft::NodeId>
+      replaces;  // kJoin: who it was before it lost its disk, once or more often; that member goes
+  std::vector<std::string> addresses;  // kAddresses
+  bool forwarded = false;              // by a member that does not lead: not to be sent on once more
   bool operator==(const PeerChange&) const = default;
 };
 std::string encode_peer_change(const PeerChange& change);

@@ -16,6 +16,10 @@ constexpr Duration kReadPause = 50ms;
 // What may wait for a disk that hangs or is full: a leader goes on sending, as it takes what is not acknowledged for
 // lost. More is not taken, and comes again.
 constexpr std::size_t kMaxUnwrittenBytes = 32 * 1024 * 1024;
+// Applying may take so long in one turn of the loop, which is looked at after so many entries: a follower that catches
+// up, or a leader with many small writes, must not keep everything else from its turn.
+constexpr Duration kApplySlice = 4ms;
+constexpr std::size_t kApplyAtOnce = 8;
 }  // namespace
 
 Replica::Replica(Context context, Storage& storage, raft::Options options, Host host)
@@ -87,6 +91,7 @@ void Replica::appended(std::uint64_t number, Duration took) {
   for (; !unwritten_.empty() && unwritten_.front().first <= number; unwritten_.pop_front()) {
     unwritten_bytes_ -= unwritten_.front().second;
   }
+  full_.reset();
   fsync_time_ = std::max(fsync_time_ - fsync_time_ / 64, took);
   core_->advance(now());
   if (!alone()) core_->set_fsync_time(fsync_time_);
@@ -96,7 +101,9 @@ void Replica::appended(std::uint64_t number, Duration took) {
 
 bool Replica::overfull(const raft::Message& message) const {
   const auto* append = std::get_if<raft::AppendEntries>(&message.body);
-  return append != nullptr && !append->entries.empty() && unwritten_bytes_ > kMaxUnwrittenBytes;
+  if (append == nullptr || append->entries.empty()) return false;
+  const bool behind = core_->more_committed() && core_->log().memory_bytes() > kMaxUnwrittenBytes;
+  return unwritten_bytes_ > kMaxUnwrittenBytes || behind;
 }
 
 void Replica::receive(raft::Message message) {
@@ -191,6 +198,7 @@ Task<Result<void>> Replica::confirm(StopToken stop) {
       co_return Error(Code::kUnavailable,
                       "this server does not catch up with the others: its disk may be full or slow");
     }
+    if (read->error) co_return *read->error;
     if (read->confirmed) co_return Result<void>();
     if (patience.expired()) co_return Error(Code::kUnavailable, "no server leads: a majority of them does not answer");
     const Result<void> slept = co_await context_.loop.sleep(kReadPause, stop);
@@ -200,7 +208,7 @@ Task<Result<void>> Replica::confirm(StopToken stop) {
 
 // What the core says may lead to calls of it (an entry that is applied lets someone propose the next one): these wait
 // for their turn.
-void Replica::settle() {
+void Replica::settle(bool all) {
   if (settling_) {
     again_ = true;
     return;
@@ -208,12 +216,31 @@ void Replica::settle() {
   settling_ = true;
   do {
     again_ = false;
-    raft::Output output = core_->take_output();
+    const bool may_apply = all || !slice_end_ || now() < *slice_end_;
+    raft::Output output = core_->take_output(may_apply ? kApplyAtOnce : 0);
+    if (!output.committed.empty()) begin_slice();
     perform(output);
+    if (may_apply && core_->more_committed()) again_ = true;
   } while (again_);
   settling_ = false;
   host_.changed();
   set_timer();
+}
+
+void Replica::apply_all() {
+  if (running_ && core_->more_committed()) settle(true);
+}
+
+void Replica::begin_slice() {
+  if (slice_end_ || stopped_) return;
+  slice_end_ = now() + kApplySlice;
+  scope_.spawn(next_turn());
+}
+
+Task<void> Replica::next_turn() {
+  co_await context_.loop.yield();
+  slice_end_.reset();
+  if (running_ && core_->more_committed()) settle();
 }
 
 void Replica::perform(raft::Output& output) {
@@ -252,6 +279,17 @@ void Replica::serve_reads() {
     waiting_reads_.begin()->second->done.set();
     waiting_reads_.erase(waiting_reads_.begin());
   }
+  if (!full_) return;
+  for (auto& [index, read] : waiting_reads_) {
+    read->error = full_;
+    read->done.set();
+  }
+  waiting_reads_.clear();
+}
+
+void Replica::disk_is_full(const Error& error) {
+  full_ = error;
+  serve_reads();
 }
 
 void Replica::write(raft::Append append) {

@@ -47,6 +47,11 @@ class Replica {
   // seen any of it.
   void start_over(LogIndex applied, Duration pause);
   void start_over_now();  // without waiting for the end of the pause
+  // The disk takes nothing for now: reads that wait for it are told why, until it has taken something. Not in a group
+  // of one.
+  void disk_is_full(const Error& error);
+  // Hands out now all that is committed, however long that takes.
+  void apply_all();
   // Nothing is sent, written or applied any more; then what is under way is waited for.
   void stop();
   Task<void> join();
@@ -70,17 +75,20 @@ class Replica {
   Result<void> propose(std::shared_ptr<const Entry> entry);
   Result<LogIndex> change_membership(const raft::MembershipChange& change);
   Result<void> transfer_leadership(raft::NodeId to);
-  // Ends when the state covers every write acknowledged before the call. Errors: Unavailable (nobody leads),
-  // Cancelled.
+  // Ends when the state covers every write acknowledged before the call. Errors: Unavailable (nobody leads, or what is
+  // missing finds no space on the disk), Cancelled.
   Task<Result<void>> confirm(StopToken stop);
 
  private:
   struct Read {
     io::Event done;
     bool confirmed = false;
+    std::optional<Error> error;
   };
   Instant now() const { return context_.clock.now(); }
-  void settle();
+  void settle(bool all = false);
+  void begin_slice();
+  Task<void> next_turn();
   void perform(raft::Output& output);
   void write(raft::Append append);
   void serve_reads();
@@ -96,6 +104,7 @@ class Replica {
   std::unique_ptr<raft::RaftCore> core_;
   bool running_ = false, stopped_ = false;
   bool settling_ = false, again_ = false;
+  std::optional<Instant> slice_end_;  // of applying, in this turn of the loop
   LogIndex applied_ = 0;
   std::uint64_t number_base_ = 0;  // a core that begins anew counts its Appends from 1
   std::uint64_t last_number_ = 0;  // that the storage was given
@@ -103,6 +112,7 @@ class Replica {
   Duration fsync_time_{};
   std::map<std::uint64_t, std::shared_ptr<Read>> reads_;
   std::multimap<LogIndex, std::shared_ptr<Read>> waiting_reads_;  // until this entry is applied
+  std::optional<Error> full_;                                     // the disk
   std::uint64_t next_read_;
   // Entries that the storage was given and has not reported, by the number of their Append, and their bytes together.
   std::deque<std::pair<std::uint64_t, std::size_t>> unwritten_;

@@ -13,8 +13,6 @@
 namespace kayak::store {
 
 namespace {
-// Beyond this much on its way to the disk, writers wait before they are evaluated.
-constexpr std::size_t kMaxInFlightBytes = 32 * 1024 * 1024;
 constexpr Duration kFullDiskPause = std::chrono::milliseconds(250);
 
 const std::vector<double> kSeconds = {0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1};
@@ -145,7 +143,7 @@ Result<void> SqliteStore::start(Loader& loader) {
   raft_options.id = member_id(storage_->found().store_id);
   raft_options.election_timeout = options_.election_timeout;
   raft_options.heartbeat_interval = options_.election_timeout / 5;
-  raft_options.max_uncommitted_bytes = 2 * kMaxInFlightBytes;  // writers wait before that
+  raft_options.max_uncommitted_bytes = 2 * group_options_.in_flight_bytes;  // writers wait before that
   const raft::MembershipRef group = loader.membership();
   const bool alone = group && group->electors() == std::vector<raft::NodeId>{raft_options.id};
   if (alone) {
@@ -174,6 +172,10 @@ Result<void> SqliteStore::usable() const {
 }
 
 Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
+  return txn(std::move(request), true, std::move(stop));
+}
+
+Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, bool carries, StopToken stop) {
   if (auto good = check_txn(request); !good) co_return good.error();
   Active active(*this);
   const bool reads_only = !may_write(request);
@@ -185,6 +187,12 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, StopToken stop) {
   const Instant until = patience();
   for (;;) {
     while (!reads_only && !may_propose()) {
+      if (!carries) {
+        auto may = co_await wait_here(stop);
+        if (!may) co_return may.error();
+        continue;
+      }
+      if (full_ && !replica_->alone()) co_return left_behind();
       if (led_elsewhere() && request.term == 0) {
         CallLeader<TxnResponse> ask = [&request](const etcd::EtcdKv& leader, StopToken stop) {
           return leader.txn(request, stop);
@@ -276,19 +284,24 @@ Entry SqliteStore::entry_of(Evaluation* evaluation) {
   return entry;
 }
 
+// As the core counts what waits, which is more than keys and values.
+std::size_t SqliteStore::in_flight_cost(const EntryRef& entry) { return to_raft(entry).bytes(); }
+
 SqliteStore::WaiterRef SqliteStore::propose(Entry entry) {
   ASSERT(leadership_.leads);
   entry.index = next_index();
   entry.term = replica_->core().term();
   pending_.add(entry);
-  in_flight_bytes_ += entry.bytes();
-  if (in_flight_bytes_ >= kMaxInFlightBytes) room_.reset();
   auto shared = std::make_shared<const Entry>(std::move(entry));
+  in_flight_bytes_ += in_flight_cost(shared);
+  if (in_flight_bytes_ >= group_options_.in_flight_bytes) room_.reset();
   auto waiter = std::make_shared<Waiter>();
   in_flight_.push_back(InFlight{shared, {waiter}});
   const Result<void> proposed = replica_->propose(std::move(shared));
   if (!proposed) {
-    // It led when this began, so its time as a leader has just ended: nothing of the entry is anywhere.
+    // It led when this began, so its time as a leader has just ended: nothing of the entry is anywhere. That too much
+    // waits is no reason, as writers wait before that.
+    ASSERT(proposed.error().code() == Code::kUnavailable);
     waiter->superseded = true;
     waiter->done.set();
     std::erase_if(in_flight_, [&](const InFlight& one) { return one.waiters.front() == waiter; });
@@ -336,8 +349,8 @@ void SqliteStore::settle_waiters(const EntryRef& entry) {
   if (!in_flight_.empty() && in_flight_.front().entry == entry) {
     InFlight in_flight = std::move(in_flight_.front());
     in_flight_.pop_front();
-    in_flight_bytes_ -= in_flight.entry->bytes();
-    if (in_flight_bytes_ < kMaxInFlightBytes) room_.set();
+    in_flight_bytes_ -= in_flight_cost(in_flight.entry);
+    if (in_flight_bytes_ < group_options_.in_flight_bytes) room_.set();
     for (const WaiterRef& waiter : in_flight.waiters) waiter->done.set();
   }
   while (!unresolved_.empty()) {
@@ -398,6 +411,7 @@ void SqliteStore::apply_effects(const EntryRef& entry) {
 // it waits, the others see a disk that hangs, and another one leads: sooner when this one asks for it.
 void SqliteStore::on_append_failed(const Error& error) {
   if (failed_) return;
+  replica_->apply_all();  // what was written before is not to be taken for what was not
   if (!full_) context_.log.warn("a write found no space", {{"error", error.message()}});
   full_ = error;
   ++refusals_;
@@ -408,6 +422,7 @@ void SqliteStore::on_append_failed(const Error& error) {
     replica_->start_over(state_.applied(), kFullDiskPause);
     return;
   }
+  replica_->disk_is_full(left_behind());
   tell_waiters(Error(Code::kUnavailable, cat("the write may still happen: ", error.message())));
   if (leadership_.leads && !closing_) scope_.spawn(hand_over());
   if (!closing_) retry_ = context_.loop.after(kFullDiskPause, [this] { storage_->retry(); });

@@ -47,6 +47,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Task<Result<Revision>> current_revision(StopToken stop) override;
   Leadership leadership() const override { return leadership_; }
   Task<bool> leadership_changed(Leadership known, StopToken stop) override;
+  Result<void> healthy() const override;
   Stats stats() const override;
   Task<void> close() override;
 
@@ -90,16 +91,19 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Error stale_term(std::uint64_t term) const;
 
   // The write path, in its order.
+  Task<Result<TxnResponse>> txn(TxnRequest request, bool carries, StopToken stop);
   bool may_propose() const { return leadership_.leads && !full_ && room_.is_set() && !failed_ && !closing_; }
   // Until this server may propose; it may not any more when others ran in between. Errors: Unavailable (another one
   // leads, or nobody does), NoSpace, Conflict (it does not lead in `term`), Cancelled.
   Task<Result<void>> wait_to_propose(std::uint64_t term, StopToken stop);
+  Task<Result<void>> wait_for_room(StopToken stop);
   Task<Result<void>> wait_to_lead(std::uint64_t term, StopToken stop);
   Result<Evaluation> evaluate_now(const TxnRequest& request, bool reads_only,
                                   const std::map<RowId, Bytes>& fetched) const;
   Task<Result<void>> fetch_wanted(std::vector<Evaluation::Wanted> wanted, std::map<RowId, Bytes>* fetched);
   LogIndex next_index() const;
   static Entry entry_of(Evaluation* evaluation);
+  static std::size_t in_flight_cost(const EntryRef& entry);
   // Of the group's leader alone, with nothing between the evaluation and this.
   WaiterRef propose(Entry entry);
   void on_appended(Appended appended);
@@ -127,6 +131,8 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   // False: it may have seen what never was, or what others have changed.
   Task<Result<bool>> vouched(StopToken stop);
   bool led_elsewhere() const;
+  // In a group, of a server whose disk is full: why it takes no part for now.
+  Error left_behind() const;
   Task<void> give_up_when_replaced(raft::NodeId leader, io::StopSource* call, StopToken stop);
   template <typename T>
   using CallLeader = std::function<Task<etcd::Outcome<T>>(const etcd::EtcdKv& leader, StopToken stop)>;
@@ -134,9 +140,13 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Task<etcd::Outcome<T>> ask(raft::NodeId leader, CallLeader<T> call, StopToken stop);
   template <typename T>
   Task<Result<std::optional<T>>> carry(CallLeader<T> call, Instant until, StopToken stop);
-  // For calls that may be made at the leader alone: true when this is it, false when it has been carried to another.
+  // For calls that may be made at the leader alone: nothing when this is it, else the answer of the one it was carried
+  // to. Without `carries` the call came from another server and goes no further: Unavailable, "no leader", when this
+  // one does not lead (any more).
   template <typename T>
-  Task<Result<std::optional<T>>> here_or(CallLeader<T> call, StopToken stop);
+  Task<Result<std::optional<T>>> here_or(CallLeader<T> call, bool carries, StopToken stop);
+  Task<Result<void>> wait_here(StopToken stop);
+  bool leads_with_space() const { return leadership_.leads && !full_ && !failed_ && !closing_; }
   Instant patience() const;
 
   // The group (group.cc).
@@ -182,9 +192,14 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   void on_lease_timer();
   bool time_stands() const;
   Task<void> expire(LeaseId id);
-  Task<Result<Revision>> revoke(LeaseId id, bool carries, StopToken stop);
+  Task<Result<Lease>> grant(LeaseId id, std::int64_t ttl, bool carries, StopToken stop);
+  Task<Result<Revision>> revoke(LeaseId id, bool carries, StopToken stop);  // without: in this term as a leader alone
+  Task<Result<Lease>> keep_alive(LeaseId id, bool carries, StopToken stop);
+  Task<Result<Lease>> time_to_live(LeaseId id, bool keys, bool carries, StopToken stop);
 
   // Compaction.
+  Task<Result<void>> compact(Revision revision, bool carries, StopToken stop);
+  Result<void> may_compact(Revision revision) const;
   Revision sweep_floor() const;
   Task<void> sweep_forever();
   Task<void> compact_forever();

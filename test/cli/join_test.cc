@@ -284,7 +284,7 @@ TEST_CASE("a member without its database comes back as another one") {
     INFO((join ? "" : join.error().message()));
     REQUIRE(join);
     CHECK(join->joining);
-    CHECK(join->replaces == old);
+    CHECK(join->replaces == std::vector{old});
     CHECK(join->peers.members == std::vector{record_of(first.keys)});
     CHECK_FALSE(file_exists(db + "/state.db"));
     CHECK_FALSE(file_exists(db + "/state.db-lock"));
@@ -306,6 +306,39 @@ TEST_CASE("a member without its database comes back as another one") {
     REQUIRE(write_file_atomic(db + "/replaces", store::member_id_text(old), 0600));
     comes_back();
   }
+  SECTION("when it is damaged once more before it is a member, the group knows it by one of its ids") {
+    fs::remove(db + "/state.db");
+    comes_back();
+    const store::raft::NodeId between = record_of(keys_in(second)).id;
+    SystemRandom random;
+    Result<LocalState> state = look_at(random, second.server());
+    REQUIRE(state);
+    CHECK(has_peers(*state));
+    REQUIRE(write_file_atomic(db + "/state.db", "damaged", 0600));
+    REQUIRE(become_another(&*state, second.server(), WallTime{100'000'000}));
+    for (int starts = 0; starts < 2; ++starts) {
+      const Result<JoinOutcome> join = start();
+      REQUIRE(join);
+      CHECK(join->joining);
+      CHECK(join->replaces == std::vector{old, between});
+      CHECK(join->peers.members == std::vector{record_of(first.keys)});
+      const store::raft::NodeId now = record_of(keys_in(second)).id;
+      CHECK((now != old && now != between));
+    }
+  }
+  SECTION("when it has become a member and its database is gone before the next start, it is another one once more") {
+    fs::remove(db + "/state.db");
+    comes_back();
+    const store::MemberRecord between = record_of(keys_in(second));
+    store::MemberList list = *store::read_member_list(db + "/members.json");
+    list.members.back() = between;
+    REQUIRE(store::write_member_list(db + "/members.json", list));
+    const Result<JoinOutcome> join = start();
+    REQUIRE(join);
+    CHECK(join->joining);
+    CHECK(join->replaces == std::vector{old, between.id});
+    CHECK(record_of(keys_in(second)).id != between.id);
+  }
   SECTION("is a member like any other when its new id is in the list") {
     fs::remove(db + "/state.db");
     comes_back();
@@ -325,7 +358,7 @@ TEST_CASE("a member without its database comes back as another one") {
     const Result<JoinOutcome> join = start();
     REQUIRE(join);
     CHECK(join->joining);
-    CHECK(join->replaces == old);
+    CHECK(join->replaces == std::vector{old});
     CHECK(record_of(keys_in(second)).id != old);
   }
 }

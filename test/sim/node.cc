@@ -8,6 +8,7 @@ namespace kayak::sim {
 namespace {
 using Kind = NodeEvent::Kind;
 constexpr std::uint64_t kSlices = 3;
+constexpr Duration kTurn = std::chrono::microseconds(100);  // of a busy loop
 }  // namespace
 
 Node::Node(World& world, NodeOptions options, MakeStateMachine make)
@@ -365,7 +366,7 @@ Result<void> Node::change(const raft::MembershipChange& change) {
 }
 
 void Node::settle() {
-  raft::Output output = core_->take_output();
+  raft::Output output = core_->take_output(options_.apply_at_once);
   const raft::Term leads = core_->role() == raft::Role::kLeader ? core_->term() : 0;
   if (led_ != leads) {
     state_->forget_proposals();
@@ -628,8 +629,9 @@ void Node::end_leases() {
 
 void Node::set_timer() {
   const Instant deadline = core_->deadline();
-  if (deadline.nanoseconds == INT64_MAX) return;
-  const Instant at = std::max(to_sim(deadline), world_.now());
+  const bool more = core_->more_committed();
+  if (deadline.nanoseconds == INT64_MAX && !more) return;
+  const Instant at = more ? world_.now() + kTurn : std::max(to_sim(deadline), world_.now());
   if (timer_at_ && *timer_at_ <= at) return;  // an early one only looks again
   timer_at_ = at;
   world_.wake(*this, at, {Kind::kTimer, raft::kNobody, 0, 0});

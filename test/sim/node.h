@@ -75,10 +75,11 @@ class World {
 
 struct NodeOptions {
   raft::Options raft;
-  Duration sync_time{};            // of the disk, on average
-  std::size_t compact_after = 50;  // applied entries kept at most
-  std::size_t compact_slack = 10;  // entries kept behind an image
-  bool hints = false;              // tells the core how long its disk takes
+  Duration sync_time{};                  // of the disk, on average
+  std::size_t compact_after = 50;        // applied entries kept at most
+  std::size_t compact_slack = 10;        // entries kept behind an image
+  bool hints = false;                    // tells the core how long its disk takes
+  std::size_t apply_at_once = SIZE_MAX;  // committed entries, before others have their turn
   ShellMutant mutant = ShellMutant::kNone;
   std::string folder;  // of a real database; empty: the disk is simulated, too
 };

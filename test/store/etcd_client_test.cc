@@ -34,8 +34,8 @@ const std::string kAll(1, '\0');
 // etcd's API over a store, on a unix socket that can go away and come back, with methods that do what a test wants.
 class FakeMember {
  public:
-  FakeMember(Harness& harness, Store& store, std::string path)
-      : harness_(harness), path_(std::move(path)), server_(Server::create(store, ServerOptions())), faults_(1 << 20) {
+  FakeMember(Harness& harness, Store& store, std::string path, std::uint64_t cluster = 1)
+      : harness_(harness), path_(std::move(path)), server_(Server::create(store, of(cluster))), faults_(1 << 20) {
     start();
   }
   ~FakeMember() { stop(); }
@@ -62,6 +62,9 @@ class FakeMember {
     faulty_.insert("/etcdserverpb." + method);
     faults_.add("etcdserverpb." + method.substr(0, slash), method.substr(slash + 1), std::move(answer));
   }
+  void hang(const std::string& method) {
+    fault(method, [](io::GrpcCall& call) { return never(call); });
+  }
   void refuse(const std::string& method, const std::string& message) {
     fault(method, [this, message](io::GrpcCall&) { return answer(message); });
   }
@@ -71,6 +74,16 @@ class FakeMember {
   int calls = 0;  // of faulty methods
 
  private:
+  static ServerOptions of(std::uint64_t cluster) {
+    ServerOptions options;
+    options.cluster_id = cluster;
+    return options;
+  }
+  static Task<io::GrpcStatus> never(io::GrpcCall& call) {
+    io::Event answer;
+    co_await answer.wait(call.gone());
+    co_return io::GrpcStatus{Grpc::kCancelled, ""};
+  }
   Task<void> handle(io::HttpExchange& exchange) {
     if (!faulty_.contains(exchange.request().path)) return server_->http_handler()(exchange);
     ++calls;
@@ -360,6 +373,128 @@ TEST_CASE("a cluster that has lost revisions is not believed") {
     CHECK(f.d.harness.wait(watch->next()).error().code() == Code::kUnavailable);
     f.close();
   }
+}
+
+TEST_CASE("an endpoint of another cluster is not used, and when there are no others nothing goes on") {
+  Fixture f;
+  TempFolder elsewhere;
+  Driver other(options_in(elsewhere));
+  REQUIRE(other.open());
+  for (int i = 0; i < 9; ++i) REQUIRE(other.put("a", "theirs").ok());  // it is ahead: no revision gives it away
+  {
+    FakeMember stranger(f.d.harness, other.store(), f.folder.file("stranger"), 2);
+    f.options.endpoints.push_back(stranger.url());
+    f.open();
+    REQUIRE(f.put("a", "1"));
+    auto watch = f.watch();
+    f.members[0]->stop();
+    f.d.harness.run_for(500ms);
+    auto put = f.put("a", "2");
+    REQUIRE_FALSE(put);
+    CHECK(put.error().code() == Code::kUnavailable);
+    CHECK(put.error().message().find("it belongs to etcd cluster 0000000000000002, and this server's data are in "
+                                     "0000000000000001") != std::string::npos);
+    CHECK_FALSE(f.get("a"));
+    CHECK_FALSE(f.client->healthy());
+    CHECK(f.fatal.empty());
+    f.members[0]->start();
+    for (int i = 0; i < 1000 && !f.client->healthy(); ++i) f.d.harness.run_for(10ms);
+    CHECK(f.put("a", "3"));
+    CHECK(f.read(*watch, 3) == "3:put a=3(was 1)");
+    f.close();
+  }
+  CHECK(other.get("a") == "theirs");
+  f.options.endpoints.pop_back();
+  f.open();
+  f.members[0]->stop();
+  {
+    FakeMember stranger(f.d.harness, other.store(), f.folder.file("member-0"), 2);
+    for (int i = 0; i < 200 && f.fatal.empty(); ++i) f.d.harness.run_for(10ms);
+    REQUIRE(f.fatal.size() == 1);
+    CHECK(f.fatal[0].code() == Code::kCorrupt);
+    CHECK(f.fatal[0].message().find("every etcd endpoint leads to another cluster") != std::string::npos);
+    CHECK(f.get("a").error().code() == Code::kUnavailable);
+    f.close();
+  }
+}
+
+TEST_CASE("a call that is late ends alone") {
+  struct Body {
+    static Task<Result<void>> put(Fixture* f) {
+      store::TxnRequest request;
+      request.success.push_back(put_op("a", "1"));
+      auto done = co_await f->client->txn(std::move(request));
+      CHECK_FALSE(done);
+      if (!done) CHECK(done.error().message().find("the outcome is unknown") == 0);
+      co_return Result<void>();
+    }
+    static Task<Result<void>> grant(Fixture* f) {
+      auto slept = co_await f->d.harness.loop.sleep(200ms);
+      CHECK(slept);
+      auto granted = co_await f->client->lease_grant(5, 100);
+      CHECK(granted);
+      co_return Result<void>();
+    }
+    static Task<Result<void>> read(Fixture* f) {
+      for (int i = 0; i < 10; ++i) {
+        auto slept = co_await f->d.harness.loop.sleep(20ms);
+        CHECK(slept);
+        store::RangeRequest request;
+        request.key = "a";
+        auto done = co_await f->client->range(std::move(request));
+        CHECK(done);
+      }
+      co_return Result<void>();
+    }
+    static Task<Result<void>> run(Fixture* f) {
+      io::TaskScope scope;
+      scope.spawn(put(f));
+      scope.spawn(grant(f));
+      scope.spawn(read(f));
+      co_return co_await scope.join();
+    }
+    static Task<io::GrpcStatus> slow(Fixture* f, io::GrpcCall& call) {
+      auto request = co_await call.read();
+      CHECK(request);
+      auto slept = co_await f->d.harness.loop.sleep(300ms, call.gone());
+      if (!slept) co_return io::GrpcStatus{Grpc::kCancelled, ""};
+      LeaseGrantResponse response;
+      response.id = 5;
+      response.ttl = 100;
+      std::string bytes = encode(response);
+      auto sent = co_await call.write(std::move(bytes));
+      CHECK(sent);
+      co_return io::GrpcStatus();
+    }
+  };
+  Fixture f;
+  f.options.call_timeout = 400ms;
+  f.open();
+  Fixture* fixture = &f;
+  f.members[0]->hang("KV/Txn");
+  f.members[0]->fault("Lease/LeaseGrant", [fixture](io::GrpcCall& call) { return Body::slow(fixture, call); });
+  REQUIRE(f.d.harness.wait(Body::run(&f)));
+  CHECK(f.members[0]->calls == 2);  // the grant was not broken off and made again
+}
+
+TEST_CASE("a member that answers nothing in time is left for the next one") {
+  Fixture f(2);
+  f.options.call_timeout = 200ms;
+  f.open();
+  REQUIRE(f.put("a", "1"));
+  auto watch = f.watch();
+  for (const char* method : {"KV/Txn", "KV/Range"}) f.members[0]->hang(method);
+  auto put = f.put("a", "2");
+  REQUIRE_FALSE(put);
+  CHECK(put.error().message().find("the outcome is unknown") == 0);
+  CHECK(f.put("a", "3"));
+  CHECK(f.members[0]->calls == 1);
+  CHECK(f.read(*watch, 3) == "3:put a=3(was 1)");
+  // One that says so itself is left, too.
+  f.members[0]->heal();
+  for (const char* method : {"KV/Txn", "KV/Range"}) f.members[1]->refuse(method, "etcdserver: request timed out");
+  CHECK_FALSE(f.put("a", "4"));
+  CHECK(f.put("a", "5"));
 }
 
 TEST_CASE("events of one revision that come in pieces are told together") {

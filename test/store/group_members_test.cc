@@ -117,7 +117,7 @@ struct Fixture {
 PeerChange join_of(MemberRecord member, raft::NodeId replaces = raft::kNobody) {
   PeerChange change;
   change.member = std::move(member);
-  change.replaces = replaces;
+  if (replaces != raft::kNobody) change.replaces = {record_of('8', "").id, replaces};
   return change;
 }
 PeerChange change_of(PeerChange::Verb verb) {

@@ -251,6 +251,80 @@ TEST_CASE("writes, compactions and leases that are asked of a follower are the l
   CHECK(group.differences(second) == "");
 }
 
+Task<void> compact_at(Store* store, Revision revision, std::optional<Result<void>>* answer) {
+  auto done = co_await store->compact(revision, StopToken());
+  *answer = std::move(done);
+}
+
+TEST_CASE("a leader that is cut off does not refuse a compaction by what it knows: the next one does it") {
+  Group group;
+  group.make(3);
+  GroupServer& old = group.leader();
+  const Revision revision = *old.put("key", "old");
+  group.isolate({old.id()});
+  io::TaskScope calls;
+  std::optional<Result<void>> answer;
+  calls.spawn(compact_at(&old.store(), revision + 1, &answer));
+  group.harness.run_for(20ms);
+  CHECK_FALSE(answer);  // "a future revision", for all that this server knows
+  REQUIRE(group.eventually([&] { return group.leader_now() != nullptr && group.leader_now() != &old; }));
+  CHECK(*group.leader_now()->put("key", "new") == revision + 1);
+  group.heal();
+  REQUIRE(group.eventually([&] { return answer.has_value(); }));
+  CHECK(answer->ok());
+  REQUIRE(group.harness.wait(calls.join()));
+  CHECK(group.leader().store().compacted() == revision);
+}
+
+Task<void> remove_at(Members* members, raft::NodeId id, std::optional<Result<void>>* answer) {
+  auto done = co_await members->remove(id, StopToken());
+  *answer = std::move(done);
+}
+
+TEST_CASE("a leader that is cut off does not say of a member that it is not there") {
+  Group group;
+  group.make(3);
+  GroupServer& old = group.leader();
+  GroupServer& unknown = group.add();
+  group.isolate({old.id()});
+  io::TaskScope calls;
+  std::optional<Result<void>> answer;
+  calls.spawn(remove_at(&old.members(), unknown.id(), &answer));
+  group.harness.run_for(20ms);
+  CHECK_FALSE(answer);
+  REQUIRE(group.eventually([&] { return group.leader_now() != nullptr && group.leader_now() != &old; }));
+  group.heal();
+  REQUIRE(group.eventually([&] { return answer.has_value(); }));
+  REQUIRE_FALSE(*answer);
+  CHECK(answer->error().code() == Code::kNotFound);
+  REQUIRE(group.harness.wait(calls.join()));
+}
+
+Task<void> write_here(Store* store, std::string key, std::optional<Error>* refused) {
+  TxnRequest request;
+  request.success.push_back(put_op(key, "x"));
+  auto done = co_await store->txn(std::move(request), StopToken());
+  if (!done) *refused = done.error();
+}
+
+TEST_CASE("what was carried to a server that loses the lead goes no further: whoever sent it asks the next one") {
+  Group group;
+  group.make(3);
+  GroupServer& old = group.leader();
+  group.isolate({old.id()});
+  io::TaskScope calls;
+  std::optional<Error> refused;
+  calls.spawn(write_here(&old.store().here(), "carried", &refused));
+  REQUIRE(group.eventually([&] { return group.leader_now() != nullptr && group.leader_now() != &old; }));
+  REQUIRE(group.leader_now()->put("key", "new"));
+  group.heal();
+  REQUIRE(group.harness.wait(calls.join()));
+  REQUIRE(refused);
+  CHECK(refused->code() == Code::kUnavailable);
+  CHECK(refused->message() == "no leader");  // which says that nothing was done
+  CHECK(*group.leader().get("carried") == "(none)");
+}
+
 // ---- members that come and go
 
 TEST_CASE("a member that is removed, also the leader, is not listened to any more") {
@@ -346,6 +420,35 @@ TEST_CASE("a server with a full disk follows on when there is space, and does no
     CHECK(full.fatal.empty());
   }
   CHECK(group.differences() == "");
+}
+
+TEST_CASE("a server that cannot follow for want of space says so at once, and what it has it still shows") {
+  Group group;
+  group.make(3);
+  REQUIRE(group.leader().put("key", "old"));
+  GroupServer& full = group.follower();
+  REQUIRE(group.eventually([&] { return *full.get("key", true) == "old"; }));
+  full.disk().capacity = 0;
+  const std::string value(20'000, 'x');
+  REQUIRE(group.leader().put("key", value));
+  const std::string why = "this server's disk is full, and it takes no part until there is space: ";
+  REQUIRE(group.eventually([&] { return !full.store().healthy(); }));
+  const auto says_why = [&why](const Error& error) {
+    CHECK(error.code() == Code::kUnavailable);
+    CHECK(error.message().find(why) == 0);
+  };
+  says_why(full.get("key").error());
+  says_why(group.harness.wait(full.store().current_revision(StopToken())).error());
+  says_why(full.put("other", "x").error());
+  says_why(group.harness.wait(full.store().lease_grant(7, 3600, StopToken())).error());
+  says_why(full.store().healthy().error());
+  CHECK(*full.get("key", true) == "old");
+  CHECK(*group.leader().get("other") == "(none)");
+  CHECK(group.leader().store().healthy());
+  full.disk().capacity = INT64_MAX;
+  REQUIRE(group.eventually([&] { return full.store().healthy().ok(); }));
+  CHECK(*full.get("key") == value);
+  CHECK(full.put("other", "x"));
 }
 
 // ---- states that are fetched

@@ -115,6 +115,11 @@ TEST_CASE("the list of members beside the database") {
   ::unlink(path.c_str());
   REQUIRE(read);
   CHECK(*read == list);
+  list.term = 7;
+  list.version = 3;
+  CHECK(*decode_member_list(encode_member_list(list)) == list);
+  CHECK_FALSE(decode_member_list("{\"cluster\":\"a\",\"members\":[],\"term\":-1}"));
+  CHECK_FALSE(decode_member_list("{\"cluster\":\"a\",\"members\":[],\"version\":\"x\"}"));
   list.members.push_back(boat());
   CHECK(decode_member_list(encode_member_list(list)).error().message().find("twice") != std::string::npos);
   CHECK_FALSE(decode_member_list("{\"members\":[]}"));

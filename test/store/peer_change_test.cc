@@ -37,7 +37,7 @@ TEST_CASE("changes come back as they were written") {
     PeerChange change = of(verb);
     CHECK(*decode_peer_change(encode_peer_change(change)) == change);
     change.forwarded = change.returns = true;
-    if (verb == Verb::kJoin) change.replaces = 0xffffffffffffffff;
+    if (verb == Verb::kJoin) change.replaces = {0xffffffffffffffff, 5};
     CHECK(*decode_peer_change(encode_peer_change(change)) == change);
   }
   // What a later version adds is skipped.
@@ -53,7 +53,9 @@ TEST_CASE("changes that make no sense are refused") {
   wrong_address.addresses = {"nowhere"};
   crowded.addresses.assign(9, "boat:1");
   wrong_name.member->name = "bo at";
-  for (const PeerChange& change : {no_member, no_id, no_address, wrong_address, crowded, wrong_name}) {
+  PeerChange many = of(Verb::kJoin);
+  many.replaces.assign(17, 5);
+  for (const PeerChange& change : {no_member, no_id, no_address, wrong_address, crowded, wrong_name, many}) {
     CHECK_FALSE(decode_peer_change(encode_peer_change(change)));
   }
   for (const std::string& bytes : {std::string(), std::string("\x08\x09\x10\x01"), std::string("\x08"),

@@ -2,6 +2,7 @@
 // Source of the cases: the dissertation, figures 3.6 and 3.7, 3.5, 4.1-4.2, 5.1-5.3, 10.2.
 #include <catch2/catch.hpp>
 
+#include "base/strings.h"
 #include "store/support_raft.h"
 
 namespace kayak::store::raft::test {
@@ -243,6 +244,31 @@ TEST_CASE("what waits is bounded") {
   node.persist();
   node.step(2, 1, AppendEntriesReply{.index = node.core.log().last_index()});
   CHECK(node.core.propose(text("x")));
+}
+
+TEST_CASE("a shell may take what is committed in pieces, and in between nothing is taken for applied") {
+  Single node(disk_of(kThree, {}, {}));
+  node.elect();
+  for (int i = 0; i < 5; ++i) REQUIRE(node.core.propose(text(cat(i))));
+  node.take();
+  node.core.appended(node.last_append);
+  node.core.step({2, 1, 1, AppendEntriesReply{.index = node.core.log().last_index()}});
+  node.core.read(7);
+  const Output none = node.core.take_output(0);
+  CHECK(none.committed.empty());
+  CHECK(node.core.commit() == 6);
+  CHECK(node.core.more_committed());
+  CHECK_FALSE(node.core.ready());  // its first entry is committed and not handed out yet
+  std::string applied;
+  std::vector<std::size_t> sizes;
+  while (node.core.more_committed()) {
+    const Output piece = node.core.take_output(4);
+    sizes.push_back(piece.committed.size());
+    for (const Entry& entry : piece.committed) applied += entry.payload ? words(entry) : "-";
+  }
+  CHECK(applied == "-01234");
+  CHECK(sizes == std::vector<std::size_t>{4, 2});
+  CHECK(node.core.ready());
 }
 
 TEST_CASE("entries that left memory come back through the shell") {

@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <map>
 
 #include "base/strings.h"
+#include "store/embedded.h"
 #include "store/support_store.h"
 
 using namespace kayak;
@@ -17,6 +19,16 @@ namespace {
 std::string meta(const KeyValue& kv) {
   return cat(kv.key, " c", kv.create_revision, " m", kv.mod_revision, " v", kv.version, " l", kv.lease);
 }
+
+// Each look at it takes a millisecond, so that what is bounded in time ends after so many looks.
+class TickingClock final : public Clock {
+ public:
+  Instant now() const override { return now_ = now_ + 1ms; }
+  WallTime wall() const override { return SystemClock().wall(); }
+
+ private:
+  mutable Instant now_ = SystemClock().now();
+};
 }  // namespace
 
 TEST_CASE("a key's revisions, version and lease follow its lives") {
@@ -438,6 +450,82 @@ TEST_CASE("closing finishes what was accepted, also what its caller no longer wa
   Driver d(options_in(folder));
   REQUIRE(d.open().ok());
   CHECK(d.range("k", "l")->count == 50);
+}
+
+TEST_CASE("writes that were committed together are applied in slices, in order, with turns of others in between") {
+  constexpr std::size_t kWrites = 400;
+  struct Body {
+    std::vector<std::pair<int, Revision>> answered;  // in which turn of the loop
+    int turn = 0;
+    static Task<Result<void>> put(Store* store, int i, Body* body) {
+      TxnRequest request;
+      request.success.push_back(put_op(cat("k", i), "v"));
+      auto done = co_await store->txn(std::move(request), StopToken());
+      if (!done) co_return done.error();
+      body->answered.emplace_back(body->turn, done->revision);
+      co_return Result<void>();
+    }
+    static Task<Result<void>> count_turns(io::Loop* loop, Body* body) {
+      while (body->answered.size() < kWrites) {
+        co_await loop->yield();
+        ++body->turn;
+      }
+      co_return Result<void>();
+    }
+    static Task<Result<void>> run(io::Loop* loop, Store* store, Body* body) {
+      io::TaskScope scope;
+      for (std::size_t i = 0; i < kWrites; ++i) scope.spawn(put(store, static_cast<int>(i), body));
+      scope.spawn(count_turns(loop, body));
+      auto joined = co_await scope.join();
+      co_await store->close();
+      co_return joined;
+    }
+  };
+  TempFolder folder;
+  Harness harness;
+  TickingClock clock;
+  Context context = harness.context();
+  auto opened = harness.wait(open_sqlite_store(
+      Context{context.loop, clock, context.random, context.log, context.metrics}, options_in(folder)));
+  REQUIRE(opened);
+  Body body;
+  Store* store = opened->get();
+  REQUIRE(harness.wait(Body::run(&harness.loop, store, &body)));
+  REQUIRE(body.answered.size() == kWrites);
+  std::map<int, std::size_t> per_turn;
+  for (std::size_t i = 0; i < body.answered.size(); ++i) {
+    ++per_turn[body.answered[i].first];
+    if (i > 0) CHECK(body.answered[i - 1].second < body.answered[i].second);
+  }
+  // A look after every eighth entry, and four milliseconds.
+  for (const auto& [turn, writes] : per_turn) CHECK(writes <= 5 * 8);
+}
+
+TEST_CASE("writers wait when too much is on its way, also with entries that hold next to nothing") {
+  struct Body {
+    static Task<Result<void>> put(Store* store, int i) {
+      TxnRequest request;
+      request.success.push_back(put_op(std::string(1, static_cast<char>('a' + i % 26)), ""));
+      auto done = co_await store->txn(std::move(request), StopToken());
+      if (!done) co_return done.error();
+      co_return Result<void>();
+    }
+    static Task<Result<void>> run(Store* store) {
+      io::TaskScope scope;
+      for (int i = 0; i < 500; ++i) scope.spawn(put(store, i));
+      auto joined = co_await scope.join();
+      co_await store->close();
+      co_return joined;
+    }
+  };
+  TempFolder folder;
+  Harness harness;
+  EmbeddedOptions options;
+  options.store = options_in(folder);
+  options.in_flight_bytes = 1000;
+  auto opened = harness.wait(open_embedded_store(harness.context(), std::move(options)));
+  REQUIRE(opened);
+  CHECK(harness.wait(Body::run(opened->get())));
 }
 
 TEST_CASE("a closed store is one file beside its lock, and answers Unavailable") {

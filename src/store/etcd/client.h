@@ -25,12 +25,14 @@ struct EtcdStoreOptions {
   Duration start_timeout = std::chrono::seconds(30);
   // A call that no member has begun with waits for one so long.
   Duration patience = std::chrono::seconds(20);
+  // One call may take so long; a member of etcd gives up by itself after about 7 s.
+  Duration call_timeout = std::chrono::seconds(10);
   std::size_t history_bytes = 8 * 1024 * 1024;          // of recent events kept in memory for watches
   Duration compact_interval = std::chrono::minutes(5);  // history kept at least this long; 0: only by compact()
   Revision compact_revisions = 1000;                    // fewer are not worth a compaction
-  // The cluster no longer has what this server has seen: it was restored from a backup or is another one. What was
-  // read from it may be wrong, so nothing can go on. Unset: a line to stderr and abort(). When it returns, every
-  // further call gets Unavailable.
+  // The cluster no longer has what this server has seen (it was restored from a backup), or every endpoint leads to
+  // another one now. What was read from it may be wrong, so nothing can go on. Unset: a line to stderr and abort().
+  // When it returns, every further call gets Unavailable.
   std::function<void(const Error&)> on_fatal;
 };
 

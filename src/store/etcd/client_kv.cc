@@ -175,7 +175,7 @@ Outcome<T> answered(T value) {
 
 template <typename T, typename F>
 Outcome<T> failed_as(const Outcome<F>& failure) {
-  return Outcome<T>{failure.result.error(), failure.fate, failure.silent};
+  return Outcome<T>{failure.result.error(), failure.fate, failure.late};
 }
 
 // The server has ended the call with `status`.
@@ -198,7 +198,7 @@ Outcome<std::string> refused(const io::GrpcClientStatus& status) {
       break;
   }
   if (refused_before_begun(said)) fate = Fate::kNotBegun;
-  return Outcome<std::string>{error_of(said), fate, false};
+  return Outcome<std::string>{error_of(said), fate, said.code == io::GrpcStatus::Code::kDeadlineExceeded};
 }
 
 // The call did not come to its end.
@@ -267,6 +267,18 @@ Task<Outcome<A>> EtcdKv::call(std::string_view method, Q request, StopToken stop
   // It was done, whatever it was.
   if (!answer) co_return Outcome<A>{Error(Code::kUnavailable, answer.error().message()), Fate::kUnknown, false};
   co_return answered(std::move(*answer));
+}
+
+Task<Outcome<Standing>> EtcdKv::standing(StopToken stop) const {
+  RangeRequest request;
+  request.key = std::string(1, '\0');
+  request.count_only = true;
+  auto done = co_await call<RangeResponse>("/etcdserverpb.KV/Range", std::move(request), std::move(stop));
+  if (!done.result) co_return failed_as<Standing>(done);
+  Standing standing;
+  standing.cluster = done.result->header.cluster_id;
+  standing.revision = done.result->header.revision;
+  co_return answered(standing);
 }
 
 Task<Outcome<store::RangeResponse>> EtcdKv::range(store::RangeRequest request, StopToken stop) const {

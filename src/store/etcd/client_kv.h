@@ -26,7 +26,13 @@ template <typename T>
 struct Outcome {
   Result<T> result;  // an error has the code that a store here would give
   Fate fate = Fate::kAnswered;
-  bool silent = false;  // the server did not answer in time: its connection is of no use
+  bool late = false;  // there was no answer in time
+};
+
+// What a linearizable read says of the cluster that answers it.
+struct Standing {
+  std::uint64_t cluster = 0;  // its id
+  Revision revision = 0;
 };
 
 struct EtcdKvOptions {
@@ -41,6 +47,8 @@ class EtcdKv {
   // `client` outlives it and its calls.
   EtcdKv(io::Http2Client& client, EtcdKvOptions options) : client_(client), options_(std::move(options)) {}
 
+  // Errors as of a range: a member that has no leader cannot say.
+  Task<Outcome<Standing>> standing(StopToken stop = StopToken()) const;
   Task<Outcome<store::RangeResponse>> range(store::RangeRequest request, StopToken stop = StopToken()) const;
   Task<Outcome<store::TxnResponse>> txn(store::TxnRequest request, StopToken stop = StopToken()) const;
   // The server's revision.

@@ -18,8 +18,8 @@ using namespace std::chrono_literals;
 constexpr Duration kFirstPause = 100ms;
 constexpr Duration kLongestPause = 5s;
 constexpr Duration kConnectTimeout = 5s;
-// Longer than a call may take.
-constexpr Duration kLinger = 12s;
+// Beyond what a call may take.
+constexpr Duration kLinger = 2s;
 constexpr std::string_view kUnix = "unix://";
 
 }  // namespace
@@ -53,11 +53,13 @@ Result<void> check_endpoint(const std::string& url) {
   return target ? Result<void>() : target.error();
 }
 
-Links::Links(Context context, const EtcdStoreOptions& options, std::vector<Target> targets)
+Links::Links(Context context, const EtcdStoreOptions& options, std::vector<Target> targets, Events events)
     : context_(std::move(context)),
       ca_file_(options.ca_file),
       certificate_file_(options.certificate_file),
       key_file_(options.key_file),
+      call_timeout_(options.call_timeout),
+      events_(std::move(events)),
       targets_(std::move(targets)),
       errors_(targets_.size()) {
   ASSERT(!targets_.empty());
@@ -115,8 +117,10 @@ void Links::failed(std::size_t at, const Error& error) {
   ++failures_;
   const bool news = !errors_[at] || errors_[at]->message() != error.message();
   errors_[at] = error;
-  if (!news) return;
-  context_.log.warn("an etcd endpoint is not usable", {{"endpoint", targets_[at].url}, {"error", error.message()}});
+  if (news) {
+    context_.log.warn("an etcd endpoint is not usable", {{"endpoint", targets_[at].url}, {"error", error.message()}});
+  }
+  if (all_failed(Code::kGone)) events_.all_gone();
 }
 
 // Every endpoint gets its turn without a wait; then there is one, which grows, and differs between servers.
@@ -144,18 +148,29 @@ Task<void> Links::run(StopToken stop) {
   (void)co_await connections.join();
 }
 
-// Until the connection has ended or was left.
+// Until the connection has ended or was left. Nobody gets it before it is known whose it is.
 Task<void> Links::serve(std::size_t at, io::StreamPtr stream, io::TaskScope* connections) {
   const Target& target = targets_[at];
   EtcdKvOptions kv_options;
   kv_options.scheme = target.tls ? "https" : "http";
   kv_options.authority = target.authority();
+  kv_options.timeout = call_timeout_;
   const io::Http2ClientOptions http_options;
   auto client = io::Http2Client::create(context_, std::move(stream), http_options);
-  link_ = std::make_shared<Link>(target.url, std::move(client), std::move(kv_options));
-  const LinkRef link = link_;
-  there_.set();
+  const LinkRef link = std::make_shared<Link>(target.url, std::move(client), std::move(kv_options));
   connections->spawn(carry(at, link, connections->token()));
+  const Result<void> fine = co_await events_.introduced(link, connections->token());
+  if (link->over.is_set()) co_return;
+  if (!fine) {
+    link->over.set();
+    link->stop.stop();
+    if (!connections->token().stopped()) failed(at, fine.error());
+    co_return;
+  }
+  link->answered = context_.clock.now();
+  link_ = link;
+  there_.set();
+  good();
   co_await link->over.wait();
 }
 
@@ -172,6 +187,7 @@ Task<void> Links::carry(std::size_t at, LinkRef link, StopToken stop) {
     there_.reset();
   }
   link->over.set();
+  link->left.stop();
 }
 
 void Links::good() {
@@ -181,8 +197,7 @@ void Links::good() {
   if (link_) context_.log.info("an etcd endpoint is used", {{"endpoint", link_->url}});
 }
 
-void Links::leave(LinkRef link, std::string why, bool silent) {
-  if (silent) link->stop.stop();
+void Links::leave(LinkRef link, std::string why) {
   if (link != link_) return;
   const auto target =
       std::find_if(targets_.begin(), targets_.end(), [&](const Target& t) { return t.url == link->url; });
@@ -190,8 +205,9 @@ void Links::leave(LinkRef link, std::string why, bool silent) {
   link_.reset();
   there_.reset();
   link->over.set();
+  link->left.stop();
   io::StopSource* end = &link->stop;
-  if (!silent) link->linger = context_.loop.after(kLinger, [end] { end->stop(); });
+  link->linger = context_.loop.after(call_timeout_ + kLinger, [end] { end->stop(); });
 }
 
 Task<Result<LinkRef>> Links::get(Duration patience, StopToken stop) {
@@ -216,9 +232,9 @@ std::string Links::failures() const {
   return out;
 }
 
-bool Links::all_refuse_tls() const {
+bool Links::all_failed(Code code) const {
   return std::all_of(errors_.begin(), errors_.end(),
-                     [](const auto& error) { return error && error->code() == Code::kUnauthorized; });
+                     [code](const auto& error) { return error && error->code() == code; });
 }
 
 }  // namespace kayak::store::etcd

@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "store/evaluator.h"
 #include "store/lease_clock.h"
+#include "store/member.h"
 
 namespace kayak::store::etcd {
 
@@ -65,7 +66,7 @@ struct ClientStore::Read {
 ClientStore::ClientStore(Context context, EtcdStoreOptions options, std::vector<Target> targets)
     : context_(std::move(context)),
       options_(std::move(options)),
-      links_(std::make_shared<Links>(context_, options_, std::move(targets))),
+      links_(std::make_shared<Links>(context_, options_, std::move(targets), link_events())),
       feed_(context_, links_, options_.history_bytes) {
   idle_.set();
 }
@@ -84,36 +85,57 @@ Error ClientStore::start_error() const {
 Task<Result<void>> ClientStore::start(StopToken stop) {
   scope_.spawn(links_->run(scope_.token()));
   const Instant until = context_.clock.now() + options_.start_timeout;
-  Revision at = 0;
-  while (at == 0) {
+  bool connected = false;
+  while (!connected) {
     if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while connecting to the datastore");
     if (links_->all_refuse_tls() || context_.clock.now() >= until) co_return start_error();
     constexpr Duration kLook = 250ms;
     auto link = co_await links_->get(kLook, stop);
-    if (!link) continue;
-    store::RangeRequest request;
-    request.key = std::string(1, '\0');
-    request.count_only = true;
-    auto answer = co_await (*link)->kv.range(std::move(request), stop);
-    if (answer.result) {
-      at = answer.result->revision;
-      links_->good();
-    } else {
-      links_->leave(*link, answer.result.error().message());
-    }
+    connected = link.ok();
   }
-  feed_.begin_at(at);
-  scope_.spawn(follow());
+  feed_.begin_at(feed_.newest());
+  scope_.spawn(feed_.run(scope_.token()));
   if (options_.compact_interval > Duration(0)) scope_.spawn(compact_forever());
   co_return Result<void>();
 }
 
-Task<void> ClientStore::follow() {
-  const std::optional<Error> lost = co_await feed_.run(scope_.token());
-  if (lost) on_fatal(*lost);
+Links::Events ClientStore::link_events() {
+  Links::Events events;
+  events.introduced = [this](LinkRef link, StopToken stop) { return introduced(std::move(link), std::move(stop)); };
+  events.all_gone = [this] {
+    on_fatal(Error(Code::kCorrupt, cat("every etcd endpoint leads to another cluster than before: ", links_->failures(),
+                                       "; what is in memory is of the old one: start this server again to use the new "
+                                       "one")));
+  };
+  return events;
+}
+
+// Before anything else uses a connection: whether it leads to the cluster that is known, the member has a leader, and
+// the cluster still has what was seen of it. So nothing is ever read or written at another one by mistake.
+Task<Result<void>> ClientStore::introduced(LinkRef link, StopToken stop) {
+  const Revision known = feed_.newest();
+  auto answer = co_await link->kv.standing(std::move(stop));
+  if (!answer.result) co_return answer.result.error();
+  const Standing now = *answer.result;
+  if (cluster_ == 0) cluster_ = now.cluster;
+  if (now.cluster != cluster_) {
+    co_return Error(Code::kGone, cat("it belongs to etcd cluster ", member_id_text(now.cluster),
+                                     ", and this server's data are in ", member_id_text(cluster_)));
+  }
+  if (now.revision < known) {
+    const Error lost(Code::kCorrupt,
+                     cat("the etcd cluster at ", link->url, " is at revision ", now.revision, ", but revision ", known,
+                         " was read from it before: it was restored from a backup, or it is "
+                         "another cluster; what is in memory is not to be trusted, start this server again"));
+    on_fatal(lost);
+    co_return lost;
+  }
+  feed_.saw(now.revision);
+  co_return Result<void>();
 }
 
 void ClientStore::on_fatal(const Error& error) {
+  if (failed_) return;
   if (!options_.on_fatal) {
     std::fprintf(stderr, "kayak: %s\n", error.message().c_str());
     std::abort();
@@ -148,16 +170,20 @@ Task<Result<T>> ClientStore::attempt(Call<T> call, bool safe, StopToken stop) {
     auto link = co_await links_->get(left, waiting.token());
     if (!link && closing_.stopped()) co_return usable().error();
     if (!link) co_return link.error();
+    const Instant asked = context_.clock.now();
     Outcome<T> outcome = co_await call((*link)->kv, stop);
     if (outcome.fate == Fate::kAnswered) {
+      (*link)->answered = context_.clock.now();
       links_->good();
       co_return std::move(outcome.result);
     }
     const Error& error = outcome.result.error();
     if (stop.stopped()) co_return Error(Code::kCancelled, error.message());
     const bool busy = error.code() == Code::kTooManyRequests;
-    if (outcome.silent || (outcome.fate == Fate::kNotBegun && !busy))
-      links_->leave(*link, error.message(), outcome.silent);
+    // One call may be slow where others are answered; a member that answers none meanwhile is not worth waiting for.
+    const bool sick =
+        outcome.fate == Fate::kUnknown && (outcome.late || links_->has_others()) && (*link)->answered < asked;
+    if (sick || (outcome.fate == Fate::kNotBegun && !busy)) links_->leave(*link, error.message());
     if (outcome.fate == Fate::kUnknown && !safe) {
       co_return Error(Code::kUnavailable, cat("the outcome is unknown: ", error.message()));
     }

@@ -46,7 +46,8 @@ class ClientStore final : public Store {
   Task<Result<T>> attempt(Call<T> call, bool safe, StopToken stop);
   Result<void> usable() const;
   Error start_error() const;
-  Task<void> follow();
+  Links::Events link_events();
+  Task<Result<void>> introduced(LinkRef link, StopToken stop);
   void on_fatal(const Error& error);
 
   struct Read;
@@ -60,6 +61,7 @@ class ClientStore final : public Store {
   Context context_;
   const EtcdStoreOptions options_;
   std::shared_ptr<Links> links_;
+  std::uint64_t cluster_ = 0;  // its id, as it answered first
   Feed feed_;
   std::optional<Error> failed_;
   std::size_t active_ = 0;

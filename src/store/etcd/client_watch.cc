@@ -312,33 +312,10 @@ void Feed::close() {
   state.wake_all();
 }
 
-// That the member has a leader, and that the cluster still has what was seen of it.
-Task<bool> Feed::check(const LinkRef& link, StopToken stop) {
-  store::RangeRequest request;
-  request.key = std::string(1, '\0');
-  request.count_only = true;
-  const Revision known = state_->newest;
-  auto answer = co_await link->kv.range(std::move(request), stop);
-  if (!answer.result) {
-    if (!stop.stopped()) links_->leave(link, answer.result.error().message());
-    co_return false;
-  }
-  checked_ = answer.result->revision;
-  if (checked_ < known) {
-    lost_ = Error(Code::kCorrupt,
-                  cat("the etcd cluster at ", link->url, " is at revision ", checked_, ", but revision ", known,
-                      " was read from it before: it was restored from a backup, or it is "
-                      "another cluster; what is in memory is not to be trusted, start this server again"));
-    co_return false;
-  }
-  saw(checked_);
-  co_return true;
-}
-
 // The stream's beginning is gone: what was compacted meanwhile was never seen.
 void Feed::restart_after_gap(Revision compacted) {
   state_->forget();
-  state_->position = std::max(state_->position, checked_);
+  state_->position = std::max(state_->position, state_->newest);
   state_->compacted = std::max(state_->compacted, compacted);
   state_->wake_all();
 }
@@ -347,6 +324,9 @@ Task<void> Feed::follow(const LinkRef& link, StopToken stop) {
   state_->reopen = io::StopSource(stop);
   state_->has_previous = state_->want_previous > 0;
   const StopToken reopen = state_->reopen.token();
+  // Where no calls go any more, changes may come late or never.
+  io::StopSource* elsewhere = &state_->reopen;
+  io::StopCallback on_left(link->left.token(), [elsewhere] { elsewhere->stop(); });
   auto stream = co_await WatchStream::open(link, state_->position + 1, state_->has_previous, reopen);
   if (!stream) {
     if (!reopen.stopped()) links_->leave(link, stream.error().message());
@@ -374,14 +354,11 @@ Task<void> Feed::follow(const LinkRef& link, StopToken stop) {
   }
 }
 
-Task<std::optional<Error>> Feed::run(StopToken stop) {
-  while (!stop.stopped() && !lost_) {
+Task<void> Feed::run(StopToken stop) {
+  while (!stop.stopped()) {
     auto link = co_await links_->get(kPatience, stop);
-    if (!link) continue;
-    const bool fine = co_await check(*link, stop);
-    if (fine) co_await follow(*link, stop);
+    if (link) co_await follow(*link, stop);
   }
-  co_return lost_;
 }
 
 }  // namespace kayak::store::etcd

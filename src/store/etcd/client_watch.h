@@ -44,8 +44,7 @@ class Feed {
   ~Feed();
   // Everything up to `revision` was seen by whoever begins now.
   void begin_at(Revision revision);
-  // Follows the cluster until `stop` fires or the cluster turns out to have lost revisions, which it returns.
-  Task<std::optional<Error>> run(StopToken stop);
+  Task<void> run(StopToken stop);  // follows the cluster until `stop` fires
   // Errors: as Store::watch.
   Result<std::unique_ptr<Watch>> watch(store::WatchRequest request);
   // Every watch ends with Unavailable.
@@ -61,16 +60,12 @@ class Feed {
   struct State;  // shared with the watches, which may outlive the feed
 
  private:
-  // False: the link is of no use.
-  Task<bool> check(const LinkRef& link, StopToken stop);
   Task<void> follow(const LinkRef& link, StopToken stop);
   void restart_after_gap(Revision compacted);
 
   Context context_;
   std::shared_ptr<Links> links_;
   std::shared_ptr<State> state_;
-  Revision checked_ = 0;  // the cluster's, at the last check
-  std::optional<Error> lost_;
 };
 
 }  // namespace kayak::store::etcd

@@ -35,6 +35,7 @@ constexpr Row kRows[] = {
     {Code::kUnavailable, "too few of the members", Grpc::kUnavailable, ""},
     {Code::kUnavailable, "in sync", Grpc::kUnavailable, ""},
     {Code::kUnavailable, "lead", Grpc::kUnavailable, ""},
+    {Code::kUnavailable, "disk is full", Grpc::kUnavailable, ""},
     {Code::kConflict, "", Grpc::kFailedPrecondition, ""},
     {Code::kAlreadyExists, "this member", Grpc::kFailedPrecondition, ""},
     {Code::kAlreadyExists, "the group has", Grpc::kFailedPrecondition, ""},

@@ -53,6 +53,7 @@ class RaftLog {
   std::vector<Entry> slice(LogIndex first, LogIndex last, std::size_t max_bytes) const;
   const Entry& at(LogIndex index) const;
   bool in_memory(LogIndex index) const { return index >= memory_first_ && index <= last_; }
+  std::size_t memory_bytes() const { return memory_bytes_; }  // of the entries that are in memory
   // Lets go of entries up to `up_to` that are on disk until the rest is within `budget` bytes.
   void trim(LogIndex up_to, std::size_t budget);
   void compact(LogIndex index);

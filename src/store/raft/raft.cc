@@ -74,7 +74,7 @@ Instant RaftCore::deadline() const {
   return due;
 }
 
-Output RaftCore::take_output() {
+Output RaftCore::take_output(std::size_t most) {
   if (role_ == Role::kLeader) {
     review_in_sync();
     maybe_commit();
@@ -85,7 +85,7 @@ Output RaftCore::take_output() {
     forward_reads();
   }
   emit_append();
-  hand_out();
+  hand_out(most);
   return std::exchange(output_, {});
 }
 
@@ -208,10 +208,15 @@ void RaftCore::appended(std::uint64_t number) {
 
 // The state machine gets what is committed and on this disk: a store reads its values from there, and what a restart
 // would lose must not have been read by anyone.
-void RaftCore::hand_out() {
-  if (install_ || install_number_ != 0) return;
+LogIndex RaftCore::may_hand_out() const {
+  if (install_ || install_number_ != 0) return handed_;
   const LogIndex on_disk = broken(Mutant::kCountSelfUnsynced) ? log_.last_index() : log_.stable();
-  const LogIndex last = std::min(commit_, on_disk);
+  return std::max(handed_, std::min(commit_, on_disk));
+}
+
+void RaftCore::hand_out(std::size_t most) {
+  if (install_ || install_number_ != 0) return;
+  const LogIndex last = handed_ + std::min<LogIndex>(most, may_hand_out() - handed_);
   for (; handed_ < last; ++handed_) {
     output_.committed.push_back(log_.at(handed_ + 1));
     uncommitted_bytes_ -= std::min(uncommitted_bytes_, output_.committed.back().bytes());

@@ -3,6 +3,7 @@
 // Source: the dissertation; each .cc names its sections.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <vector>
@@ -85,8 +86,10 @@ class RaftCore {
   void advance(Instant now);
   // When advance() is next worth a call, if nothing happens before.
   Instant deadline() const;
-  // What take_output() gives changes with every call below and with advance().
-  Output take_output();
+  // What take_output() gives changes with every call below and with advance(). Of what is committed it hands out the
+  // next `most` entries: a shell that must not apply for long comes again while more_committed().
+  Output take_output(std::size_t most = SIZE_MAX);
+  bool more_committed() const { return handed_ < may_hand_out(); }
 
   // A message from a peer that the shell has authenticated as message.from.
   void step(Message message);
@@ -155,7 +158,8 @@ class RaftCore {
   std::uint64_t whole_number() const;
   void hard_changed();
   void emit_append();
-  void hand_out();
+  LogIndex may_hand_out() const;
+  void hand_out(std::size_t most);
   void commit_to(LogIndex index);
   bool disk_hangs() const;
 

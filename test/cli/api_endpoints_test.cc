@@ -1,0 +1,98 @@
+// api_endpoints_test.cc: how the addresses of members, some of them names, become endpoints.
+#include "cli/api_endpoints.h"
+
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <map>
+
+#include "base/strings.h"
+
+using namespace kayak;
+using namespace kayak::cli;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Ips = std::vector<std::string>;
+
+struct Bed {
+  Bed() : context{loop, clock, random, Log::to_fd(::fileno(file), LogLevel::kWarn), metrics} {}
+  ~Bed() { std::fclose(file); }
+  std::string find(std::vector<std::string> members) {
+    struct Body {
+      static Task<Result<void>> run(MemberAddresses* addresses, std::vector<std::string> members, std::string* out) {
+        auto at = co_await addresses->find(std::move(members), StopToken());
+        *out = at ? cat(at->ip, " ", at->port) : "(none)";
+        co_return Result<void>();
+      }
+    };
+    std::string out;
+    REQUIRE(loop.run(Body::run(&addresses, std::move(members), &out)));
+    return out;
+  }
+  Task<Result<Ips>> look_up(std::string host) {
+    ++asked;
+    const auto found = names.find(host);
+    if (found == names.end()) co_return Error(Code::kNotFound, "no such name");
+    co_return found->second;
+  }
+
+  // What the log was told.
+  std::vector<std::string> lines() {
+    std::rewind(file);
+    std::string text(4096, '\0');
+    text.resize(std::fread(text.data(), 1, text.size(), file));
+    std::vector<std::string> out;
+    for (const std::string_view line : split(trim(text), '\n')) out.emplace_back(line);
+    return out;
+  }
+
+  FILE* const file = std::tmpfile();
+  Loop loop;
+  ManualClock clock;
+  SeededRandom random{5};
+  Metrics metrics;
+  Context context;
+  std::map<std::string, Ips> names;
+  int asked = 0;
+  MemberAddresses addresses{context, [this](std::string host, StopToken) { return look_up(std::move(host)); }};
+};
+
+}  // namespace
+
+TEST_CASE("a member's endpoint is an IP, of its addresses or of a name among them") {
+  Bed bed;
+  bed.names = {{"boat", {"2001:db8::9", "192.0.2.9", "192.0.2.3"}}, {"six", {"2001:db8::6"}}, {"self", {"127.0.1.1"}}};
+  struct Row {
+    std::vector<std::string> members;
+    std::string told;
+  };
+  for (const Row& row : {Row{{"192.0.2.1:6443"}, "192.0.2.1 6443"}, Row{{"[2001:db8::1]:7"}, "2001:db8::1 7"},
+                         Row{{"boat:6443"}, "192.0.2.3 6443"}, Row{{"boat:1", "192.0.2.1:2"}, "192.0.2.1 2"},
+                         Row{{"nobody:1", "boat:2"}, "192.0.2.3 2"}, Row{{"six:1"}, "2001:db8::6 1"},
+                         Row{{"self:1"}, "(none)"}, Row{{"nobody:1"}, "(none)"}, Row{{}, "(none)"}}) {
+    CAPTURE(row.told);
+    CHECK(bed.find(row.members) == row.told);
+  }
+}
+
+TEST_CASE("a name is looked up anew now and then, and the log tells once that it has no address") {
+  Bed bed;
+  bed.names["boat"] = {"192.0.2.3"};
+  CHECK(bed.find({"boat:1"}) == "192.0.2.3 1");
+  bed.names["boat"] = {"192.0.2.4"};
+  bed.clock.advance(4min);
+  CHECK(bed.find({"boat:1"}) == "192.0.2.3 1");
+  CHECK(bed.asked == 1);
+  bed.clock.advance(2min);
+  CHECK(bed.find({"boat:1"}) == "192.0.2.4 1");
+  bed.names.clear();
+  bed.clock.advance(6min);
+  for (int i = 0; i < 3; ++i) CHECK(bed.find({"boat:1"}) == "192.0.2.4 1");
+  REQUIRE(bed.lines().size() == 1);
+  CHECK(bed.lines()[0].find("boat") != std::string::npos);
+  for (int i = 0; i < 3; ++i) CHECK(bed.find({"yacht:1"}) == "(none)");
+  CHECK(bed.lines().size() == 2);
+  bed.names["yacht"] = {"192.0.2.7"};
+  CHECK(bed.find({"yacht:1"}) == "192.0.2.7 1");
+}
