@@ -725,6 +725,7 @@ void Node::next_slice(const NodeEvent& event) {
 
 // False: there is no space.
 bool Node::take_slice(const NodeEvent& event, std::string_view bytes) {
+  database_->set_full(world_.now() < full_until_);  // or it would stay so for who writes nothing meanwhile
   if (!building_) {
     if (!database_->begin_snapshot()) return false;
     building_ = true;
