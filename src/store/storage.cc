@@ -325,6 +325,7 @@ void Storage::install_now(PendingAppend append) {
 // One rename decides. What is in the write-ahead log has to be gone by then, or it would be taken for the new one's;
 // and so has the mark, which speaks of the old log.
 Result<void> Storage::replace_database(PendingAppend& append, std::shared_ptr<KvState> state) {
+  ASSERT(append.write.hard);  // as it is by now, or a vote of this term would be forgotten
   const Result<SnapshotHead> built = append.install->finish(append.write.hard);
   if (!built) return built.error();
   if (auto retired = database_->retire(); !retired) return retired;

@@ -59,8 +59,9 @@ class Storage {
   const LogFound& found() const { return database_->found(); }
   // Numbers ascend. `fetch`: rows to read beside it, for their values.
   void append(std::uint64_t number, LogWrite write, std::vector<RowId> fetch = {});
-  // The database that `builder` has built takes the place of this one, with `write` on top of it. Jobs that were asked
-  // for before installed_seen() are then not done: what they would look for is not there.
+  // The database that `builder` has built takes the place of this one, with `write` on top of it, which has the term
+  // and vote of this moment: what `builder` knew when it began may be older. Jobs that were asked for before
+  // installed_seen() are then not done: what they would look for is not there.
   void install(std::uint64_t number, std::shared_ptr<DatabaseBuilder> builder, LogWrite write);
   void installed_seen() { ++epoch_; }
   // After append_failed: the waiting appends are tried again, or forgotten.

@@ -207,7 +207,9 @@ void Cluster::wake(const Node& node, Instant at, NodeEvent event) {
 void Cluster::submit(RequestId request, const Command& command, bool any_node) {
   // Some do not know yet who leads, or know one that does no more.
   Node* node = dice_.chance(0.1) ? nullptr : leader();
-  if (dice_.chance(0.3)) node = ledger_ ? oldest_leader() : any_leader();
+  // Who keeps a lease alive stays with the server that has answered before.
+  const bool stays = command.kv && command.kv->type == KvRequest::Type::kKeepAlive;
+  if (dice_.chance(stays ? 0.7 : 0.3)) node = ledger_ ? oldest_leader() : any_leader();
   if (any_node || !node) node = ledger_ ? random_server() : nodes_[dice_.below(nodes_.size())].get();
   const std::size_t slot = take_slot();
   slots_[slot].command = command;
@@ -343,7 +345,7 @@ void Cluster::trouble() {
   push({.at = now_ + 10ms + dice_.around(scenario_.trouble_interval), .kind = Event::Kind::kTrouble});
   const Troubles& t = scenario_.troubles;
   const int weights[] = {t.crash_one, t.crash_leader, t.power_loss, t.isolate,  t.split,      t.one_way, t.pause,
-                         t.clock,     t.disk_stall,   t.disk_error, t.transfer, t.membership, t.weather};
+                         t.clock,     t.disk_stall,   t.disk_error, t.transfer, t.membership, t.suspend, t.weather};
   auto left = static_cast<int>(
       dice_.below(static_cast<std::uint64_t>(std::accumulate(std::begin(weights), std::end(weights), 0))));
   int kind = 0;
@@ -391,6 +393,13 @@ void Cluster::disturb(Node& node, int kind) {
       return;
     case 11:
       return change_group();
+    case 12: {
+      if (!leads || leads->paused_until > now_) return;
+      const Duration length = dice_.between(Duration(2s), Duration(7s));
+      log("node " + std::to_string(leads->id()) + " is suspended");
+      leads->suspend(length);
+      return isolate(leads->id(), length + dice_.around(2s));
+    }
     default:
       return change_weather();
   }

@@ -126,6 +126,8 @@ Result<void> KvDisk::install(const SimDisk::Write& write, const store::RowSink& 
   if (auto synced = sync_folder_of(path_); !synced) return synced;
   disk_->folder_synced();
   open(sink);
+  // As Replica: what it gave to the new database it takes for written, and writes when it changes.
+  written_hard_ = write.append->hard;
   return {};
 }
 
@@ -208,9 +210,12 @@ bool KvDisk::check(const SimDisk& model) {
   after.end_sync();
   if (is(after.contents())) return true;
   if (is(model.contents())) return false;
-  throw Violation(cat("after a power loss the database ends with entry ", content.last, " in term ", content.hard.term,
-                      "; on disk were ", model.contents().last_index(), " in term ", model.contents().hard.term,
-                      ", on their way ", after.contents().last_index(), " in term ", after.contents().hard.term));
+  const auto text = [](store::LogIndex last, const raft::HardState& hard) {
+    return cat("entry ", last, " in term ", hard.term, hard.vote == raft::kNobody ? "" : cat(", vote for ", hard.vote));
+  };
+  throw Violation(cat("after a power loss the database ends with ", text(content.last, content.hard), "; on disk was ",
+                      text(model.contents().last_index(), model.contents().hard), "; on its way ",
+                      text(after.contents().last_index(), after.contents().hard)));
 }
 
 }  // namespace kayak::sim

@@ -214,6 +214,7 @@ void KvLedger::revoke(const KvRequest& request, std::uint64_t id, const store::E
     throw Violation(cat("lease ", request.lease, " ended ", (lease->second.until - now).count() / 1'000'000,
                         " ms before the time for which it was kept alive"));
   }
+  if (request.ended) ended_[request.lease] = {now, lease->second.ttl};
   leases_.erase(lease);
   State after = at(revision());
   std::vector<WatchEvent> events;
@@ -240,7 +241,12 @@ void KvLedger::revoke(const KvRequest& request, std::uint64_t id, const store::E
 
 void KvLedger::kept_alive(store::LeaseId lease, Instant asked) {
   const auto found = leases_.find(lease);
-  if (found == leases_.end()) return;  // and is over by now
+  if (found == leases_.end()) {  // it is over by now
+    const auto ended = ended_.find(lease);
+    const bool broken = ended != ended_.end() && ended->second.at < asked + std::chrono::seconds(ended->second.ttl);
+    if (broken) throw Violation(cat("lease ", lease, " is said to be kept alive, and had ended"));
+    return;
+  }
   found->second.until = std::max(found->second.until, asked + std::chrono::seconds(found->second.ttl));
 }
 

@@ -63,6 +63,10 @@ class KvLedger {
     std::int64_t ttl = 0;  // seconds
     Instant until;         // it must not end before
   };
+  struct Ended {
+    Instant at;
+    std::int64_t ttl = 0;
+  };
   void revoke(const KvRequest& request, std::uint64_t id, const store::Entry& entry, Instant now);
   void check_effects(const store::Entry& entry, const std::vector<store::WatchEvent>& events) const;
   Run run(const store::TxnRequest& request, Revision before) const;
@@ -73,6 +77,7 @@ class KvLedger {
   std::map<std::uint64_t, Outcome> outcomes_;  // of what was committed, by request
   std::set<std::uint64_t> refused_;
   std::map<store::LeaseId, Lease> leases_;
+  std::map<store::LeaseId, Ended> ended_;               // by a leader's clock
   std::vector<State> states_;                           // by revision
   std::vector<std::vector<store::WatchEvent>> events_;  // by revision, in the order of their rows
   std::vector<Revision> floors_, revisions_;            // by index

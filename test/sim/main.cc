@@ -38,7 +38,8 @@ std::string describe(std::uint64_t seed) {
 
 int usage() {
   std::fprintf(stderr,
-               "usage: kayak_sim [--seeds N] [--start S] [--trace] [--mutant M] [--shell-mutant M]\n"
+               "usage: kayak_sim [--seeds N] [--start S] [--step K] [--trace] [--mutant M] [--shell-mutant M]\n"
+               "  --step          every K-th seed: from 4 on 4, key-values alone; from 16 on 16, those in databases\n"
                "  --trace         every change of a role, and the trouble behind it\n"
                "  --mutant        break the core by the rule of this number in src/store/raft/mutant.h\n"
                "  --shell-mutant  break what is around it by the rule of this number in test/sim/state_machine.h\n");
@@ -48,7 +49,7 @@ int usage() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::uint64_t seeds = 1000, start = 1, mutant = 0, shell = 0;
+  std::uint64_t seeds = 1000, start = 1, step = 1, mutant = 0, shell = 0;
   bool trace = false;
   for (int i = 1; i < argc; ++i) {
     const bool more = i + 1 < argc;
@@ -57,6 +58,8 @@ int main(int argc, char** argv) {
     } else if (std::strcmp(argv[i], "--seeds") == 0 && more && number(argv[i + 1], &seeds)) {
       ++i;
     } else if (std::strcmp(argv[i], "--start") == 0 && more && number(argv[i + 1], &start)) {
+      ++i;
+    } else if (std::strcmp(argv[i], "--step") == 0 && more && number(argv[i + 1], &step)) {
       ++i;
     } else if (std::strcmp(argv[i], "--mutant") == 0 && more && number(argv[i + 1], &mutant)) {
       ++i;
@@ -70,7 +73,8 @@ int main(int argc, char** argv) {
   const kayak::sim::Broken broken{.core = static_cast<kayak::store::raft::Mutant>(mutant),
                                   .shell = static_cast<kayak::sim::ShellMutant>(shell)};
   kayak::sim::RunStats total;
-  for (std::uint64_t seed = start; seed < start + seeds; ++seed) {
+  for (std::uint64_t i = 0; i < seeds; ++i) {
+    const std::uint64_t seed = start + i * step;
     std::snprintf(g_repeat, sizeof g_repeat,
                   "sim: seed %llu (%s) fails; repeat with ./dev sim --seeds 1 --start %llu\n",
                   static_cast<unsigned long long>(seed), describe(seed).c_str(), static_cast<unsigned long long>(seed));

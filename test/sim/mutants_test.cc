@@ -128,6 +128,7 @@ TEST_CASE("a broken key-value layer is caught") {
       {"an installed snapshot leaves watches in the dark", ShellMutant::kInstallKeepsGroups, 4000},
       {"truncated rows stay in the index", ShellMutant::kTruncatedRowsInIndex, 1000},
       {"a lease ends by the clock of an older term", ShellMutant::kLeaseTimeStays, 4000},
+      {"a leader keeps leases alive without a round", ShellMutant::kKeepAliveAlone, 1200},
       {"a fold of heartbeats writes an older copy", ShellMutant::kFoldWritesOlder, 400},
       {"heartbeats stay at the leader", ShellMutant::kHeartbeatsStay, 400},
       {"a heartbeat is shown over a newer object", ShellMutant::kOverlayOutlivesRevision, 400},
@@ -138,6 +139,7 @@ TEST_CASE("a broken key-value layer is caught") {
       {"a database's entries acknowledged before it has them", ShellMutant::kSkipFsync, 320},
       {"a database's compaction drops a live row", ShellMutant::kCompactionDropsLive, 3200},
       {"a database is installed beside the old one's log", ShellMutant::kInstallKeepsLog, 3200},
+      {"a database is installed without the vote", ShellMutant::kInstallForgetsVote, 3200},
       {"a database's uncommitted rows in the index", ShellMutant::kTruncatedRowsInIndex, 3200},
   };
   for (const Row& row : in_databases) check_caught(row.name, {.shell = row.mutant}, {row.seeds, kDatabaseStep});

@@ -130,6 +130,7 @@ void Node::crash() {
   lease_clock_.clear();
   leases_run_in_ = 0;
   timer_at_.reset();
+  wake_up();
   stall_ = {};
   fail_sync_ = false;
   pins_.clear();
@@ -148,9 +149,10 @@ void Node::check_state() {
 }
 
 Instant Node::local(Instant sim) const {
-  const auto passed = static_cast<double>((sim - anchor_sim_).count());
+  const auto passed = static_cast<double>(std::max((sim - anchor_sim_).count(), std::int64_t{0}));
   return anchor_local_ + Duration(static_cast<std::int64_t>(passed * rate_));
 }
+Instant Node::steady() const { return steady_local_ + std::max(world_.now() - steady_sim_, Duration(0)); }
 Instant Node::to_sim(Instant local) const {
   if (local <= anchor_local_) return anchor_sim_;
   const auto left = static_cast<double>((local - anchor_local_).count());
@@ -171,8 +173,23 @@ void Node::jump_clock(Duration by) {
   if (up()) set_timer();
 }
 
-void Node::make_peace() {
+// As a virtual machine that is moved: its own clock does not tell it that time has passed.
+void Node::suspend(Duration length) {
+  anchor_local_ = local(world_.now());
+  steady_local_ = steady();
+  anchor_sim_ = steady_sim_ = paused_until = world_.now() + length;
+  timer_at_.reset();
+  if (up()) set_timer();
+}
+
+void Node::wake_up() {
   paused_until = std::min(paused_until, world_.now());
+  anchor_sim_ = std::min(anchor_sim_, world_.now());
+  steady_sim_ = std::min(steady_sim_, world_.now());
+}
+
+void Node::make_peace() {
+  wake_up();
   stall_ = {};
   fail_sync_ = false;
   full_until_ = {};
@@ -252,7 +269,7 @@ void Node::request(RequestId request, const Command& command) {
     return settle();
   }
   if (command.kv && command.kv->type == KvRequest::Type::kKeepAlive) {
-    WaitingRead read{.request = request, .command = command, .asked = world_.now()};
+    WaitingRead read{.request = request, .command = command, .asked = steady()};
     if (options_.mutant != ShellMutant::kKeepAliveAlone) {
       begin_read(std::move(read));
     } else {
@@ -546,7 +563,7 @@ void Node::apply(const raft::Entry& entry) {
   for (std::size_t i = 0; leases_run_in_ != 0 && effects && i < effects->effects.size(); ++i) {
     const store::Effect& effect = effects->effects[i];
     if (effect.type == store::EffectType::kLeaseRevoke) lease_clock_.stop(effect.lease);
-    if (effect.type == store::EffectType::kLeaseGrant) lease_clock_.start(effect.lease, effect.ttl, world_.now());
+    if (effect.type == store::EffectType::kLeaseGrant) lease_clock_.start(effect.lease, effect.ttl, steady());
   }
   applied_ = entry.index;
   world_.checker().applied(id(), entry, state_->digest());
@@ -609,16 +626,16 @@ void Node::run_leases() {
   if (leads == 0) return;
   for (const auto& [id, granted] : state_->kv()->state().leases().all()) {
     if (options_.mutant == ShellMutant::kLeaseTimeStays && lease_clock_.remaining(id, Instant{}) > 0) continue;
-    lease_clock_.start(id, granted.ttl, world_.now());
+    lease_clock_.start(id, granted.ttl, steady());
   }
 }
 
 void Node::end_leases() {
   constexpr std::size_t kAtOnce = 8;
   const raft::Term term = leases_run_in_;
-  for (const store::LeaseId id : lease_clock_.due(world_.now(), kAtOnce)) {
+  for (const store::LeaseId id : lease_clock_.due(steady(), kAtOnce)) {
     if (leases_run_in_ != term || leases_run_in_ == 0) return;
-    lease_clock_.end(id, world_.now() + std::chrono::seconds(1));
+    lease_clock_.end(id, steady() + std::chrono::seconds(1));
     auto revoke = std::make_shared<KvRequest>();
     revoke->type = KvRequest::Type::kRevoke;
     revoke->lease = id;
@@ -710,6 +727,7 @@ void Node::next_slice(const NodeEvent& event) {
 
 // False: there is no space.
 bool Node::take_slice(const NodeEvent& event, std::string_view bytes) {
+  database_->set_full(world_.now() < full_until_);  // or it would stay so for who writes nothing meanwhile
   if (!building_) {
     if (!database_->begin_snapshot()) return false;
     building_ = true;

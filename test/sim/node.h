@@ -117,6 +117,7 @@ class Node {
   Instant paused_until{};
   void set_clock_rate(double rate);
   void jump_clock(Duration by);
+  void suspend(Duration length);  // paused, and its clock stands
   void stall_next_sync(Duration by) { stall_ = by; }
   bool has_database() const { return database_ != nullptr; }
   void fill_disk(Duration length) { full_until_ = world_.now() + length; }
@@ -146,6 +147,8 @@ class Node {
     std::shared_ptr<const void> rows;  // of a database: those of its time and after stay
   };
   Instant local(Instant sim) const;
+  Instant steady() const;
+  void wake_up();
   Instant to_sim(Instant local) const;
   void advance() { core_->advance(local(world_.now())); }
   void settle();  // performs what the core asks for
@@ -185,8 +188,11 @@ class Node {
   std::unique_ptr<KvDisk> database_;  // disk_ is its model then
   std::uint64_t life_ = 0;
 
+  // The core's clock: at the one it shows the other. Before the first it stands.
   Instant anchor_sim_{}, anchor_local_{1};
   double rate_ = 1;
+  // And the leases', which trust that all run alike: it only stands while the machine is suspended.
+  Instant steady_sim_{}, steady_local_{1};
 
   // Lost in a crash.
   std::unique_ptr<SeededRandom> random_;

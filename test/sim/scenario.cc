@@ -50,6 +50,15 @@ void draw_hunt(Dice& dice, Scenario* scenario) {
   scenario->workload.clients = 1;
 }
 
+// Leaders that wake up, were replaced meanwhile, and have a while left in which they believe in themselves. Who follows
+// them reigns for long enough to end the leases that only they have promised to keep.
+void draw_suspensions(Dice& dice, Scenario* scenario) {
+  scenario->troubles = {.crash_one = 1, .suspend = 8, .weather = 1};
+  scenario->trouble_interval = dice.between(Duration(3s), Duration(8s));
+  scenario->chaos = dice.between(Duration(40s), Duration(60s));
+  scenario->workload.clients = 1 + dice.below(2);
+}
+
 }  // namespace
 
 const char* text(WorldKind kind) {
@@ -101,6 +110,9 @@ Scenario Scenario::from_seed(std::uint64_t seed) {
       scenario.troubles.transfer += 30;
       scenario.workload.clients = 8;
       scenario.workload.think_time = 20ms;
+    }
+    if (scenario.kind == WorldKind::kKeyValues && !scenario.node.raft.lease_reads && dice.chance(0.3)) {
+      draw_suspensions(dice, &scenario);
     }
   }
   return scenario;

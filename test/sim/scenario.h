@@ -16,7 +16,8 @@ struct Troubles {
   int split = 0;
   int one_way = 0;  // links that carry messages in one direction only
   int pause = 0;
-  int clock = 0;  // jumps and rates
+  int suspend = 0;  // a leader's machine stands still, its clock with it, and wakes up cut off
+  int clock = 0;    // jumps and rates
   int disk_stall = 0;
   int disk_error = 0;
   int transfer = 0;

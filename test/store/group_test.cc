@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/strings.h"
+#include "store/database.h"
 #include "store/support_group.h"
 
 namespace kayak::store {
@@ -212,6 +213,29 @@ TEST_CASE("a partitioned leader answers no consistent read; its proposals are su
   for (const auto& server : group.servers) server->close();  // what was cut off leaves no trace that a start would mind
   for (const auto& server : group.servers) REQUIRE(server->start());
   CHECK(group.differences(2) == "");
+}
+
+Task<void> keep_alive(Store* store, std::int64_t id, std::optional<Result<Lease>>* answer) {
+  *answer = co_await store->lease_keep_alive(id, StopToken());
+}
+
+TEST_CASE("a leader that is cut off keeps no lease alive, though it does not know yet that it was replaced") {
+  Group group;
+  group.make(3);
+  GroupServer& old = group.leader();
+  REQUIRE(group.harness.wait(old.store().lease_grant(7, 3600, StopToken())));
+  group.isolate({old.id()});
+  REQUIRE(old.leads());
+  io::TaskScope calls;
+  std::optional<Result<Lease>> answer;
+  calls.spawn(keep_alive(&old.store(), 7, &answer));
+  REQUIRE(group.eventually([&] { return group.leader_now() != nullptr && group.leader_now() != &old; }));
+  group.harness.run_for(300ms);
+  CHECK(!answer);
+  group.heal();
+  REQUIRE(group.eventually([&] { return answer.has_value(); }));
+  CHECK((*answer && (*answer)->remaining == 3600));  // by the new one
+  REQUIRE(group.harness.wait(calls.join()));
 }
 
 // ---- asked of a follower
@@ -505,6 +529,33 @@ TEST_CASE("who is too far behind fetches the state, also when it is killed at an
     CHECK((!watch && watch.error().code() == Code::kExpired));
     if (caught_up) break;  // there were no more steps than that
   }
+}
+
+TEST_CASE("a server that voted and then fetches the state has not forgotten its vote") {
+  Group group;
+  group.make(3);
+  GroupServer& leader = group.leader();
+  GroupServer& behind = group.follower();
+  GroupServer* next = nullptr;
+  for (const auto& server : group.servers) {
+    if (server.get() != &behind && server.get() != &leader) next = server.get();
+  }
+  behind.close();
+  leave_behind(group, leader, 100);
+  REQUIRE(group.eventually([&] { return next->store().revision() == leader.store().revision(); }));
+  leader.crash();
+  REQUIRE(behind.start());
+  // The third one leads by its vote, and has only its state for it, no entries.
+  REQUIRE(group.eventually([&] { return next->leads() && behind.store().revision() == next->store().revision(); }));
+  const std::uint64_t term = next->store().leadership().term;
+  behind.crash();
+  DatabaseOptions options;
+  options.path = behind.path();
+  const auto database = Database::open(options, {});
+  REQUIRE(database);
+  CHECK((*database)->base().index > 0);
+  CHECK((*database)->found().hard.term == term);
+  CHECK((*database)->found().hard.vote == next->id());
 }
 
 TEST_CASE("a fetch of a state that is replaced by another leader's does no harm") {
