@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "cli/datastore.h"
 #include "cli/join_client.h"
 #include "cli/rejoin.h"
 #include "io/tls.h"
@@ -37,6 +38,22 @@ Task<Result<void>> check_same_cluster(Context context, std::string server, std::
   }
   context.log.info("this server is a member already: --server is not needed any more", {{"server", server}});
   co_return Result<void>();
+}
+
+// The token's CA is the one of the keys that are there, if there are any. Errors: Conflict, those of parse_token.
+Result<void> check_token(const LocalState& state, const std::string& token) {
+  if (token.empty() || state.server_ca_pem.empty()) return Result<void>();
+  Result<Token> parsed = parse_token(token);
+  if (!parsed) return parsed.error();
+  const std::string own = ca_hash(state.server_ca_pem);
+  if (parsed->ca_hash.empty() || parsed->ca_hash == own) return Result<void>();
+  return other_cluster(cat("its CA has the SHA-256 ", own, ", the token names ", parsed->ca_hash));
+}
+
+Error needs_token() {
+  return Error(Code::kInvalid,
+               "--server needs --token or --token-file: what stands in <data-dir>/server/token of a "
+               "server that is in the cluster");
 }
 
 Result<void> check_files(Random& random, const JoinBundle& bundle) {
@@ -98,21 +115,25 @@ Result<bool> must_join(const LocalState& state, const ServerOptions& options, co
         "this server has begun to join a cluster and is not yet a member of it: start it with --server, or move "
         "server/db and server/tls of the data directory away to begin a cluster of its own");
   }
-  if (!token.empty() && !state.server_ca_pem.empty()) {
-    Result<Token> parsed = parse_token(token);
-    if (!parsed) return parsed.error();
-    const std::string own = ca_hash(state.server_ca_pem);
-    if (!parsed->ca_hash.empty() && parsed->ca_hash != own) {
-      return other_cluster(cat("its CA has the SHA-256 ", own, ", the token names ", parsed->ca_hash));
-    }
-  }
+  if (auto same = check_token(state, token); !same) return same.error();
   if (state.has_store && !state.joining()) return false;
   if (comes_back && has_peers(state)) return false;  // it has all the keys
-  if (token.empty()) {
-    return Error(Code::kInvalid,
-                 "--server needs --token or --token-file: what stands in <data-dir>/server/token of a "
-                 "server that is in the cluster");
+  if (token.empty()) return needs_token();
+  return true;
+}
+
+Result<bool> must_share(const LocalState& state, const ServerOptions& options, const std::string& token) {
+  const bool begun = state.peers.has_value() && !state.has_store;
+  if (options.server.empty()) {
+    if (!begun) return false;
+    return Error(
+        Code::kConflict,
+        "this server has begun to take the keys of a cluster and has not got them all: start it with --server, "
+        "or move server/db and server/tls of the data directory away to begin a cluster of its own");
   }
+  if (auto same = check_token(state, token); !same) return same.error();
+  if (!state.server_ca_pem.empty() && !begun) return false;
+  if (token.empty()) return needs_token();
   return true;
 }
 
@@ -167,6 +188,46 @@ Result<bool> come_back(Context& context, LocalState* state, const ServerOptions&
   return true;
 }
 
+// The keys of the cluster that --server is in, proved by the token, in the data directory.
+Task<Result<JoinBundle>> fetch_keys(Context context, const ServerOptions& options, std::string token, StopToken stop) {
+  Result<Token> parsed = parse_token(token);
+  if (!parsed) co_return parsed.error();
+  JoinTarget target;
+  target.server = options.server;
+  target.token = std::move(*parsed);
+  target.name = options.node_name;
+  Result<JoinBundle> joined = co_await fetch_until_answered(context, target, stop);
+  if (!joined) co_return joined.error().while_doing(cat("joining ", options.server));
+  Random& random = context.random;
+  const std::string server_dir = options.data_dir + "/server";
+  const JoinBundle bundle = *joined;
+  auto write = [&random, server_dir, bundle] { return store_bundle(random, server_dir, bundle); };
+  Result<void> stored = co_await context.loop.offload(std::move(write));
+  if (!stored) co_return stored.error().while_doing(cat("joining ", options.server));
+  co_return joined;
+}
+
+// Servers on one etcd are no group of members: all that they share beside the data are their keys.
+Task<Result<JoinOutcome>> share_keys(Context context, const ServerOptions& options, LocalState state, std::string token,
+                                     StopToken stop) {
+  JoinOutcome outcome;
+  outcome.token = token;
+  Result<bool> wanted = must_share(state, options, token);
+  if (!wanted) co_return wanted.error();
+  if (!*wanted) {
+    if (options.server.empty()) co_return outcome;
+    Result<void> same = co_await check_same_cluster(context, options.server, state.server_ca_pem, stop);
+    if (!same) co_return same.error();
+    co_return outcome;
+  }
+  Result<JoinBundle> bundle = co_await fetch_keys(context, options, std::move(token), stop);
+  if (!bundle) co_return bundle.error();
+  // All is there: the mark of what has begun goes.
+  const Result<void> removed = remove_file(members_path(options.data_dir + "/server"));
+  if (!removed) co_return removed.error();
+  co_return outcome;
+}
+
 }  // namespace
 
 Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& options, StopToken stop) {
@@ -182,6 +243,10 @@ Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& opt
                                          " is the data directory of a witness: start it with --witness, "
                                          "or give the server a folder of its own"));
   }
+  if (has_datastore(options)) {
+    LocalState here = std::move(*state);
+    co_return co_await share_keys(context, options, std::move(here), std::move(outcome.token), stop);
+  }
   Result<bool> join = must_join(*state, options, outcome.token);
   if (!join) co_return join.error();
   Result<bool> comes_back = come_back(context, &*state, options);
@@ -195,21 +260,10 @@ Task<Result<JoinOutcome>> join_cluster(Context context, const ServerOptions& opt
     if (!same) co_return same.error();
     co_return outcome;
   }
-  Result<Token> parsed = parse_token(outcome.token);
-  if (!parsed) co_return parsed.error();
-  JoinTarget target;
-  target.server = options.server;
-  target.token = std::move(*parsed);
-  target.name = options.node_name;
-  Result<JoinBundle> joined = co_await fetch_until_answered(context, target, stop);
-  if (!joined) co_return joined.error().while_doing(cat("joining ", options.server));
-  Random& random = context.random;
-  const JoinBundle bundle = *joined;
-  auto write = [&random, server_dir, bundle] { return store_bundle(random, server_dir, bundle); };
-  Result<void> stored = co_await context.loop.offload(std::move(write));
-  if (!stored) co_return stored.error().while_doing(cat("joining ", options.server));
+  Result<JoinBundle> bundle = co_await fetch_keys(context, options, outcome.token, stop);
+  if (!bundle) co_return bundle.error();
   outcome.joining = true;
-  outcome.peers = std::move(joined->members);
+  outcome.peers = std::move(bundle->members);
   co_return outcome;
 }
 

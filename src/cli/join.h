@@ -44,6 +44,10 @@ Result<LocalState> look_at(Random& random, const std::string& server_dir);
 // Invalid (--server without a token).
 Result<bool> must_join(const LocalState& state, const ServerOptions& options, const std::string& token);
 
+// The same for a server whose data live in an etcd cluster: such servers share their keys and have no members.
+// Errors: as of must_join().
+Result<bool> must_share(const LocalState& state, const ServerOptions& options, const std::string& token);
+
 // Writes what a cluster gave to this server. What is there already has to be the same. Blocking.
 // Errors: Conflict (there are other keys), BadRequest (certificates and keys do not fit), Io, NoSpace.
 Result<void> store_bundle(Random& random, const std::string& server_dir, const JoinBundle& bundle);

@@ -170,10 +170,11 @@ std::string check_datastore_options(const ServerOptions& options) {
   if (options.datastore_certfile.empty() != options.datastore_keyfile.empty()) {
     return "--datastore-certfile and --datastore-keyfile go together";
   }
-  const bool group = !options.server.empty() || options.witness || options.cluster_reset;
+  const bool group = options.witness || options.cluster_reset;
   if (group && !options.datastore_endpoint.empty()) {
-    return "--server, --witness and --cluster-reset are for Kayak's own store; the members of --datastore-endpoint are "
-           "etcd's, see etcdctl member";
+    return "--witness and --cluster-reset are for Kayak's own store; the members of --datastore-endpoint are etcd's, "
+           "see "
+           "etcdctl member";
   }
   if (!options.snapshot_schedule_cron.empty() && !options.datastore_endpoint.empty()) {
     return "--snapshot-schedule-cron saves Kayak's own store; what --datastore-endpoint holds is saved with etcd's "

@@ -157,7 +157,8 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .help = "Accepted for k3s' sake: without --server a server always begins a cluster that others can join",
        .boolean = &server.cluster_init},
       {.name = "server",
-       .help = "Join the cluster of this server, e.g. https://first:6443; needs its token",
+       .help = "Join the cluster of this server, e.g. https://first:6443; needs its token. With --datastore-endpoint: "
+               "take that cluster's keys",
        .text = &server.server,
        .check = check_server_url},
       {.name = "token",

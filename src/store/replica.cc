@@ -19,7 +19,7 @@ constexpr std::size_t kMaxUnwrittenBytes = 32 * 1024 * 1024;
 // Applying may take so long in one turn of the loop, which is looked at after so many entries: a follower that catches
 // up, or a leader with many small writes, must not keep everything else from its turn.
 constexpr Duration kApplySlice = 4ms;
-constexpr std::size_t kApplyAtOnce = 8;
+constexpr std::size_t kApplyAtOnce = 32;
 }  // namespace
 
 Replica::Replica(Context context, Storage& storage, raft::Options options, Host host)

@@ -246,6 +246,58 @@ TEST_CASE("a join, from an empty folder to the keys in it") {
   }
 }
 
+TEST_CASE("servers on one etcd share the keys, and are no members of anything") {
+  First first;
+  const Folder second;
+  const std::string mark = second.server() + "/db/members.json";
+  ServerOptions options;
+  options.data_dir = second.path;
+  options.datastore_endpoint = {"http://127.0.0.1:1"};
+  options.node_name = "second";
+  auto start = [&] { return first.run(join_cluster(first.context(), options, StopToken())); };
+  REQUIRE(start());  // alone
+  options.server = first.url;
+  CHECK(start().error().message().find("--server needs --token") != std::string::npos);
+  options.token = first.token();
+  const Result<JoinOutcome> join = start();
+  INFO((join ? "" : join.error().message()));
+  REQUIRE(join);
+  CHECK_FALSE(join->joining);
+  CHECK(join->peers.members.empty());
+  CHECK_FALSE(file_exists(mark));
+  const ServerKeys keys = keys_in(second);
+  CHECK(keys.server_ca.key_pem == first.keys.server_ca.key_pem);
+  CHECK(keys.service_account_key_pem == first.keys.service_account_key_pem);
+
+  SECTION("which are there at the next start") {
+    options.token.clear();
+    CHECK(start());
+    options.server = "https://127.0.0.1:1";  // who does not answer does not keep it from starting
+    CHECK(start());
+  }
+  SECTION("and are fetched again when that broke off") {
+    fs::remove(second.server() + "/tls/server-ca.crt");
+    fs::remove(second.server() + "/tls/server-ca.key");
+    REQUIRE(store::write_member_list(mark, store::MemberList()));
+    const std::string server = std::exchange(options.server, "");
+    CHECK(start().error().message().find("has not got them all") != std::string::npos);
+    options.server = server;
+    REQUIRE(start());
+    CHECK_FALSE(file_exists(mark));
+    CHECK(keys_in(second).server_ca.key_pem == first.keys.server_ca.key_pem);
+  }
+  SECTION("but not with another cluster's") {
+    First other;
+    options.server = other.url;
+    options.token = other.token();
+    CHECK(start().error().code() == Code::kConflict);
+    options.token.clear();
+    const Result<JoinOutcome> refused = other.run(join_cluster(other.context(), options, StopToken()));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message().find("belongs to another cluster") != std::string::npos);
+  }
+}
+
 // A server that was a member beside the first one, in `folder`.
 ServerKeys second_member(const Folder& folder, const First& first) {
   SystemRandom random;

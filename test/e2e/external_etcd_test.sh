@@ -48,7 +48,7 @@ trial() { timeout 60 "$kayak" server --data-dir "$work/trial" --write-kubeconfig
 check_output "a database is no datastore" '^kayak: --datastore-endpoint "postgres://db" names a database' trial --datastore-endpoint postgres://db
 check_output "a certificate needs its key" 'go together' trial "${datastore[@]}" --datastore-certfile /x
 check_output "a group of our own goes with our own store" 'see etcdctl member' \
-  trial "${datastore[@]}" --server https://127.0.0.1:1 --token 0123456789abcdef
+  trial "${datastore[@]}" --witness --server https://127.0.0.1:1 --token 0123456789abcdef
 start_etcd
 eventually 20 "etcd is up" 'is healthy' ctl endpoint health
 check_output "another CA is refused at once" '^kayak: opening the store: the datastore.s TLS identity is not accepted: https://127.0.0.1:.*check --datastore-cafile' \
@@ -88,10 +88,16 @@ check_output "after a restart it is all there" '^v$' kubectl get configmap one -
 # A second server on the same etcd.
 second_port="$(free_port)"
 "$kayak" server --data-dir "$work/second" --bind-address 127.0.0.1 --https-listen-port "$second_port" \
-  --write-kubeconfig "$work/second.yaml" "${datastore[@]}" "${identity[@]}" >>"$work/second.log" 2>&1 &
+  --write-kubeconfig "$work/second.yaml" "${datastore[@]}" "${identity[@]}" --server "https://127.0.0.1:$port" \
+  --token-file "$work/data/server/token" >>"$work/second.log" 2>&1 &
 second_pid=$!
 second() { kubectl --kubeconfig "$work/second.yaml" "$@"; }
 eventually 30 "a second server is ready" '^ok$' curl -sk "https://127.0.0.1:$second_port/readyz"
+check_output "the second server takes what the first one's CA has signed" '^v$' \
+  kubectl --server "https://127.0.0.1:$second_port" get configmap one -o 'jsonpath={.data.k}'
+check_output "a token of the first is good at the second" '^system:serviceaccount:default:default$' \
+  kubectl --kubeconfig /dev/null --server "https://127.0.0.1:$second_port" --certificate-authority "$work/data/server/tls/server-ca.crt" \
+  --token "$(kubectl create token default)" auth whoami -o 'jsonpath={.status.userInfo.username}'
 check_output "the second server has what the first wrote" '^v$' second get configmap one -o 'jsonpath={.data.k}'
 seen=0
 for i in $(seq 20); do
