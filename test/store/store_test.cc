@@ -497,8 +497,8 @@ TEST_CASE("writes that were committed together are applied in slices, in order, 
     ++per_turn[body.answered[i].first];
     if (i > 0) CHECK(body.answered[i - 1].second < body.answered[i].second);
   }
-  // A look after every 32 entries, and four milliseconds.
-  for (const auto& [turn, writes] : per_turn) CHECK(writes <= 5 * 32);
+  // A look after every 32 entries, and four milliseconds; a turn may have the end of one slice and the next one.
+  for (const auto& [turn, writes] : per_turn) CHECK(writes <= 10 * 32);
 }
 
 TEST_CASE("writers wait when too much is on its way, also with entries that hold next to nothing") {
