@@ -34,6 +34,12 @@ bool element_before(const std::pair<std::string, FieldSet>& child, std::string_v
 }  // namespace
 
 FieldSet FieldSet::from_json(const json::Value& fields_v1) {
+  FieldSet set = read(fields_v1);
+  set.member_ = false;  // nobody owns the whole object: "." there says nothing
+  return set;
+}
+
+FieldSet FieldSet::read(const json::Value& fields_v1) {
   FieldSet set;
   if (!fields_v1.is_object()) return set;
   for (const auto& [key, value] : fields_v1.as_object()) {
@@ -41,7 +47,7 @@ FieldSet FieldSet::from_json(const json::Value& fields_v1) {
       set.member_ = true;
       continue;
     }
-    FieldSet below = from_json(value);
+    FieldSet below = read(value);
     if (below.children_.empty()) below.member_ = true;  // {} is the path itself
     set.children_.emplace_back(key, std::move(below));
   }

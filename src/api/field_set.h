@@ -30,6 +30,7 @@ class FieldSet {
   bool operator==(const FieldSet& other) const;
 
  private:
+  static FieldSet read(const json::Value& fields_v1);
   const FieldSet* find(std::string_view element) const;
   bool member_ = false;
   std::vector<std::pair<std::string, FieldSet>> children_;  // sorted by element

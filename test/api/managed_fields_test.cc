@@ -155,6 +155,7 @@ TEST_CASE("managers of clients that name none") {
 TEST_CASE("field sets") {
   auto set = [](const std::string& text) { return FieldSet::from_json(*json::read(text)); };
   CHECK(set("{}").empty());
+  CHECK(set(R"({".":{}})").empty());  // nobody owns the whole object
   CHECK(json::write(set(R"({"f:b":{},"f:a":{".":{},"f:c":{}}})").to_json()) == R"({"f:a":{".":{},"f:c":{}},"f:b":{}})");
   FieldSet a = set(R"({"f:a":{".":{},"f:x":{},"f:y":{}}})");
   CHECK(a.has({"f:a", "f:x"}));
