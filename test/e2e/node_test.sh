@@ -385,9 +385,18 @@ bad-name Warning InspectFailed spec.containers\{c\} Failed to apply default imag
 no-map Warning Failed spec.containers\{c\} Error: configmap "none" not found
 refused Warning Failed - Error: .*spec.containers\[0\].livenessProbe.*
 TABLE
-k patch pod gated --subresource=status -p '{"status":{"conditions":[{"type":"example.com/open","status":"True"}]}}' >/dev/null
+# patch_status PATH PATCH: as kubectl patch --subresource=status, which those before 1.24 do not know.
+patch_status() {
+  local part
+  for part in client-certificate client-key; do
+    kubectl config view --raw -o "jsonpath={.users[0].user.$part-data}" | base64 -d >"$work/admin.$part"
+  done
+  curl -fsSk --cert "$work/admin.client-certificate" --key "$work/admin.client-key" -X PATCH \
+    -H 'Content-Type: application/strategic-merge-patch+json' --data "$2" "https://127.0.0.1:$port$1/status" >/dev/null
+}
+patch_status /api/v1/namespaces/default/pods/gated '{"status":{"conditions":[{"type":"example.com/open","status":"True"}]}}'
 eventually 10 "a pod is ready when its readiness gate opens" '^True$' k get pod gated -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
-k patch "$(k get node -o name)" --subresource=status -p '{"status":{"conditions":[{"type":"FromOthers","status":"False"}]}}' >/dev/null
+patch_status "/api/v1/nodes/$(k get node -o 'jsonpath={.items[0].metadata.name}')" '{"status":{"conditions":[{"type":"FromOthers","status":"False"}]}}'
 check_output "a container that ended well does not back off" '^0$' bash -c "jq '[.items[] | select(.involvedObject.name == \"on-failure\" and .reason == \"BackOff\")] | length' '$work/events.json'"
 
 # Logs.
