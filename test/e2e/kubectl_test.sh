@@ -76,7 +76,7 @@ for kubectl in "${versions[@]}"; do
   check "strategic patch" k patch deployment web -p '{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"A","value":"b"}]}]}}}}'
   check "rollout after the patch" kw rollout status deployment/web --timeout=60s
   # Before 1.25 kubectl compared fields itself, with what the server publishes of its schemas.
-  local strict=true unknown='unknown field "replicaz" in io.k8s.api.apps.v1.DeploymentSpec'
+  strict=true unknown='unknown field "replicaz" in io.k8s.api.apps.v1.DeploymentSpec'
   if "$kubectl" create --help | grep -q "validate='strict'"; then strict=strict unknown='unknown field "spec.replicaz"'; fi
   check_output "strict validation refuses unknown fields" "$unknown" \
     bash -c "sed 's/replicas: 2/replicaz: 2/' '$work/web.yaml' | '$kubectl' create --validate=$strict -f -"
