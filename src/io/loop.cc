@@ -7,6 +7,8 @@
 #include <chrono>
 #include <csignal>
 #include <deque>
+#include <utility>
+#include <vector>
 
 #include "io/poller.h"
 #include "io/spawner.h"
@@ -34,6 +36,7 @@ struct Loop::Impl {
   uv_idle_t idle;  // active only while ready coroutines are left over, so that the poll does not sleep
   std::mutex mutex;
   std::deque<std::function<void()>> posted;
+  std::vector<std::function<void()>> turn_ends;
   StallWatch stalls;
 
   void drain() {
@@ -48,6 +51,12 @@ struct Loop::Impl {
     } else {
       uv_idle_stop(&idle);
     }
+  }
+  void run_turn_ends() {
+    if (turn_ends.empty()) return;
+    for (auto& action : std::exchange(turn_ends, {})) action();
+    if (!turn_ends.empty() || !ReadyQueue::current().empty()) uv_idle_start(&idle, [](uv_idle_t*) {});
+    stalls.end_piece("end of a turn");
   }
   void run_posted() {
     std::deque<std::function<void()>> actions;
@@ -78,6 +87,7 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
   uv_prepare_start(&impl_->prepare, [](uv_prepare_t* h) {
     Impl* impl = static_cast<Impl*>(h->data);
     impl->drain();
+    impl->run_turn_ends();
     impl->stalls.end_turn();
   });
   uv_check_start(&impl_->check, [](uv_check_t* h) {
@@ -139,6 +149,8 @@ Result<void> Loop::run(Task<Result<void>> task) {
   }
   return root.result;
 }
+
+void Loop::at_end_of_turn(std::function<void()> action) { impl_->turn_ends.push_back(std::move(action)); }
 
 void Loop::post(std::function<void()> action) {
   {

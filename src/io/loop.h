@@ -45,6 +45,9 @@ class Loop {
   Task<Result<void>> sleep(Duration duration, StopToken stop = StopToken());
   // Goes on in the loop's next turn, so that I/O and timers are served in between.
   Task<void> yield();
+  // Runs `action` once, when this turn has done all it has to do and before the loop waits: what a turn gathers for
+  // another thread is handed over in one piece. It must not block. Dropped when the loop is being destroyed.
+  void at_end_of_turn(std::function<void()> action);
 
   // `action` once after `delay` (or every `period`), until the handle is destroyed. The callback must not block.
   class Timer {

@@ -27,6 +27,7 @@ constexpr auto kIdleBeforeCheckpoint = 5ms;
 // Who waited for a commit often asks for the next one at once. Where a flush takes a tenth of a millisecond, being put
 // to sleep and woken again takes half as long: after such a commit the thread stays awake for a moment.
 constexpr auto kLinger = 50us;
+constexpr std::size_t kHandOver = 256;  // appends; more of them do not wait for the end of the loop's turn
 constexpr auto kQuickCommit = 400us;
 
 void pause_briefly() {
@@ -290,14 +291,29 @@ void Storage::push_job(Job job) {
 }
 
 void Storage::append(std::uint64_t number, LogWrite write, std::vector<RowId> fetch) {
+  if (staged_.empty()) {
+    loop_.at_end_of_turn([this, alive = alive_] {
+      if (*alive) hand_over();
+    });
+  }
+  staged_.push_back(PendingAppend{number, std::move(write), std::move(fetch), nullptr});
+  if (staged_.size() >= kHandOver) hand_over();
+}
+
+// One commit for all that a turn of the loop has written, instead of as many as the thread finds time for meanwhile:
+// each of them costs a flush and the page at the log's end once more.
+void Storage::hand_over() {
+  if (staged_.empty()) return;
   {
     std::lock_guard lock(mutex_);
-    appends_.push_back(PendingAppend{number, std::move(write), std::move(fetch), nullptr});
+    appends_.insert(appends_.end(), std::make_move_iterator(staged_.begin()), std::make_move_iterator(staged_.end()));
   }
+  staged_.clear();
   wake();
 }
 
 void Storage::install(std::uint64_t number, std::shared_ptr<DatabaseBuilder> builder, LogWrite write) {
+  hand_over();
   {
     std::lock_guard lock(mutex_);
     appends_.push_back(PendingAppend{number, std::move(write), {}, std::move(builder)});
@@ -362,6 +378,7 @@ void Storage::retry() {
 }
 
 void Storage::drop() {
+  staged_.clear();
   std::lock_guard lock(mutex_);
   appends_.clear();
   held_up_ = false;
@@ -402,6 +419,7 @@ Task<Result<void>> Storage::close() {
       shared->done.set();
     });
   };
+  hand_over();
   {
     std::lock_guard lock(mutex_);
     close_ = std::move(closed);

@@ -114,6 +114,7 @@ class Storage {
   bool may_append() const { return !appends_.empty() && !held_up_; }
   void write_group(Work& work);
   void hold_up(Work& work, const Error& error);
+  void hand_over();
   void install_now(PendingAppend append);
   Result<void> replace_database(PendingAppend& append, std::shared_ptr<KvState> state);
   Result<void> commit(std::vector<PendingAppend>& appends, const SweepJob* sweep, Result<SweepResult>* swept);
@@ -129,6 +130,8 @@ class Storage {
   // Posted actions find out here whether this still lives.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   StorageCounters counters_;
+
+  std::vector<PendingAppend> staged_;  // the loop's: handed over at the end of its turn
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -196,3 +196,30 @@ TEST_CASE("a deadline tells a timeout from a stop") {
   };
   CHECK(loop.run(Body::run(loop)).ok());
 }
+
+TEST_CASE("the end of a turn comes once, after all that was ready, and what it wakes goes on") {
+  Loop loop;
+  struct Body {
+    std::vector<std::string> order;
+    Event woken;
+    static Task<Result<void>> note(Body* body) {
+      body->order.emplace_back("ready");
+      co_return Result<void>();
+    }
+    static Task<Result<void>> run(Loop* loop, Body* body) {
+      loop->at_end_of_turn([loop, body] {
+        body->order.emplace_back("end");
+        loop->at_end_of_turn([body] { body->woken.set(); });
+      });
+      TaskScope scope;
+      scope.spawn(note(body));
+      co_await loop->yield();
+      body->order.emplace_back("next turn");
+      (void)co_await body->woken.wait();
+      co_return co_await scope.join();
+    }
+  };
+  Body body;
+  REQUIRE(loop.run(Body::run(&loop, &body)));
+  CHECK(body.order == std::vector<std::string>{"ready", "end", "next turn"});
+}

@@ -528,6 +528,31 @@ TEST_CASE("writers wait when too much is on its way, also with entries that hold
   CHECK(harness.wait(Body::run(opened->get())));
 }
 
+TEST_CASE("what one turn of the loop writes is one commit") {
+  struct Body {
+    static Task<Result<void>> put(Store* store, std::string key) {
+      TxnRequest request;
+      request.success.push_back(put_op(std::move(key), "v"));
+      auto done = co_await store->txn(std::move(request), StopToken());
+      if (!done) co_return done.error();
+      co_return Result<void>();
+    }
+    static Task<Result<void>> run(Store* store) {
+      io::TaskScope scope;
+      for (int i = 0; i < 200; ++i) scope.spawn(put(store, cat("k", i)));
+      co_return co_await scope.join();
+    }
+  };
+  TempFolder folder;
+  Driver d(options_in(folder));
+  REQUIRE(d.open());
+  REQUIRE(d.put("first", "v"));
+  const Stats before = d.store().stats();
+  REQUIRE(d.harness.wait(Body::run(&d.store())));
+  CHECK(d.store().stats().commits == before.commits + 1);
+  CHECK(d.range("k", "l")->count == 200);
+}
+
 TEST_CASE("a closed store is one file beside its lock, and answers Unavailable") {
   TempFolder folder;
   Driver d(options_in(folder));
