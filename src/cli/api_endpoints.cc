@@ -1,10 +1,9 @@
 // api_endpoints.cc: see api_endpoints.h.
 #include "cli/api_endpoints.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 
+#include "api/validation/ip.h"
 #include "base/strings.h"
 #include "cli/cluster.h"
 #include "client/inprocess.h"
@@ -20,11 +19,6 @@ constexpr std::int64_t kLeaseSeconds = 15;
 constexpr Duration kKeepAlive = 5s;
 constexpr Duration kNameStands = 5min, kLookUp = 2s;
 constexpr std::string_view kMasterLeases = "/registry/masterleases/", kMasterLeasesEnd = "/registry/masterleases0";
-
-bool is_ip(const std::string& text) {
-  unsigned char bytes[16];
-  return inet_pton(AF_INET, text.c_str(), bytes) == 1 || inet_pton(AF_INET6, text.c_str(), bytes) == 1;
-}
 
 // Everything but its own metadata is made as `wanted` says; equal bytes are not written.
 Task<Result<void>> write(client::Client& client, const api::Kind& kind, json::Value wanted, StopToken stop) {
@@ -90,7 +84,8 @@ Task<std::optional<api::ApiAddress>> MemberAddresses::find(std::vector<std::stri
   for (const std::string& text : addresses) {
     Result<store::HostPort> at = store::parse_host_port(text);
     if (!at) continue;
-    if (is_ip(at->host)) co_return api::ApiAddress{at->host, at->port};
+    api::validation::IpAddress ignored;
+    if (api::validation::parse_ip(at->host, &ignored)) co_return api::ApiAddress{at->host, at->port};
     names.push_back(std::move(*at));
   }
   for (const store::HostPort& at : names) {

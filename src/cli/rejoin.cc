@@ -21,10 +21,14 @@ std::string mark_path(const std::string& server_dir) { return server_dir + "/db/
 Result<void> remove_earlier(const std::string& database) {
   const std::filesystem::path path(database);
   const std::string begin = cat(path.filename().string(), kAside);
+  std::vector<std::string> earlier;
   std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(path.parent_path(), failed)) {
-    if (!entry.path().filename().string().starts_with(begin)) continue;
-    if (auto removed = remove_file(entry.path().string()); !removed) return removed;
+  for (std::filesystem::directory_iterator entry(path.parent_path(), failed), end; !failed && entry != end;
+       entry.increment(failed)) {  // a range-for would throw at a folder that cannot be read
+    if (entry->path().filename().string().starts_with(begin)) earlier.push_back(entry->path().string());
+  }
+  for (const std::string& copy : earlier) {
+    if (auto removed = remove_file(copy); !removed) return removed;
   }
   return Result<void>();
 }

@@ -21,34 +21,18 @@ import threading
 import time
 
 from kayak_client import Door
+from promises import LOST, Report, revision
 
 NAMESPACE = "crash"
 PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 WRITERS = 6
 KEYS_PER_WRITER = 10
 SELECTED = "seen=yes"  # the label by which one reflector selects; updates flip it
-LOST = (OSError, http.client.HTTPException, ValueError)  # ValueError: half of a JSON text
-
-
-class Report:
-    def __init__(self):
-        self.violations = 0
-        self.lock = threading.Lock()
-
-    def violation(self, text):
-        with self.lock:
-            self.violations += 1
-            if self.violations <= 40:
-                print(f"VIOLATION {text}", flush=True)
 
 
 def digest(obj):
     content = [obj.get("data"), obj["metadata"].get("labels")]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def revision(obj):
-    return int(obj["metadata"]["resourceVersion"])
 
 
 class Server:

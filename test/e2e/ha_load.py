@@ -10,24 +10,20 @@ A client of its own (Python's library alone), so that no bug of ours can hide in
 """
 import collections
 import hashlib
-import http.client
 import json
 import os
 import random
 import threading
 import time
 
+from promises import LOST, Report, revision
+
 NAMESPACE = "ha"
 PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
-LOST = (OSError, http.client.HTTPException, ValueError)  # ValueError: half of a JSON text
 KEYS_PER_WRITER = 8
 PATIENCE = 5  # seconds that a client waits for an answer
 AWAY = 1.0  # seconds until a writer tries its home again
 GONE = "gone"  # the value of a key that is not there
-
-
-def revision(obj):
-    return int(obj["metadata"]["resourceVersion"])
 
 
 def value_of(obj):
@@ -36,18 +32,6 @@ def value_of(obj):
 
 def digest(obj):
     return hashlib.sha256(json.dumps(obj.get("data"), sort_keys=True).encode()).hexdigest()[:12]
-
-
-class Report:
-    def __init__(self):
-        self.violations = 0
-        self.lock = threading.Lock()
-
-    def violation(self, text):
-        with self.lock:
-            self.violations += 1
-            if self.violations <= 40:
-                print(f"VIOLATION {text}", flush=True)
 
 
 class AckLog:

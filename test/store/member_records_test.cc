@@ -22,6 +22,14 @@ MemberRecord witness(const std::string& name) {
   return record;
 }
 
+std::unique_ptr<EmbeddedStore> open_in(const TempFolder& folder, Harness& harness) {
+  EmbeddedOptions options;
+  options.store = options_in(folder);
+  Result<std::unique_ptr<EmbeddedStore>> store = harness.wait(open_embedded_store(harness.context(), options));
+  REQUIRE(store);
+  return std::move(*store);
+}
+
 std::int64_t records(Harness& harness, Store& store) {
   RangeRequest range;
   range.key = std::string(kMemberPrefix);
@@ -37,42 +45,36 @@ Task<bool> close_it(Store& store) {
 TEST_CASE("a server that is not taken in leaves no record behind") {
   TempFolder folder;
   Harness harness;
-  EmbeddedOptions options;
-  options.store = options_in(folder);
-  Result<std::unique_ptr<EmbeddedStore>> store = harness.wait(open_embedded_store(harness.context(), options));
-  REQUIRE(store);
+  const std::unique_ptr<EmbeddedStore> store = open_in(folder, harness);
   // One server is too few for a witness.
-  const Result<void> refused = harness.wait((*store)->add_witness(witness("w")));
+  const Result<void> refused = harness.wait(store->add_witness(witness("w")));
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == Code::kInvalid);
-  CHECK(records(harness, **store) == 0);
+  CHECK(records(harness, *store) == 0);
   // A record that stood before is not this change's to remove.
   TxnRequest txn;
   Op& put = txn.success.emplace_back();
   const MemberRecord known = witness("before");
   put.key = member_key(known.id);
   put.value = std::make_shared<const std::string>(encode_member(known));
-  REQUIRE(harness.wait((*store)->txn(std::move(txn))));
-  CHECK_FALSE(harness.wait((*store)->add_witness(witness("w"))));
-  CHECK(records(harness, **store) == 1);
-  CHECK(harness.wait(close_it(**store)));
+  REQUIRE(harness.wait(store->txn(std::move(txn))));
+  CHECK_FALSE(harness.wait(store->add_witness(witness("w"))));
+  CHECK(records(harness, *store) == 1);
+  CHECK(harness.wait(close_it(*store)));
 }
 
 TEST_CASE("a server says on /metrics who leads") {
   TempFolder folder;
   Harness harness;
-  EmbeddedOptions options;
-  options.store = options_in(folder);
-  Result<std::unique_ptr<EmbeddedStore>> store = harness.wait(open_embedded_store(harness.context(), options));
-  REQUIRE(store);
-  CHECK((*store)->healthy());
+  const std::unique_ptr<EmbeddedStore> store = open_in(folder, harness);
+  CHECK(store->healthy());
   TxnRequest txn;
   Op& put = txn.success.emplace_back();
   put.key = "a";
   put.value = std::make_shared<const std::string>("1");
-  REQUIRE(harness.wait((*store)->txn(std::move(txn))));
+  REQUIRE(harness.wait(store->txn(std::move(txn))));
   const std::string text = harness.metrics.to_text();
-  const std::string applied = std::to_string((*store)->stats().applied);
+  const std::string applied = std::to_string(store->stats().applied);
   for (const std::string& line :
        {std::string("etcd_server_has_leader 1\n"), std::string("etcd_server_is_leader 1\n"),
         std::string("etcd_server_leader_changes_seen_total 1\n"), std::string("etcd_server_proposals_failed_total 0\n"),
@@ -82,7 +84,7 @@ TEST_CASE("a server says on /metrics who leads") {
     CAPTURE(line, text);
     CHECK(text.find(line) != std::string::npos);
   }
-  CHECK(harness.wait(close_it(**store)));
+  CHECK(harness.wait(close_it(*store)));
 }
 
 }  // namespace
