@@ -313,6 +313,10 @@ kill "$http_pid"; wait "$http_pid" 2>/dev/null
 
 eventually 30 "a crashing container was started three times" '^[2-9]$' k get pod crash -o 'jsonpath={.status.containerStatuses[0].restartCount}'
 k get pods -o json >"$work/pods.json"
+uid_of() { jq -r --arg pod "$1" '.items[] | select(.metadata.name == $pod).metadata.uid' "$work/pods.json"; }
+container_of() {  # the ID alone, of the pod's first container
+  jq -r --arg pod "$1" '.items[] | select(.metadata.name == $pod).status.containerStatuses[0].containerID | sub(".*//"; "")' "$work/pods.json"
+}
 k get events -o json >"$work/events.json"
 
 # state POD: phase, then each container: name, ready, restarts, state, reason, exit code, message.
@@ -409,10 +413,10 @@ check_output "logs --previous of one that runs for the first time" 'previous ter
 check_output "logs of a container without image" 'container "c" in pod "not-there" is waiting to start: trying and failing to pull image' k logs not-there
 check_output "logs of a pod that ended" '^last words$' k logs error
 check_output "a log that rotated ends with its last line" '^end$' k logs loud --tail=1
-check_output "and its older part is beside it" '^[2-9]$' bash -c "ls /var/log/pods/default_loud_*/c | wc -l"
+check_output "and its older part is beside it" '^[2-9]$' bash -c "ls '/var/log/pods/default_loud_$(uid_of loud)/c' | wc -l"
 check_output "logs -f of a container that ended ends" '^last words$' timeout 10 kubectl logs -f error
 check_output "logs --limit-bytes" '^line$' k logs talker --limit-bytes=4
-check_output "log files are where tools look" '^20.* stdout F last words$' bash -c "cat /var/log/containers/error_default_c-*.log"
+check_output "log files are where tools look" '^20.* stdout F last words$' cat "/var/log/containers/error_default_c-$(container_of error).log"
 
 # Termination: with grace, by force after it, at once.
 timed() { local start="${EPOCHREALTIME/./}"; "$@" >/dev/null 2>&1; echo $(((${EPOCHREALTIME/./} - start) / 1000)); }
@@ -425,7 +429,7 @@ check_output "and had the time to say so" 'got TERM' cat "$work/polite.log"
 check_output "a stubborn one is killed after its second" '^[12][0-9]{3}$' timed kubectl delete pod stubborn
 check_output "its event says so" 'Stopping container c' k get events --field-selector involvedObject.name=stubborn,reason=Killing
 check_output "grace 0 and force do not wait" '^[0-9]{1,4}$' timed kubectl delete pod forced --grace-period=0 --force
-eventually 5 "and its container is gone" '^0$' bash -c "ls -d /run/kayak-*/shim/$(jq -r '.items[] | select(.metadata.name == "forced").metadata.uid' "$work/pods.json") 2>/dev/null | wc -l"
+eventually 5 "and its container is gone" '^0$' bash -c "ls -d /run/kayak-*/shim/$(uid_of forced) 2>/dev/null | wc -l"
 
 # Another image for a container that runs.
 check "set image of a pod" k set image pod/server "c=$registry/app:zstd"
