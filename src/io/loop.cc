@@ -153,10 +153,9 @@ Result<void> Loop::run(Task<Result<void>> task) {
 void Loop::at_end_of_turn(std::function<void()> action) { impl_->turn_ends.push_back(std::move(action)); }
 
 void Loop::post(std::function<void()> action) {
-  {
-    std::lock_guard lock(impl_->mutex);
-    impl_->posted.push_back(std::move(action));
-  }
+  // The loop may run the action, and end with it, as soon as the mutex is free: nothing of it is touched after that.
+  std::lock_guard lock(impl_->mutex);
+  impl_->posted.push_back(std::move(action));
   uv_async_send(&impl_->posted_async);
 }
 
