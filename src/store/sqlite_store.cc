@@ -119,6 +119,11 @@ Task<Result<std::unique_ptr<EmbeddedStore>>> SqliteStore::open(Context context, 
   self->storage_ = std::move(*storage);
   const Database::Base base = self->storage_->base();
   self->state_.begin_at(base.index, base.term, base.revision);
+  if (self->is_alone(loader)) {
+    auto done = loader.commit_all();
+    if (!done) co_return damaged(self->options_.path, 0, done.error().message()).while_doing("opening the store");
+  }
+  // After the tail of a group of one, which may end with the removal of others: who was removed must not be heard.
   Result<void> records = co_await self->load_records();
   if (!records) co_return records.error().while_doing("opening the store");
   Result<void> started = self->start(loader);
@@ -138,17 +143,17 @@ std::uint64_t SqliteStore::member_id(std::string_view store_id) const {
   return std::max<std::uint64_t>(id, 1);
 }
 
+bool SqliteStore::is_alone(const Loader& loader) const {
+  const raft::MembershipRef group = loader.membership();
+  return group && group->electors() == std::vector<raft::NodeId>{member_id(storage_->found().store_id)};
+}
+
 Result<void> SqliteStore::start(Loader& loader) {
   raft::Options raft_options;
   raft_options.id = member_id(storage_->found().store_id);
   raft_options.election_timeout = options_.election_timeout;
   raft_options.heartbeat_interval = options_.election_timeout / 5;
   raft_options.max_uncommitted_bytes = 2 * group_options_.in_flight_bytes;  // writers wait before that
-  const raft::MembershipRef group = loader.membership();
-  const bool alone = group && group->electors() == std::vector<raft::NodeId>{raft_options.id};
-  if (alone) {
-    if (auto done = loader.commit_all(); !done) return damaged(options_.path, 0, done.error().message());
-  }
   history_.start_at(state_.revision() + 1);
   if (state_.floor() > 0) sweep_wanted_.set();
   leadership_.self = raft_options.id;

@@ -87,6 +87,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   SqliteStore(Context context, EmbeddedOptions options);
   Result<void> usable() const;
   std::uint64_t member_id(std::string_view store_id) const;
+  bool is_alone(const Loader& loader) const;
   Result<void> start(Loader& loader);
   Error stale_term(std::uint64_t term) const;
 

@@ -1,5 +1,6 @@
 // member_records_test.cc: changes of the membership at the engine itself, and what is left of those that are refused.
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "store/embedded.h"
 #include "store/member.h"
@@ -12,11 +13,11 @@ using store::test::Harness;
 using store::test::options_in;
 using store::test::TempFolder;
 
-MemberRecord witness(const std::string& name) {
+MemberRecord witness(const std::string& name, char key = 'a') {
   MemberRecord record;
   record.name = name;
   record.addresses = {"192.0.2.7:6443"};
-  record.key = std::string(64, 'a');
+  record.key = std::string(64, key);
   record.id = member_id(record.key);
   record.role = MemberRecord::Role::kWitness;
   return record;
@@ -37,6 +38,15 @@ std::int64_t records(Harness& harness, Store& store) {
   return harness.wait(store.range(std::move(range)))->count;
 }
 
+Result<TxnResponse> write_record(Harness& harness, Store& store, const MemberRecord& record, Op::Type type) {
+  TxnRequest txn;
+  Op& op = txn.success.emplace_back();
+  op.type = type;
+  op.key = member_key(record.id);
+  if (type == Op::Type::kPut) op.value = std::make_shared<const std::string>(encode_member(record));
+  return harness.wait(store.txn(std::move(txn)));
+}
+
 Task<bool> close_it(Store& store) {
   co_await store.close();
   co_return true;
@@ -52,15 +62,30 @@ TEST_CASE("a server that is not taken in leaves no record behind") {
   CHECK(refused.error().code() == Code::kInvalid);
   CHECK(records(harness, *store) == 0);
   // A record that stood before is not this change's to remove.
-  TxnRequest txn;
-  Op& put = txn.success.emplace_back();
-  const MemberRecord known = witness("before");
-  put.key = member_key(known.id);
-  put.value = std::make_shared<const std::string>(encode_member(known));
-  REQUIRE(harness.wait(store->txn(std::move(txn))));
+  REQUIRE(write_record(harness, *store, witness("before"), Op::Type::kPut));
   CHECK_FALSE(harness.wait(store->add_witness(witness("w"))));
   CHECK(records(harness, *store) == 1);
   CHECK(harness.wait(close_it(*store)));
+}
+
+TEST_CASE("a member that was removed by the last write is not heard after a crash") {
+  TempFolder folder, after;
+  Harness harness;
+  const MemberRecord gone = witness("gone", 'a'), stays = witness("stays", 'b');
+  const std::unique_ptr<EmbeddedStore> before = open_in(folder, harness);
+  for (const auto& record : {gone, stays}) REQUIRE(write_record(harness, *before, record, Op::Type::kPut));
+  REQUIRE(write_record(harness, *before, gone, Op::Type::kDelete));
+  // As kill -9 leaves it: what was written last is on the disk and not yet known to be committed.
+  std::filesystem::copy(folder.path(), after.path());
+  CHECK(harness.wait(close_it(*before)));
+  EmbeddedOptions options;
+  options.store = options_in(after);
+  std::vector<MemberRecord> told;
+  options.members_changed = [&told](const std::vector<MemberRecord>& members) { told = members; };
+  auto store = harness.wait(open_embedded_store(harness.context(), options));
+  REQUIRE(store);
+  CHECK(told == std::vector<MemberRecord>{stays});
+  CHECK(harness.wait(close_it(**store)));
 }
 
 TEST_CASE("a server says on /metrics who leads") {
