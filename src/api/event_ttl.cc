@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 
 #include "api/document.h"
 #include "api/pipeline.h"
+#include "base/strings.h"
 
 namespace kayak::api {
 
@@ -14,6 +16,8 @@ namespace {
 
 constexpr Duration kPeriod = std::chrono::minutes(1);
 constexpr std::size_t kDeletesAtOnce = 64;
+// In one turn of the loop: a fraction of a millisecond, and a few where their own times must be read.
+constexpr int kLooksAtOnce = 500;
 
 struct Mark {
   Instant at;
@@ -48,22 +52,43 @@ Task<Result<void>> remove_some(ServerParts& parts, const std::vector<ObjectRef>&
   co_return Result<void>();
 }
 
-Task<Result<void>> remove_expired(ServerParts& parts, store::Revision older_than, store::Revision at_start,
-                                  StopToken stop) {
-  std::vector<ObjectRef> expired;
-  const WallTime now = parts.context.clock.wall();
+// What is as old as a revision tells and, of events that are older than this process, as their times tell.
+struct Age {
+  store::Revision older_than = 0, at_start = 0;
+};
+
+bool is_expired(const ServerParts& parts, const Object& event, const Age& age) {
+  const store::Revision revision = event.revision();
+  if (revision <= age.older_than) return true;
+  // Written before this process started: only its own times tell. A clock that was wrong then makes it older or younger
+  // than it is, by which at worst an event leaves early or an hour late.
+  return revision <= age.at_start && parts.context.clock.wall() - last_written(event) > parts.options.event_ttl;
+}
+
+// Looks at events in the order of their keys, from the first after `after`; the last key that it looked at, or nothing
+// when all have been seen.
+std::optional<std::string> find_expired(const ServerParts& parts, const Age& age, std::string_view after,
+                                        std::vector<ObjectRef>& expired) {
+  ObjectRef last;
+  int looks = 0;
   auto judge = [&](const ObjectRef& event) {
-    // Repeated lately; soon that has a revision.
-    if (parts.cache.durable_version(event)) return true;
-    const store::Revision revision = event->revision();
-    const bool old_by_mark = revision <= older_than;
-    // Written before this process started: only its own times tell. A clock that was wrong then makes it older or
-    // younger than it is, by which at worst an event leaves early or an hour late.
-    const bool old_by_time = revision <= at_start && now - last_written(*event) > parts.options.event_ttl;
-    if (old_by_mark || old_by_time) expired.push_back(event);
-    return true;
+    // Repeated lately: soon that has a revision.
+    if (!parts.cache.durable_version(event) && is_expired(parts, *event, age)) expired.push_back(event);
+    last = event;
+    return ++looks < kLooksAtOnce;
   };
-  parts.cache.visit(kinds::events(), ObjectFilter(), "", judge);
+  parts.cache.visit(kinds::events(), ObjectFilter(), after, judge);
+  if (looks < kLooksAtOnce) return std::nullopt;
+  return cat(last->namespace_(), "/", last->name());
+}
+
+Task<Result<void>> remove_expired(ServerParts& parts, Age age, StopToken stop) {
+  std::vector<ObjectRef> expired;
+  std::optional<std::string> after = find_expired(parts, age, "", expired);
+  while (after) {
+    co_await parts.context.loop.yield();
+    after = find_expired(parts, age, *after, expired);
+  }
   // Together, so that they share commits: an hour after a busy minute that is all an idle server writes.
   std::size_t next = 0;
   io::TaskScope scope(stop);
@@ -75,20 +100,20 @@ Task<Result<void>> remove_expired(ServerParts& parts, store::Revision older_than
 }  // namespace
 
 Task<Result<void>> expire_events(ServerParts& parts, StopToken stop) {
-  const store::Revision at_start = parts.cache.revision();
+  Age age;
+  age.at_start = parts.cache.revision();
   std::deque<Mark> marks;
-  store::Revision older_than = 0;
   for (;;) {
     const Instant now = parts.context.clock.now();
     if (marks.empty() || marks.back().revision != parts.cache.revision()) {
       marks.push_back(Mark{now, parts.cache.revision()});
     }
     while (!marks.empty() && now - marks.front().at > parts.options.event_ttl) {
-      older_than = marks.front().revision;
+      age.older_than = marks.front().revision;
       marks.pop_front();
     }
     Result<void> removed;
-    if (parts.store.leadership().leads) removed = co_await remove_expired(parts, older_than, at_start, stop);
+    if (parts.store.leadership().leads) removed = co_await remove_expired(parts, age, stop);
     if (!removed && removed.error().code() == Code::kCancelled) co_return removed;
     if (!removed) parts.context.log.warn("events could not be expired", {{"error", removed.error().message()}});
     auto slept = co_await parts.context.loop.sleep(kPeriod, stop);

@@ -16,10 +16,12 @@ Task<Result<ApiResponse>> serve_watch(ServerParts& parts, const ApiRequest& requ
 // those of its storage. Errors: BadRequest (a field that is no selector of this kind).
 Result<ObjectFilter> filter_of(const ApiRequest& request);
 
-// Opaque to clients: the revision of the list's snapshot and the last key sent. `revision` -1: no snapshot any more.
+// Opaque to clients: the revision of the list's snapshot, when its first page was made, and the last key sent.
+// `revision` -1: no snapshot any more.
 struct ContinueToken {
   store::Revision revision = 0;
-  std::string last;  // "namespace/name", or "name" of a cluster-scoped object
+  std::string last;        // "namespace/name", or "name" of a cluster-scoped object
+  std::int64_t begun = 0;  // seconds since 1970, by the wall clock of the server that made the first page; 0: unknown
 };
 std::string encode_continue(const ContinueToken& token);
 Result<ContinueToken> decode_continue(std::string_view text);

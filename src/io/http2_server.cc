@@ -262,17 +262,20 @@ void Http2Connection::terminate(std::uint32_t error, std::string_view why) {
 void Http2Connection::start_requests() {
   // A handler that ends at once comes back here: the loop below goes on with the next, not one call deeper each.
   if (std::exchange(starting_now_, true)) return;
-  while (!starting_.empty() && waiting_output_ <= kMaxWaitingOutput) {
+  // Nothing is kept of who was reset before its turn, so that no more wait than a client may have open.
+  std::erase_if(starting_, [this](std::int32_t id) {
+    Http2Stream& stream = *streams_.at(id);
+    const bool reset = stream.closed_;
+    if (reset) retire(stream);
+    return reset;
+  });
+  // A client that resets its streams gets new ones from nghttp2, but not new handlers before the old have ended. They
+  // wait and are not refused: who closes all its watches and opens them anew in one write (client-go's informers do)
+  // has done nothing wrong, and Go sends what was refused twice only after a second.
+  while (!starting_.empty() && waiting_output_ <= kMaxWaitingOutput && running_ < max_streams()) {
     Http2Stream& stream = *streams_.at(starting_.front());
     starting_.pop_front();
     if (stream.closed_) {
-      retire(stream);
-      continue;
-    }
-    // A client that resets its streams gets new ones from nghttp2, but not new handlers before the old have ended.
-    if (running_ >= max_streams()) {
-      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id_, NGHTTP2_REFUSED_STREAM);
-      stream.close();
       retire(stream);
       continue;
     }

@@ -481,7 +481,7 @@ Task<Result<void>> watch_endings(ApiFixture& f) {
   co_await serve(f, brief);
   CHECK(brief.finished);
   CHECK(brief.sent_body.empty());
-  CHECK(f.clock.now() - before >= 1s);
+  CHECK(f.clock.now() - before >= 990ms);  // timers count from the beginning of the loop's turn
   co_return Result<void>();
 }
 

@@ -1,7 +1,9 @@
 // server_test.cc: requests through the whole server: what is written, read, watched, refused.
 #include <catch2/catch.hpp>
+#include <limits>
 
 #include "api/document.h"
+#include "api/reads.h"
 #include "api/status.h"
 #include "base/strings.h"
 #include "support/api_fixture.h"
@@ -644,6 +646,59 @@ Task<Result<void>> paging(ApiFixture& f) {
   co_return Result<void>();
 }
 
+// A list of ten objects that nobody changes, so that only its age can end it.
+Task<Result<void>> age_of_pages(ApiFixture& f) {
+  for (int i = 0; i < 10; ++i) {
+    auto made = co_await f.call(
+        create_request(f, kinds::config_maps(), "default", cat(R"({"metadata":{"name":"c)", 10 + i, R"("}})")));
+    REQUIRE_OK(made);
+  }
+  ApiRequest list = f.request(Verb::kList, kinds::config_maps(), "default");
+  list.read.limit = 4;
+  auto first = co_await f.call(list);
+  REQUIRE_OK(first);
+  auto token = decode_continue(first->list->continue_token);
+  REQUIRE_OK(token);
+  CHECK(std::abs(f.clock.wall().seconds() - token->begun) < 60);
+  const std::int64_t now = f.clock.wall().seconds();
+  struct Row {
+    std::string_view what;
+    std::int64_t begun;
+    bool served;
+  };
+  const Row rows[] = {
+      {"seven minutes", now - 7 * 60, true},
+      {"eight minutes", now - 8 * 60, false},
+      {"an age that fits no number", std::numeric_limits<std::int64_t>::min(), false},
+      {"from a server whose clock is ahead", now + 3600, true},
+      {"from a server that does not say", 0, true},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    token->begun = row.begun;
+    list.read.continue_token = encode_continue(*token);
+    auto second = co_await f.call(list);
+    CHECK(second.ok() == row.served);
+    if (second) {
+      CHECK(second->list->items.size() == 4);
+      auto next = decode_continue(second->list->continue_token);
+      REQUIRE_OK(next);
+      CHECK(next->begun == row.begun);  // the later pages get no more time than the first
+      continue;
+    }
+    CHECK(second.error().code() == Code::kExpired);
+    REQUIRE(second.error().details() != nullptr);
+    list.read.continue_token = second.error().details()->continue_token;
+    auto anew = co_await f.call(list);
+    REQUIRE_OK(anew);
+    CHECK(anew->list->items.front()->name() == "c14");
+    auto next = decode_continue(anew->list->continue_token);
+    REQUIRE_OK(next);
+    CHECK(next->begun >= now);
+  }
+  co_return Result<void>();
+}
+
 Task<Result<void>> revisions_of_reads(ApiFixture& f) {
   const Kind& kind = kinds::config_maps();
   auto empty = co_await f.call(f.request(Verb::kList, kinds::jobs()));
@@ -969,6 +1024,7 @@ TEST_CASE("pods end gracefully") { run(graceful_deletion); }
 TEST_CASE("finalizers hold objects") { run(finalizers); }
 TEST_CASE("collections are deleted by selector") { run(collections); }
 TEST_CASE("lists come in pages of one snapshot") { run(paging); }
+TEST_CASE("a list in pages ends after eight minutes, also of what nobody changes") { run(age_of_pages); }
 TEST_CASE("reads at revisions") { run(revisions_of_reads); }
 TEST_CASE("a revision from the future is waited for, then refused") { run(revision_from_the_future); }
 TEST_CASE("services get addresses and ports") { run(services); }

@@ -335,6 +335,25 @@ TEST_CASE("http2: floods end with GOAWAY and leave nothing behind") {
     CAPTURE(response.reset, client.goaway);
     CHECK(response.status == 431);
   }
+  SECTION(
+      "resets within what a client may have open are no flood: what comes with them waits for the handlers to end") {
+    H2Client client(server.port());
+    std::string watches, anew;
+    for (std::uint32_t id = 1; id < 200; id += 2) {
+      watches += h2_get(id, "/watch");
+      anew += h2_frame(kRstStream, 0, id, u32(kCancel));
+    }
+    client.send(watches);
+    CHECK(client.run_until([&] { return !client.responses[199].body.empty(); }));
+    for (std::uint32_t id = 201; id < 400; id += 2) anew += h2_get(id, "/hello");
+    client.send(anew);
+    for (std::uint32_t id = 201; id < 400; id += 2) {
+      CAPTURE(id);
+      CHECK(client.response_to(id).body == "hello");
+      CHECK(client.responses[id].reset < 0);
+    }
+    CHECK(server.seen().most_running <= 100);
+  }
   SECTION("requests without end") {
     H2Client client(server.port());
     for (std::uint32_t id = 1; id < 1000; id += 2) client.send(h2_get(id, "/sleep?300"));

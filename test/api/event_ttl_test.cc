@@ -1,0 +1,69 @@
+// event_ttl_test.cc: which events leave, and that each is looked at, however many there are.
+#include "api/event_ttl.h"
+
+#include <catch2/catch.hpp>
+
+#include "base/strings.h"
+#include "support/api_fixture.h"
+
+using namespace kayak;
+using namespace kayak::api;
+using kayak::test::ApiFixture;
+
+namespace {
+
+constexpr int kNamespaces = 7, kEvents = 300;  // more than one turn looks at, and no multiple of that
+
+std::string namespace_name(int i) { return cat("ns", i); }
+
+// Events of a process before this one: every third is two hours old, and of these every other was repeated since.
+Task<Result<void>> write_events(ApiFixture& f) {
+  const WallTime now = f.clock.wall();
+  const std::string old = format_time(now + std::chrono::hours(-2)), young = format_time(now);
+  for (int ns = 0; ns < kNamespaces; ++ns) {
+    store::TxnRequest txn;
+    for (int i = 0; i < kEvents; ++i) {
+      const std::string name = cat(i % 3 != 0 ? "young" : i % 6 != 0 ? "repeated" : "old", i);
+      const std::string managed =
+          cat(R"([{"manager":"m","operation":"Update","apiVersion":"v1","time":")", i % 6 != 0 ? young : old, R"("}])");
+      store::Op op;
+      op.type = store::Op::Type::kPut;
+      op.key = storage_key(kinds::events(), namespace_name(ns), name);
+      op.value = std::make_shared<const std::string>(cat(
+          R"({"kind":"Event","apiVersion":"v1","metadata":{"name":")", name, R"(","namespace":")", namespace_name(ns),
+          R"(","creationTimestamp":")", i % 3 != 0 ? young : old, R"(","managedFields":)", managed, "}}"));
+      txn.success.push_back(std::move(op));
+    }
+    auto done = co_await f.store.txn(std::move(txn), StopToken());
+    if (!done) co_return done.error();
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> old_ones_leave(ApiFixture& f) {
+  const std::size_t stay = kNamespaces * (kEvents - kEvents / 6);
+  std::vector<ObjectRef> left;
+  for (int tries = 0; tries < 2000; ++tries) {
+    auto listed = co_await f.call(f.request(Verb::kList, kinds::events()));
+    if (!listed) co_return listed.error();
+    left = listed->list->items;
+    if (left.size() <= stay) break;
+    auto slept = co_await f.loop.sleep(std::chrono::milliseconds(5));
+    if (!slept) co_return slept;
+  }
+  CHECK(left.size() == stay);
+  for (const ObjectRef& event : left) {
+    if (event->name().starts_with("old")) FAIL_CHECK(cat(event->namespace_(), "/", event->name(), " is left"));
+  }
+  co_return Result<void>();
+}
+
+}  // namespace
+
+TEST_CASE("events of a former process leave by their times, all of them and no others") {
+  ApiFixture fixture;
+  REQUIRE(fixture.loop.run(write_events(fixture)).ok());
+  const Result<void> done = fixture.run(old_ones_leave);
+  INFO((done ? "" : done.error().message()));
+  CHECK(done.ok());
+}
