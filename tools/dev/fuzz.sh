@@ -3,7 +3,13 @@
 set -euo pipefail
 seconds="${1:-10}"
 case "$seconds" in '' | *[!0-9]*) echo "fuzz: SECONDS must be a number, not '$seconds'" >&2; exit 2 ;; esac
-corpus="$(mktemp -d "${TMPDIR:-/tmp}/kayak-fuzz.XXXXXX")"
+root="$PWD"
+# shellcheck source=lib.sh
+. tools/dev/lib.sh
+begin_run fuzz "$@"
+corpus="$work/corpus"
+mkdir "$corpus"
+trap 'end_run "$work" || true' EXIT # what was found stays
 
 # run_one TARGET: says how it went; leaves $corpus/<name>.failed when it failed.
 run_one() {
@@ -47,4 +53,4 @@ if [ -n "$failed" ]; then
   echo "fuzz: failed: ${failed//.failed/}" >&2
   exit 1
 fi
-rm -rf "$corpus"
+rm -rf "$work"
