@@ -22,6 +22,7 @@ on_exit() {
   local status=$?
   trap '' INT TERM
   clean_up
+  disown -a # or bash would tell of each that is killed
   end_run "$work"
   case "$status" in
     0 | 77 | 130 | 143) rm -rf "$work" ;;
@@ -42,9 +43,10 @@ check() {
     printf 'FAIL %s\n     command: %s\n%s\n' "$what" "$*" "$(printf '%s' "$out" | head -n 30 | sed 's/^/     | /')"
   fi
 }
-# matches REGEX TEXT: one of its lines at least; '^$' is for no text at all.
+# matches REGEX TEXT: one of its lines at least; '^$' is for no text at all. No pipe: grep leaves it at the first match, and
+# with pipefail that is the failure of whoever still writes.
 matches() {
-  if [ "$1" = '^$' ]; then [ -z "$2" ]; else printf '%s\n' "$2" | grep -qE -- "$1"; fi
+  if [ "$1" = '^$' ]; then [ -z "$2" ]; else grep -qE -- "$1" <<<"$2"; fi
 }
 # check_output WHAT REGEX COMMAND...: its output (both streams) must match the extended regular expression.
 check_output() {
@@ -65,7 +67,7 @@ without() {
   local regex="$1" out
   shift
   out="$("$@" 2>&1)" || { printf 'exit status %s: %s\n' $? "$out"; return 1; }
-  ! printf '%s\n' "$out" | grep -E -- "$regex"
+  ! grep -E -- "$regex" <<<"$out"
 }
 # eventually SECONDS WHAT REGEX COMMAND...: check_output, tried until then. The seconds are those of a machine with nothing
 # else to do; a busy one has three times as long, as who waits for an event loses nothing by patience.
@@ -77,6 +79,11 @@ eventually() {
     sleep 0.2
   done
   check_output "$@"
+}
+# wait_for SECONDS COMMAND...: until it succeeds or the time (threefold, as above) is over; whoever needs it finds out then.
+wait_for() {
+  local deadline=$((SECONDS + 3 * $1))
+  until "${@:2}" >/dev/null 2>&1 || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.1; done
 }
 finish() {
   if [ "$failures" != 0 ]; then

@@ -9,7 +9,16 @@ root="$PWD"
 begin_run fuzz "$@"
 corpus="$work/corpus"
 mkdir "$corpus"
-trap 'end_run "$work" || true' EXIT # what was found stays
+# What was found stays; not what a target had in memory when it ended.
+on_exit() {
+  local folder pid
+  end_run "$work" || true
+  for folder in /dev/shm/kayak-layer.* /tmp/kayak-layer.*; do
+    pid="${folder#*kayak-layer.}"
+    [ -e "/proc/${pid%%.*}" ] || rm -rf "$folder"
+  done
+}
+trap on_exit EXIT
 
 # run_one TARGET: says how it went; leaves $corpus/<name>.failed when it failed.
 run_one() {

@@ -120,11 +120,12 @@ make_image() {
 
 # What the server on $work/data may have left on the machine, and what else of this run goes on: prints it, "" for nothing.
 leftovers() {
-  local id pid uid
+  local id pid uid command
   id="$(printf %s "$work/data" | sha256sum | cut -c1-6)"
   for pid in $({ run_processes "$work"; instance_processes "$id"; } | sort -u); do
-    [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] && [ -s "/proc/$pid/cmdline" ] &&
-      echo "process: $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"
+    [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
+    command="$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" || true
+    [ -z "$command" ] || echo "process: $command"
   done
   {
     grep -F "$work" /proc/self/mountinfo | sed 's/^/mount: /'

@@ -11,7 +11,7 @@ if ! git ls-files 'src/*.cc' 'src/*.h' 'test/*.cc' 'test/*.h' | xargs -r python3
   failed=1
 fi
 if ! git ls-files 'src/*.cc' 'src/*.h' 'test/*.cc' 'test/*.h' | xargs -r "$format" --dry-run --Werror 2>"$complaints"; then
-  grep -E 'error:' "$complaints" | head -20 >&2
+  grep -m 20 'error:' "$complaints" >&2
   echo "lint: run $format -i on the files above" >&2
   failed=1
 fi

@@ -4,12 +4,14 @@
 # that it starts has KAYAK_RUN=<folder> in its environment. The next run, of whatever kind, ends what dead ones left. A
 # folder without `runner` was kept for a look: nothing of it runs, and nobody removes it but a person.
 
-# identity PID: which process that is, also when its number is used again. "": there is none.
+# identity PID: which process that is, also when its number is used again. "": there is none, or only what its parent has
+# not asked for.
 identity() {
   local stat
   read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
   # shellcheck disable=SC2086
   set -- "$1" ${stat##*) } # from the third field on, as the second may hold blanks; the 22nd is when it began
+  [ "$2" != Z ] || return 0
   printf '%s %s %s\n' "$1" "${21}" "$(readlink /proc/self/ns/pid)"
 }
 
@@ -24,8 +26,8 @@ begin_run() {
     cluster_cidr="$(cat "$work/cluster-cidr")"
     return
   fi
-  exec {runs_lock}>>"/tmp/kayak-runs.$(id -u).lock"
-  flock -w 300 "$runs_lock" || fail "somebody holds /tmp/kayak-runs.$(id -u).lock"
+  exec {runs_lock}>>"/tmp/kayak-runs-$(id -u).lock"
+  flock -w 300 "$runs_lock" || fail "somebody holds /tmp/kayak-runs-$(id -u).lock"
   end_dead_runs || true # not what it was asked for
   work="$(mktemp -d "/tmp/kayak-$kind.XXXXXX")"
   free_cluster_cidr >"$work/cluster-cidr"
@@ -53,7 +55,7 @@ free_cluster_cidr() {
 end_dead_runs() {
   local folder runner now
   for folder in /tmp/kayak-*.??????; do
-    [ -O "$folder" ] && [ -f "$folder/runner" ] || continue
+    [ -O "$folder" ] && [ ! -L "$folder" ] && [ -f "$folder/runner" ] || continue
     runner="$(cat "$folder/runner")"
     # A process of another PID namespace cannot be seen from here.
     [ "${runner##* }" = "$(readlink /proc/self/ns/pid)" ] || continue
@@ -122,16 +124,17 @@ pods_of() {
 }
 # take_pods FOLDER INSTANCES: the logs move into the folder; what else the node agent keeps of them goes.
 take_pods() {
-  local uid link
+  local uid
   for uid in $(pods_of "$@" | sort -u); do
     unmount_below "/var/lib/kubelet/pods/$uid"
     rm -rf --one-file-system "/var/lib/kubelet/pods/$uid"
-    mkdir -p "$1/pod-logs"
-    for link in /var/log/containers/*; do
-      [[ "$(readlink "$link")" != /var/log/pods/*_"$uid"/* ]] || rm -f "$link"
-    done
-    mv /var/log/pods/*_"$uid" "$1/pod-logs/" 2>/dev/null
+    take_logs "$1" "$uid"
   done
+}
+take_logs() {  # FOLDER UID
+  find /var/log/containers -maxdepth 1 -lname "/var/log/pods/*_$2/*" -delete 2>/dev/null
+  mkdir -p "$1/pod-logs"
+  mv /var/log/pods/*_"$2" "$1/pod-logs/" 2>/dev/null
 }
 unmount_below() {
   awk -v below="$1" '$5 == below || index($5, below "/") == 1 {print $5}' /proc/self/mountinfo | sort -r | xargs -r umount -l
