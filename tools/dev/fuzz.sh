@@ -56,7 +56,7 @@ for target in build/fuzz/test/fuzz/fuzz_*; do
   ran=$((ran + 1))
 done
 wait
-[ "$ran" -gt 0 ] || { echo "fuzz: no target is built; run ./dev fuzz" >&2; exit 1; }
+[ "$ran" -gt 0 ] || { echo "fuzz: no target is built; run ./dev fuzz" >&2; rm -rf "$work"; exit 1; }
 failed="$(find "$corpus" -maxdepth 1 -name '*.failed' -printf '%f ')"
 if [ -n "$failed" ]; then
   echo "fuzz: failed: ${failed//.failed/}" >&2
