@@ -14,6 +14,7 @@
 #include "agent/runtime/volumes.h"
 #include "base/files.h"
 #include "base/strings.h"
+#include "support/scratch.h"
 #include "support_pod.h"
 
 namespace kayak::agent {
@@ -23,12 +24,6 @@ using test::js;
 using test::pod_with;
 
 struct Folder {
-  Folder() {
-    char name[] = "/tmp/kayak-agent-test-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
   void put(const std::string& file, const std::string& content) const {
     std::filesystem::create_directories((path + "/" + file).substr(0, (path + "/" + file).rfind('/')));
     std::ofstream(path + "/" + file) << content;
@@ -37,7 +32,8 @@ struct Folder {
     const auto text = read_file(path + "/" + file);
     return text ? *text : "(none)";
   }
-  std::string path;
+  kayak::test::Scratch scratch;
+  std::string path = scratch.path();
 };
 
 CgroupLimits some_limits() {

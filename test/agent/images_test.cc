@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "io/tls.h"
+#include "support/scratch.h"
 
 using namespace kayak;
 using namespace kayak::agent;
@@ -115,14 +116,9 @@ struct Entry {
   unsigned mode = 0644;
 };
 
-// A temporary folder that cleans up after itself, also when a check fails.
 struct Scratch {
-  std::string path;
-  Scratch() {
-    std::string name = "/tmp/kayak-images-test-XXXXXX";
-    path = ::mkdtemp(name.data());
-  }
-  ~Scratch() { sweep(path); }
+  kayak::test::Scratch scratch;
+  std::string path = scratch.path();
 };
 
 void write_tar(const std::string& path, const std::vector<Entry>& entries, bool gzip) {
@@ -220,11 +216,11 @@ TEST_CASE("a symbolic link in a layer resolves inside the layer") {
   Scratch scratch;
   ::mkdir((scratch.path + "/victim").c_str(), 0755);
   const Unpacked u = unpack(scratch, {{"link", 'l', scratch.path + "/victim"},
-                                      {"up", 'l', "../../../../tmp"},
+                                      {"up", 'l', cat("../../../../../..", scratch.path, "/victim")},
                                       {"link/file", 'f', "evil"},
-                                      {"up/file", 'f', "evil"}});
+                                      {"up/other", 'f', "evil"}});
   CHECK_FALSE(file_exists(scratch.path + "/victim/file"));
-  CHECK_FALSE(file_exists("/tmp/file"));
+  CHECK_FALSE(file_exists(scratch.path + "/victim/other"));
 }
 
 TEST_CASE("digest, compression and limits of a layer are checked") {

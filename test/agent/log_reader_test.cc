@@ -9,6 +9,7 @@
 
 #include "agent/images/image_files.h"
 #include "base/files.h"
+#include "support/scratch.h"
 
 using namespace kayak;
 using namespace kayak::agent;
@@ -22,12 +23,8 @@ struct World {
   SystemRandom random;
   Metrics metrics;
   Context context{loop, clock, random, Log::discard(), metrics};
-  std::string folder;
-  World() {
-    std::string name = "/tmp/kayak-logs-test-XXXXXX";
-    folder = ::mkdtemp(name.data());
-  }
-  ~World() { sweep(folder); }
+  kayak::test::Scratch scratch;
+  std::string folder = scratch.path();
   std::string path() const { return folder + "/0.log"; }
   void append(const std::string& text) {
     FILE* file = std::fopen(path().c_str(), "a");

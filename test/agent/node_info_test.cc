@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/version.h"
+#include "support/scratch.h"
 #include "support_pod.h"
 
 namespace kayak::agent {
@@ -18,12 +19,8 @@ namespace fs = std::filesystem;
 using test::js;
 
 struct Folder {
-  std::string path;
-  Folder() {
-    char name[] = "/tmp/kayak-node.XXXXXX";
-    path = ::mkdtemp(name);
-  }
-  ~Folder() { fs::remove_all(path); }
+  kayak::test::Scratch scratch;
+  std::string path = scratch.path();
   void file(const std::string& name, const std::string& text) const {
     fs::create_directories(fs::path(path + name).parent_path());
     REQUIRE(write_file_atomic(path + name, text, 0600).ok());

@@ -9,15 +9,14 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "io/tls.h"
+#include "support/scratch.h"
 
 namespace kayak::cli {
 namespace {
 
-class Folder {
- public:
-  Folder() : path(cat("/tmp/kayak-pki-test-", ::getpid())) {}
-  ~Folder() { std::filesystem::remove_all(path); }
-  const std::string path;
+struct Folder {
+  kayak::test::Scratch scratch;
+  std::string path = scratch.file("tls");
 };
 
 ServerKeys load(const Folder& folder, WallTime now) {

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "io/tls.h"
+#include "support/scratch.h"
 
 namespace kayak::cli {
 namespace {
@@ -21,14 +22,11 @@ Task<Result<void>> answer(Result<void> result) { co_return result; }
 
 struct Bed {
   explicit Bed(WallTime start) : context{loop, clock, random, Log::discard(), metrics} {
-    std::string name = "/tmp/kayak-renewal-XXXXXX";
-    folder = ::mkdtemp(name.data());
     options.keys.tls_dir = folder;
     options.period = 5ms;
     clock.set_wall(start);
     keys = *load_or_make_server_keys(random, start, options.keys);
   }
-  ~Bed() { std::filesystem::remove_all(folder); }
 
   // The keys shown in the course of many periods.
   std::vector<ServerKeys> shown(int tries = 500) {
@@ -58,7 +56,8 @@ struct Bed {
   SystemRandom random;
   Metrics metrics;
   Context context;
-  std::string folder;
+  kayak::test::Scratch scratch;
+  std::string folder = scratch.path();
   CertificateRenewal::Options options;
   ServerKeys keys;
 };

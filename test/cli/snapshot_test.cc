@@ -15,6 +15,7 @@
 #include "cli/snapshot_restore.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
+#include "support/scratch.h"
 
 using namespace kayak;
 using namespace kayak::cli;
@@ -23,18 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class Folder {
- public:
-  Folder() {
-    char name[] = "/tmp/kayak-snapshot-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    path = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  std::string path;
+struct Folder {
+  kayak::test::Scratch scratch;
+  std::string path = scratch.path();
 };
 
 template <typename T>

@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "support/scratch.h"
 
 namespace kayak::cli {
 namespace {
@@ -52,11 +53,9 @@ TEST_CASE("what is no token is refused, and not repeated in the message") {
   }
 }
 
-class Folder {
- public:
-  Folder() : path(cat("/tmp/kayak-token-test-", ::getpid())) { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-  const std::string path;
+struct Folder {
+  kayak::test::Scratch scratch;
+  std::string path = scratch.path();
   std::string file(const char* name) const { return *read_file(cat(path, "/", name)); }
 };
 

@@ -38,12 +38,19 @@ struct Shop : Cluster {
   }
 };
 
+Task<void> until_let_go(Shop& shop) {
+  for (int i = 0; i < 1000 && !shop.let_go(); ++i) {
+    const Result<void> slept = co_await shop.bed.loop.sleep(std::chrono::milliseconds(10));
+    CHECK(slept.ok());
+  }
+}
+
 Task<void> pods_before_the_rest(Cluster& cluster) {
   Shop& shop = static_cast<Shop&>(cluster);
   shop.api().put(api::kinds::pods(), named("shop", "held", "{'metadata':{'finalizers':['example.com/hold']}}"));
   shop.put_namespace();
-  const Result<void> slept = co_await shop.bed.loop.sleep(std::chrono::milliseconds(100));
-  CHECK(slept.ok());
+  const bool settled = co_await shop.settled();
+  CHECK(settled);
   const api::ObjectRef pod = shop.api().find(api::kinds::pods(), "shop", "held");
   CHECK((pod && pod->header().deleting));
   CHECK(shop.has_settings("shop"));
@@ -53,7 +60,7 @@ Task<void> pods_before_the_rest(Cluster& cluster) {
   CHECK(shop.condition("NamespaceFinalizersRemaining", "message") ==
         "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances");
   shop.api().erase(api::kinds::pods(), "shop", "held");
-  for (int i = 0; i < 100 && !shop.let_go(); ++i) co_await shop.bed.loop.sleep(std::chrono::milliseconds(50));
+  co_await until_let_go(shop);
   CHECK(shop.let_go());
   CHECK_FALSE(shop.has_settings("shop"));
   CHECK(shop.has_settings("other"));
@@ -62,7 +69,7 @@ Task<void> pods_before_the_rest(Cluster& cluster) {
 Task<void> without_pods(Cluster& cluster) {
   Shop& shop = static_cast<Shop&>(cluster);
   shop.put_namespace();
-  for (int i = 0; i < 20 && !shop.let_go(); ++i) co_await shop.bed.loop.sleep(std::chrono::milliseconds(5));
+  co_await until_let_go(shop);
   CHECK(shop.let_go());
   CHECK_FALSE(shop.has_settings("shop"));
 }

@@ -8,7 +8,7 @@ refused() {  # refused WANTED ARGS...: exit status 2 and one line that matches
   shift
   out="$("$kayak" "$@" --data-dir "$work/untouched" 2>&1)"
   status=$?
-  [ "$status" = 2 ] && [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] && printf '%s' "$out" | grep -qE -- "$wanted" && [ ! -e "$work/untouched" ] && return 0
+  [ "$status" = 2 ] && [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] && matches "$wanted" "$out" && [ ! -e "$work/untouched" ] && return 0
   echo "status $status: $out"
   return 1
 }

@@ -1,5 +1,6 @@
-"""evil_registry.py: a registry that lies, one lie per repository; for node_test.sh. Prints its address, then, for each
-request to its second address (where the repository "leak" redirects to), whether credentials came along."""
+"""evil_registry.py DIR: a registry that lies, one lie per repository; for node_test.sh. Prints its address, then, for each
+request to its second address (where the repository "leak" redirects to), whether credentials came along. A layer that
+escapes aims at DIR."""
 
 import base64
 import hashlib
@@ -34,7 +35,7 @@ def layer(*members):
 GOOD = layer(("good", tarfile.REGTYPE, ""))
 LAYERS = {
     "dotdot": layer(("../../escaped", tarfile.REGTYPE, "")),
-    "link": layer(("out", tarfile.SYMTYPE, "/tmp"), ("out/kayak-escaped", tarfile.REGTYPE, "")),
+    "link": layer(("out", tarfile.SYMTYPE, sys.argv[1]), ("out/escaped", tarfile.REGTYPE, "")),
     "hardlink": layer(("passwd", tarfile.LNKTYPE, "../../../../../../../../etc/passwd")),
 }
 blobs = {}

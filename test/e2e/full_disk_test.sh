@@ -6,12 +6,6 @@
 disk="$work/data"
 mkdir "$disk"
 mount -t tmpfs -o size=16m kayak-full-disk "$disk" || skip "a tmpfs cannot be mounted here"
-on_exit_with_disk() {
-  clean_up
-  umount "$disk"
-  on_exit
-}
-trap on_exit_with_disk EXIT
 k() { kubectl --request-timeout=10s "$@"; }
 
 printf '{}\n' >"$work/registries.yaml"

@@ -3,7 +3,8 @@ can befall them: killed, paused, cut off, a slow disk, a full disk. What the ha_
 
 Nothing is left behind, by construction: enter() runs the test again in new network, mount and process namespaces, so
 that everything it made ends with it, also when it is killed. What namespaces do not cover (the control groups, the
-scratch folder) the outer process removes, or the next run does. HA_DIR: where the scratch folder and with it the
+scratch folder) the outer process removes, or the next run does: the folder's file `runner` names the process that it
+belongs to, as in tools/dev/runs.sh. HA_DIR: where the scratch folder and with it the
 disks are made (/var/tmp); HA_KEEP: it stays, as it does when a test has failed.
 """
 import collections
@@ -33,6 +34,11 @@ PORT = 6443
 DISK_BYTES = 1 << 30  # of each server, sparse
 
 
+# What the test takes from the environment; the rest (proxies, locale, kubeconfigs) says whose machine this is.
+KEPT = ("KAYAK", "HA_DIR", "HA_KEEP", "HA_ONLY", "HA_SECONDS", "HA_LIMIT", "HA_SEED", "HA_EVENTS", "LD_LIBRARY_PATH",
+        "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
+
+
 def skip(why):
     print(f"skipped: {why}")
     sys.exit(SKIPPED)
@@ -59,11 +65,29 @@ def _remove_groups(run_id):
             pass  # somebody is still in it
 
 
-def _remove_old_groups():
+def _identity(pid):
+    """Which process that is, also when its number is used again; "": there is none, or only what its parent has not asked
+    for."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rsplit(") ", 1)[1].split()  # from the third on
+        return "" if fields[0] == "Z" else f"{pid} {fields[19]} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _remove_dead_runs(parent):
     for path in glob.glob(f"{BLKIO}/kayak-ha-*"):
         run_id = path.rsplit("kayak-ha-", 1)[1].split("-")[0]
-        if not os.path.exists(f"/proc/{run_id}"):
+        if not _identity(run_id):
             _remove_groups(run_id)
+    for runner in glob.glob(f"{parent}/kayak-ha.*/runner"):
+        with open(runner, encoding="ascii") as file:
+            owner = file.read()
+        # A process of another PID namespace cannot be seen from here.
+        if owner.endswith(os.readlink("/proc/self/ns/pid")) and _identity(owner.split()[0]) != owner:
+            print(f"clearing what a run that was killed left: {os.path.dirname(runner)}", flush=True)
+            shutil.rmtree(os.path.dirname(runner), ignore_errors=True)
 
 
 def enter():
@@ -77,12 +101,17 @@ def enter():
             skip(f"{tool} is not installed (./dev deps)")
     if not os.access(KAYAK, os.X_OK):
         skip(f"{KAYAK} is not built")
-    _remove_old_groups()
     # Flushes have to cost what they cost: /tmp may be memory.
-    work = tempfile.mkdtemp(prefix="kayak-ha.", dir=os.environ.get("HA_DIR", "/var/tmp"))
+    parent = os.environ.get("HA_DIR", "/var/tmp")
+    _remove_dead_runs(parent)
+    work = tempfile.mkdtemp(prefix="kayak-ha.", dir=parent)
+    with open(f"{work}/runner.new", "w", encoding="ascii") as file:
+        file.write(_identity(os.getpid()))
+    os.rename(f"{work}/runner.new", f"{work}/runner")
     shutil.copy(KAYAK, f"{work}/kayak")
-    environment = {**os.environ, INSIDE: str(os.getpid()), WORK: work,
-                   "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    environment.update({INSIDE: str(os.getpid()), WORK: work, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
+                        "HOME": work, "LC_ALL": "C", "PYTHONDONTWRITEBYTECODE": "1"})
     inner = subprocess.Popen(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
                               sys.executable, *sys.argv], env=environment, preexec_fn=_die_with_parent)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -97,6 +126,7 @@ def enter():
     if status in (0, SKIPPED) and "HA_KEEP" not in os.environ:
         shutil.rmtree(work)
     else:
+        os.remove(f"{work}/runner")
         print(f"kept for a look: {work}")
     sys.exit(status if status >= 0 else 128 - status)
 

@@ -7,17 +7,16 @@ k() { kubectl --request-timeout=30s "$@"; }
 outside="$work/outside"
 mkdir -p "$outside"
 echo untouched >"$outside/secret"
-port="$(free_port)"
-registry="127.0.0.1:$port"
-port=""
+registry="127.0.0.1:$(free_port)"
 python3 -B "$root/test/e2e/hostile_registry.py" --port "${registry#*:}" --outside "$outside" >"$work/registry.log" 2>&1 &
 registry_pid=$!
+wait_for 20 curl -fsS "http://$registry/v2/"
 printf 'mirrors:\n  "%s":\n    endpoint: ["http://%s"]\n' "$registry" "$registry" >"$work/registries.yaml"
 start_server --stop-pods-on-exit
 wait_ready 30
 lies="$(python3 -B "$root/test/e2e/hostile_registry.py" --list)"
 
-image() { timeout 60 "$kayak" image "$@" --data-dir "$work/data" --private-registry "$work/registries.yaml"; }
+image() { timeout 120 "$kayak" image "$@" --data-dir "$work/data" --private-registry "$work/registries.yaml"; }
 # What a pull may not change: the world outside, and the store's names and files beside the locks.
 world() {
   ls -lR --time-style=full-iso "$outside"
@@ -31,7 +30,7 @@ refused() {  # refused NAME WORDS: the pull fails with one line that matches, an
   before="$(world)"
   out="$(image pull "$registry/$1:1" 2>&1)"
   status=$?
-  if [ "$status" = 1 ] && printf '%s' "$out" | grep -qE -- "$2" && [ "$(world)" = "$before" ]; then return 0; fi
+  if [ "$status" = 1 ] && matches "$2" "$out" && [ "$(world)" = "$before" ]; then return 0; fi
   printf 'status %s: %.300s\n' "$status" "$out"
   diff <(printf '%s\n' "$before") <(world)
   return 1
@@ -44,7 +43,7 @@ check_output "by another digest it is refused" 'the registry sent content with d
   image pull "$registry/good@sha256:$(printf '0%.0s' $(seq 64))"
 
 # The same from pods, all at once.
-check "the node becomes ready" kubectl wait --for=condition=Ready node --all --timeout=30s
+check "the node becomes ready" kubectl wait --for=condition=Ready node --all --timeout=90s
 while IFS=$'\t' read -r name _; do
   cat <<YAML
 ---
@@ -72,7 +71,7 @@ check_output "and that it backs off" '^Back-off pulling image ".*": ErrImagePull
   k get pods -o 'jsonpath={range .items[*]}{.status.containerStatuses[0].state.waiting.message}{"\n"}{end}'
 world >"$work/now"
 check "the world is as it was" diff "$work/honest" "$work/now"
-check "the pods can be deleted" kubectl delete pods --all --timeout=60s
+check "the pods can be deleted" kubectl delete pods --all --timeout=120s
 
 while IFS=$'\t' read -r name _; do
   image pull "$registry/$name:1" >"$work/pull.log" 2>&1

@@ -41,12 +41,12 @@ for kubectl in "${versions[@]}"; do
   k() { "$kubectl" --request-timeout=30s "$@"; }
   kw() { "$kubectl" "$@"; }
   manifest >"$work/web.yaml"
-  check "the node becomes ready" kw wait --for=condition=Ready node --all --timeout=30s
+  check "the node becomes ready" kw wait --for=condition=Ready node --all --timeout=90s
   check_output "api-resources lists kinds" '^deployments +deploy +apps/v1 +true +Deployment' k api-resources
   check_output "api-versions" '^apps/v1$' k api-versions
   check_output "explain a field" 'strategy' k explain deployment.spec.strategy
   check "apply" k apply -f "$work/web.yaml"
-  check "rollout status" kw rollout status deployment/web --timeout=60s
+  check "rollout status" kw rollout status deployment/web --timeout=120s
   check_output "apply again changes nothing" 'unchanged' k apply -f "$work/web.yaml"
   check_output "get deployments" 'web +2/2 +2 +2' k get deployments
   check_output "get pods -o wide shows addresses and the node" "1/1 +Running +0 .* $pod_prefix\\." k get pods -o wide
@@ -58,15 +58,15 @@ for kubectl in "${versions[@]}"; do
   eventually 10 "logs" 'line 1' k logs "$pod"
   check_output "logs --tail" '^line [0-9]+$' k logs "$pod" --tail=1
   check_output "logs --timestamps" '^20[0-9-]+T[0-9:.]+Z started' k logs "$pod" --timestamps
-  check_output "logs -f goes on" 'line [0-9]+' timeout 4 "$kubectl" logs -f --since=1s "$pod"
+  check_output "logs -f goes on" 'line [0-9]+' bash -c "timeout 30 '$kubectl' logs -f --tail=0 '$pod' | head -n 1"
   check "scale" k scale deployment/web --replicas=3
-  check "rollout status after scaling" kw rollout status deployment/web --timeout=60s
+  check "rollout status after scaling" kw rollout status deployment/web --timeout=120s
   eventually 30 "three pods run" '^3$' k get deployment web -o 'jsonpath={.status.readyReplicas}'
   check "set image" k set image deployment/web "web=$registry/app:2"
-  check "rollout to the new image" kw rollout status deployment/web --timeout=60s
+  check "rollout to the new image" kw rollout status deployment/web --timeout=120s
   check_output "rollout history" '^2 ' k rollout history deployment/web
   check "rollout undo" k rollout undo deployment/web
-  check "rollout back" kw rollout status deployment/web --timeout=60s
+  check "rollout back" kw rollout status deployment/web --timeout=120s
   check_output "the old image is back" "app:1" k get deployment web -o 'jsonpath={.spec.template.spec.containers[0].image}'
   check "label" k label deployment/web tier=front --overwrite
   check_output "selector by label" 'deployment.apps/web' k get deployments -l tier=front -o name
@@ -74,10 +74,10 @@ for kubectl in "${versions[@]}"; do
   check "merge patch" k patch deployment web --type=merge -p '{"spec":{"replicas":1}}'
   check "json patch" k patch deployment web --type=json -p '[{"op":"replace","path":"/spec/replicas","value":2}]'
   check "strategic patch" k patch deployment web -p '{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"A","value":"b"}]}]}}}}'
-  check "rollout after the patch" kw rollout status deployment/web --timeout=60s
+  check "rollout after the patch" kw rollout status deployment/web --timeout=120s
   # Before 1.25 kubectl compared fields itself, with what the server publishes of its schemas.
   strict=true unknown='unknown field "replicaz" in io.k8s.api.apps.v1.DeploymentSpec'
-  if "$kubectl" create --help | grep -q "validate='strict'"; then strict=strict unknown='unknown field "spec.replicaz"'; fi
+  if matches "validate='strict'" "$("$kubectl" create --help)"; then strict=strict unknown='unknown field "spec.replicaz"'; fi
   check_output "strict validation refuses unknown fields" "$unknown" \
     bash -c "sed 's/replicas: 2/replicaz: 2/' '$work/web.yaml' | '$kubectl' create --validate=$strict -f -"
   check_output "a stale write is a conflict" 'the object has been modified' \
@@ -86,9 +86,9 @@ for kubectl in "${versions[@]}"; do
   check "create a namespace" k create namespace "shop"
   check "create a config map there" k -n shop create configmap settings --from-literal=a=1
   check_output "get all config maps" 'shop +settings' k get configmaps -A
-  check "delete the namespace with its content" kw delete namespace shop --wait --timeout=30s
+  check "delete the namespace with its content" kw delete namespace shop --wait --timeout=90s
   check_output "its content is gone" 'NotFound|not found' k -n shop get configmap settings
-  check "delete --wait" kw delete deployment web --wait --cascade=foreground --timeout=60s
+  check "delete --wait" kw delete deployment web --wait --cascade=foreground --timeout=120s
   eventually 30 "its pods are gone" 'No resources found' k get pods
 done
 

@@ -1,25 +1,33 @@
 # lib.sh: the frame of an end-to-end test: a scratch folder, a server of its own, checks that print what they saw.
 # A test sources it, calls `check`s, and ends with `finish`. Exit 77: skipped.
 set -uo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+root="$(CDPATH="" cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 # shellcheck source=../../tools/dev/lib.sh
 . "$root/tools/dev/lib.sh"
-kayak="${KAYAK:-$root/build/release/kayak}"
+kayak="$(realpath -m "${KAYAK:-$root/build/release/kayak}")"
 skip() { echo "skipped: $*"; exit 77; }
 [ "$(id -u)" = 0 ] || skip "needs root for containers and namespaces"
-for tool in kubectl runc docker-registry skopeo busybox curl jq; do
+export PATH="$PATH:/usr/sbin:/sbin"
+for tool in kubectl runc docker-registry skopeo busybox curl jq python3 openssl perl ip ss nft pgrep; do
   command -v "$tool" >/dev/null || skip "$tool is not installed (./dev deps)"
 done
 [ -x "$kayak" ] || skip "$kayak is not built"
-work="$(mktemp -d /tmp/kayak-e2e.XXXXXX)"
-# A range of pod addresses of its own: other servers of this machine may have the usual one.
-cluster_cidr="10.$((64 + $(printf %d "'${work: -1}") % 64 * 2 + $(printf %d "'${work: -2:1}") % 2)).0.0/16"
+begin_run e2e "$@"
 pod_prefix="${cluster_cidr%.0.0/16}"
+export KUBECONFIG="$work/kubeconfig.yaml" # nobody else's, also before there is a server
 failures=0 checks=0
 
+# A run that failed or ended early keeps its folder, one that was interrupted does not.
 on_exit() {
+  local status=$?
+  trap '' INT TERM
   clean_up
-  if [ "$failures" = 0 ]; then rm -rf "$work"; else echo "kept for a look: $work"; fi
+  disown -a # or bash would tell of each that is killed
+  end_run "$work"
+  case "$status" in
+    0 | 77 | 130 | 143) rm -rf "$work" ;;
+    *) echo "kept for a look: $work" ;;
+  esac
 }
 trap on_exit EXIT
 
@@ -35,28 +43,47 @@ check() {
     printf 'FAIL %s\n     command: %s\n%s\n' "$what" "$*" "$(printf '%s' "$out" | head -n 30 | sed 's/^/     | /')"
   fi
 }
+# matches REGEX TEXT: one of its lines at least; '^$' is for no text at all. No pipe: grep leaves it at the first match, and
+# with pipefail that is the failure of whoever still writes.
+matches() {
+  if [ "$1" = '^$' ]; then [ -z "$2" ]; else grep -qE -- "$1" <<<"$2"; fi
+}
 # check_output WHAT REGEX COMMAND...: its output (both streams) must match the extended regular expression.
 check_output() {
   local what="$1" regex="$2" out
   shift 2
   checks=$((checks + 1))
   out="$("$@" 2>&1)" || true
-  if printf '%s\n' "$out" | grep -qE -- "$regex"; then  # '^$' matches no output
+  if matches "$regex" "$out"; then
     echo "ok   $what"
   else
     failures=$((failures + 1))
     printf 'FAIL %s\n     command: %s\n     wanted:  %s\n%s\n' "$what" "$*" "$regex" "$(printf '%s' "$out" | head -n 30 | sed 's/^/     | /')"
   fi
 }
-# eventually SECONDS WHAT REGEX COMMAND...: check_output, tried until then.
+# check_absent WHAT REGEX COMMAND...: the command must succeed, and no line of its output may match.
+check_absent() { check "$1" without "${@:2}"; }
+without() {
+  local regex="$1" out
+  shift
+  out="$("$@" 2>&1)" || { printf 'exit status %s: %s\n' $? "$out"; return 1; }
+  ! grep -E -- "$regex" <<<"$out"
+}
+# eventually SECONDS WHAT REGEX COMMAND...: check_output, tried until then. The seconds are those of a machine with nothing
+# else to do; a busy one has three times as long, as who waits for an event loses nothing by patience.
 eventually() {
-  local deadline=$((SECONDS + $1))
+  local deadline=$((SECONDS + 3 * $1))
   shift
   while [ "$SECONDS" -lt "$deadline" ]; do
-    if printf '%s\n' "$("${@:3}" 2>&1)" | grep -qE -- "$2"; then break; fi
+    if matches "$2" "$("${@:3}" 2>&1)"; then break; fi
     sleep 0.2
   done
   check_output "$@"
+}
+# wait_for SECONDS COMMAND...: until it succeeds or the time (threefold, as above) is over; whoever needs it finds out then.
+wait_for() {
+  local deadline=$((SECONDS + 3 * $1))
+  until "${@:2}" >/dev/null 2>&1 || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.1; done
 }
 finish() {
   if [ "$failures" != 0 ]; then

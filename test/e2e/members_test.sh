@@ -12,8 +12,6 @@ run() {
   pids[$name]=$!
 }
 halt() { kill "-${2:-TERM}" "${pids[$1]}" 2>/dev/null; wait "${pids[$1]}" 2>/dev/null; unset "pids[$1]"; }
-clean_up_all() { for name in "${!pids[@]}"; do halt "$name" KILL; done; on_exit; }
-trap clean_up_all EXIT
 member() { "$kayak" member "${@:2}" --data-dir "$work/$1"; }
 roles() { member "$1" list -o json 2>/dev/null | jq -r '[.members[] | "\(.name)=\(.role)"] | sort | join(" ")'; }
 id_of() { member "$1" list -o json | jq -r --arg name "$2" '.members[] | select(.name == $name) | .id'; }

@@ -4,7 +4,6 @@
 # One server; all pods are applied at once and looked at by tables.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 k() { kubectl --request-timeout=30s "$@"; }
-trap 'stop_registries; on_exit' EXIT
 renewed() { k -n kube-node-lease get lease -o 'jsonpath={.items[0].spec.renewTime}'; }
 runtime_sum="$(sha256sum "$(command -v runc)")"
 
@@ -45,9 +44,9 @@ YAML
 }
 
 start_evil_registry() {
-  python3 "$root/test/e2e/evil_registry.py" >"$work/evil.log" 2>&1 &
+  python3 "$root/test/e2e/evil_registry.py" "$work" >"$work/evil.log" 2>&1 &
   evil_pid=$!
-  for _ in $(seq 100); do [ -s "$work/evil.log" ] && break; sleep 0.1; done
+  wait_for 10 test -s "$work/evil.log"
   evil_registry="$(head -n 1 "$work/evil.log")"
 }
 
@@ -126,7 +125,7 @@ k create secret docker-registry pull --docker-server="$tls_registry" --docker-us
 k create secret generic old --type=kubernetes.io/dockercfg \
   --from-literal=.dockercfg="{\"https://$tls_registry\": {\"auth\": \"$(printf boat:anchor | base64)\"}}" >/dev/null
 k create secret docker-registry wrong --docker-server="$tls_registry" --docker-username=boat --docker-password=sail >/dev/null
-kubectl wait --for=condition=Ready node --all --timeout=30s >/dev/null
+kubectl wait --for=condition=Ready node --all --timeout=90s >/dev/null
 first_renewal="$(renewed)"
 
 look='for path in /proc/self/status; do grep -E "^(CapBnd|CapEff|Seccomp|NoNewPrivs):" $path; done
@@ -134,6 +133,7 @@ echo x 2>&1 >/sys/kernel/x; echo 1 2>&1 >/proc/sys/kernel/panic; echo "acpi $(ls
 mknod /tmp/disk b $DISK 2>&1; head -c 1 /tmp/disk 2>&1; mkdir /m; mount -t tmpfs none /m 2>&1; echo "devices $(ls /dev | tr "\n" " ")"
 echo "fds $(ls /proc/self/fd | tr "\n" " ")"; ls /proc | grep -c "^[0-9]"; chroot /proc/1/root /bin/true && echo inside; ip route 2>/dev/null | head -1'
 disk="$(awk '$4 !~ /loop|ram/ && NR > 2 {print $1 " " $2; exit}' /proc/partitions)"
+disk="${disk:-7 0}"
 env='env: [{name: GREETING, value: hi}, {name: TWICE, value: "$(GREETING) $(GREETING) $(LATER)"}, {name: LATER, value: x},
  {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: SPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}},
  {name: UID, valueFrom: {fieldRef: {fieldPath: metadata.uid}}}, {name: NOTE, valueFrom: {fieldRef: {fieldPath: "metadata.annotations['"'note'"']"}}},
@@ -210,7 +210,7 @@ check "apply all pods" k apply -f "$work/pods.yaml"
 for pod in pull-old always init deadline user whiteouts pull-secret; do
   eventually 30 "$pod has ended" '^(Succeeded|Failed)$' k get pod "$pod" -o 'jsonpath={.status.phase}'
 done
-check "a server is ready" kubectl wait --for=condition=Ready pod server --timeout=20s
+check "a server is ready" kubectl wait --for=condition=Ready pod server --timeout=90s
 
 # What containers saw.
 while read -r pod wanted; do
@@ -293,10 +293,11 @@ volumes bin
 volumes touch: /h/x: Read-only file system
 placed placed
 TABLE
-check_output "field: dnsPolicy Default is the node's resolv.conf" "$(grep -m1 ^nameserver /etc/resolv.conf)" cat "$work/tuned.log"
+resolvers="$(for file in /etc/resolv.conf /run/systemd/resolve/resolv.conf; do grep -m 1 ^nameserver "$file"; done 2>/dev/null | grep -v ' 127\.' | head -n 1)"
+check_output "field: dnsPolicy Default is the node's resolv.conf" "^${resolvers:-dns}\$" cat "$work/tuned.log"
 check_output "whiteouts: files and folders of lower layers are gone" '/keep: \. \.\. a b  /opaque: \. \.\. new' bash -c "kubectl logs whiteouts | tr '\n' ' '"
-check_output "whiteouts: no trace of them" '^0$' bash -c "kubectl logs whiteouts | grep -c 'gone\|old\|\.wh'"
-check_output "an optional key that is not there sets nothing" '^0$' bash -c "kubectl logs env | grep -c OPTIONAL"
+check_absent "whiteouts: no trace of them" 'gone|old|\.wh' k logs whiteouts
+check_absent "an optional key that is not there sets nothing" OPTIONAL k logs env
 
 # The network: between pods, from and to the host.
 ip="$(k get pod server -o 'jsonpath={.status.podIP}')"
@@ -304,7 +305,7 @@ check_output "the host reaches a pod" '^served$' curl -sS --max-time 5 "http://$
 host_ip="$(k get node -o 'jsonpath={.items[0].status.addresses[0].address}')"
 python3 -u -m http.server --bind "$host_ip" 0 --directory "$work/low" >"$work/http.log" 2>&1 &
 http_pid=$!
-for _ in $(seq 200); do grep -q " port "  "$work/http.log" && break; sleep 0.1; done
+wait_for 20 grep -q " port " "$work/http.log"
 http_port="$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$work/http.log")"
 pod caller "$never" "$(sh "wget -qO- http://$ip:8080/; wget -qO- http://$host_ip:$http_port/ | grep -o keep | head -1")" | k apply -f - >/dev/null
 eventually 10 "a pod reaches another pod" '^served$' k logs caller
@@ -312,12 +313,26 @@ check_output "a pod reaches the host" '^keep$' k logs caller
 kill "$http_pid"; wait "$http_pid" 2>/dev/null
 
 eventually 30 "a crashing container was started three times" '^[2-9]$' k get pod crash -o 'jsonpath={.status.containerStatuses[0].restartCount}'
-k get pods -o json >"$work/pods.json"
+# What the API says is looked at as a whole. A row that does not hold is looked at again: a container may be between two
+# states just then, an event behind its state.
+see() {
+  k get pods -o json >"$work/pods.json"
+  k get events -o json >"$work/events.json"
+}
+seen() {  # seen WHAT REGEX COMMAND...
+  local tries
+  for tries in $(seq 30); do
+    matches "$2" "$("${@:3}" 2>&1)" && break
+    sleep 1
+    see
+  done
+  check_output "$@"
+}
+see
 uid_of() { jq -r --arg pod "$1" '.items[] | select(.metadata.name == $pod).metadata.uid' "$work/pods.json"; }
 container_of() {  # the ID alone, of the pod's first container
   jq -r --arg pod "$1" '.items[] | select(.metadata.name == $pod).status.containerStatuses[0].containerID | sub(".*//"; "")' "$work/pods.json"
 }
-k get events -o json >"$work/events.json"
 
 # state POD: phase, then each container: name, ready, restarts, state, reason, exit code, message.
 state() {
@@ -326,7 +341,7 @@ state() {
 }
 # What the API shows of each pod.
 while read -r pod wanted; do
-  check_output "status of $pod" "^$wanted" state "$pod"
+  seen "status of $pod" "^$wanted" state "$pod"
 done <<'TABLE'
 tag Succeeded - c false 0 terminated Completed 0 -$
 never-there Pending - c false 0 waiting ErrImageNeverPull - Container image ".*/none:1" is not present with pull policy of Never$
@@ -355,7 +370,7 @@ conditions() {
   jq -r --arg pod "$1" '.items[] | select(.metadata.name == $pod).status.conditions | map("\(.type)=\(.status)\(if .reason then ":" + .reason else "" end)") | sort | join(" ")' "$work/pods.json"
 }
 while read -r pod wanted; do
-  check_output "conditions of $pod" "^$wanted\$" conditions "$pod"
+  seen "conditions of $pod" "^$wanted\$" conditions "$pod"
 done <<'TABLE'
 server ContainersReady=True Initialized=True PodReadyToStartContainers=True PodScheduled=True Ready=True
 done ContainersReady=False:PodCompleted Initialized=True:PodCompleted PodReadyToStartContainers=.* PodScheduled=True Ready=False:PodCompleted
@@ -369,7 +384,7 @@ events() {
   jq -r --arg pod "$1" '.items[] | select(.involvedObject.name == $pod) | "\(.type) \(.reason) \(.involvedObject.fieldPath // "-") \(.message)"' "$work/events.json"
 }
 while read -r pod wanted; do
-  check_output "event of $pod: ${wanted:0:60}" "^$wanted\$" events "$pod"
+  seen "event of $pod: ${wanted:0:60}" "^$wanted\$" events "$pod"
 done <<'TABLE'
 always Normal Pulling spec.containers\{c\} Pulling image ".*/app:1"
 always Normal Pulled spec.containers\{c\} Successfully pulled image ".*/app:1" in [0-9.]+m?s \([0-9.]+m?s including waiting\)\. Image size: [0-9]+ bytes\.
@@ -406,13 +421,13 @@ check_output "a container that ended well does not back off" '^0$' bash -c "jq '
 # Logs.
 check_output "logs --tail" '^2$' bash -c "kubectl logs talker --tail=2 | wc -l"
 check_output "logs --timestamps" '^20[0-9-]{8}T[0-9:]{8}\.[0-9]{9}Z line 1$' k logs talker --timestamps
-check_output "logs --since leaves out older lines" '^[0-9]$' bash -c "kubectl logs talker --since=1s | wc -l"
-check_output "logs -f follows" '^([5-9]|[1-9][0-9])$' bash -c "timeout 2 kubectl logs -f talker --tail=0 | wc -l"
+check_output "logs --since leaves out older lines" '^line ([2-9]|[1-9][0-9]+)$' bash -c "kubectl logs talker --since=3s | head -n 1"
+check_output "logs -f follows" '^5$' bash -c "timeout 30 kubectl logs -f talker --tail=0 | head -n 5 | wc -l"
 check_output "logs --previous of a crashed container" '^run [0-9]+$' k logs crash --previous
 check_output "logs --previous of one that runs for the first time" 'previous terminated container "c" in pod "talker" not found' k logs talker --previous
 check_output "logs of a container without image" 'container "c" in pod "not-there" is waiting to start: trying and failing to pull image' k logs not-there
 check_output "logs of a pod that ended" '^last words$' k logs error
-check_output "a log that rotated ends with its last line" '^end$' k logs loud --tail=1
+eventually 20 "a log that rotated ends with its last line" '^end$' k logs loud --tail=1
 check_output "and its older part is beside it" '^[2-9]$' bash -c "ls '/var/log/pods/default_loud_$(uid_of loud)/c' | wc -l"
 check_output "logs -f of a container that ended ends" '^last words$' timeout 10 kubectl logs -f error
 check_output "logs --limit-bytes" '^line$' k logs talker --limit-bytes=4
@@ -422,13 +437,13 @@ check_output "log files are where tools look" '^20.* stdout F last words$' cat "
 timed() { local start="${EPOCHREALTIME/./}"; "$@" >/dev/null 2>&1; echo $(((${EPOCHREALTIME/./} - start) / 1000)); }
 kubectl logs -f polite >"$work/polite.log" &
 follower=$!
-for _ in $(seq 100); do [ -s "$work/polite.log" ] && break; sleep 0.1; done
-check_output "a polite container ends at SIGTERM" '^[0-9]{1,4}$' timed kubectl delete pod polite
+wait_for 10 test -s "$work/polite.log"
+check_output "a polite container ends at SIGTERM, not after 30 s" '^1?[0-9]{1,4}$' timed kubectl delete pod polite
 wait "$follower"
 check_output "and had the time to say so" 'got TERM' cat "$work/polite.log"
-check_output "a stubborn one is killed after its second" '^[12][0-9]{3}$' timed kubectl delete pod stubborn
+check_output "a stubborn one is killed after its second" '^([1-9]|1[0-9])[0-9]{3}$' timed kubectl delete pod stubborn
 check_output "its event says so" 'Stopping container c' k get events --field-selector involvedObject.name=stubborn,reason=Killing
-check_output "grace 0 and force do not wait" '^[0-9]{1,4}$' timed kubectl delete pod forced --grace-period=0 --force
+check_output "grace 0 and force do not wait" '^1?[0-9]{1,4}$' timed kubectl delete pod forced --grace-period=0 --force
 eventually 5 "and its container is gone" '^0$' bash -c "ls -d /run/kayak-*/shim/$(uid_of forced) 2>/dev/null | wc -l"
 
 # Another image for a container that runs.
@@ -445,11 +460,12 @@ check_output "image ls" '^running.example/app:1 +[0-9a-f]{12} +[0-9.]+[MGk]B$' i
 check_output "image rm of one in use" 'is used by a container; delete its pod first' image rm "$registry/layers:1"
 check "image pull" image pull "mirror.example/team/layers:1"
 check "image rm of another name of it" image rm "mirror.example/team/layers:1"
-check_output "and it is gone" '^0$' bash -c "'$kayak' image ls --data-dir '$work/data' | grep -c mirror.example/team/layers"
+check_absent "and it is gone" mirror.example/team/layers image ls
 check_output "image pull of what is not there" 'not found' image pull "$registry/none:1"
 
 # A registry that lies (security 22, 23: CVE-2021-32760, CVE-2021-41190): the pull fails and says why, and nothing of it stays.
-before="$(cd "$work/data/agent/image-store" && find . -path ./imported -prune -o -print | sort | sha256sum)"
+stored() { (cd "$work/data/agent/image-store" && find . -path ./imported -prune -o -print | sort | sha256sum); }
+before="$(stored)"
 while read -r repository wanted; do
   check_output "a lying registry: $repository" "$wanted" image pull "$evil_registry/$repository:1"
 done <<'TABLE'
@@ -465,15 +481,18 @@ link the layer puts files below "out", which is no folder
 TABLE
 check_output "a lying registry: content of another digest (CVE-2026-50195)" 'the registry sent content with digest' \
   image pull "$evil_registry/poisoned@sha256:$(printf x | sha256sum | cut -d' ' -f1)"
-check_output "no half image is left" "^$before$" bash -c "cd '$work/data/agent/image-store' && find . -path ./imported -prune -o -print | sort | sha256sum"
-check_output "and nothing was written outside" '^0$' bash -c "ls -d /tmp/kayak-escaped '$work/data/agent/escaped' '$work/data/escaped' 2>/dev/null | wc -l"
+eventually 10 "no half image is left" "^$before$" stored # pods go on trying to pull meanwhile
+check_output "and nothing was written outside" '^0$' bash -c "find '$work' -name escaped | wc -l"
 check "a blob behind a redirect" image pull "$evil_registry/leak:1"
 check_output "credentials do not follow it (CVE-2020-15157)" '^no credentials$' cat "$work/evil.log"
 check_output "nor ever" '^0$' bash -c "grep -c '^credentials' '$work/evil.log'"
 
 # Security 13 (CVE-2020-8551, CVE-2025-46599) and 22 (CVE-2020-15257): what listens.
-check_output "only the API port listens" "^127.0.0.1:$port\$" bash -c "ss -ltunpH | grep 'pid=$server_pid,\|kayak' | awk '{print \$5}'"
-check_output "no abstract socket" '^0$' bash -c "ss -lxpH | grep 'pid=$server_pid,\|kayak' | grep -c ' @'"
+ours="pid=($server_pid$(instance_processes "$(instances_of "$work")" | sort -u | sed 's/^/|/' | tr -d '\n')),"
+listening() { ss -ltunpH | grep -E "$ours" | awk '{print $5}' | tr '\n' ' '; }
+abstract() { ss -lxpH | grep -E "$ours" | grep ' @'; }
+check_output "only the API port listens" "^127\.0\.0\.1:$port \$" listening
+check_output "no abstract socket" '^$' abstract
 
 # The Node.
 k get node -o json | jq '.items[0]' >"$work/node.json"
@@ -491,8 +510,9 @@ system linux/(amd64|arm64|arm) .status.nodeInfo|.operatingSystem+"/"+.architectu
 labels linux/(amd64|arm64|arm)/true .metadata.labels|.["kubernetes.io/os"]+"/"+.["kubernetes.io/arch"]+"/"+.["node-role.kubernetes.io/control-plane"]
 images [1-9][0-9]* [.status.images[].names[]]|length
 TABLE
-check_output "describe node shows what is allocated" 'cpu +500m? ' bash -c "kubectl run fill --image=$registry/app:1 --overrides='{\"spec\":{\"terminationGracePeriodSeconds\":1,\"containers\":[{\"name\":\"fill\",\"image\":\"$registry/app:1\",\"command\":[\"sleep\",\"1000\"],\"resources\":{\"requests\":{\"cpu\":\"500m\"}}}]}}' >/dev/null; sleep 1; kubectl describe node"
-eventually 12 "the lease was renewed" '^yes$' bash -c "[ \"\$(kubectl -n kube-node-lease get lease -o 'jsonpath={.items[0].spec.renewTime}')\" != '$first_renewal' ] && echo yes"
+pod fill "" "$(sh 'exec sleep 1000'), resources: {requests: {cpu: 500m}}" | k apply -f - >/dev/null
+eventually 10 "describe node shows what is allocated" 'cpu +500m? ' k describe node
+eventually 15 "the lease was renewed" '^yes$' bash -c "[ \"\$(kubectl -n kube-node-lease get lease -o 'jsonpath={.items[0].spec.renewTime}')\" != '$first_renewal' ] && echo yes"
 
 # Accepted, not enforced: said so.
 check_output "a NetworkPolicy warns" '^Warning: .* does not enforce network policies' kubectl create -f - <<<'{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"n"},"spec":{"podSelector":{}}}'
@@ -503,7 +523,7 @@ check_output "a webhook warns" '^Warning: .*' kubectl create -f - <<<'{"apiVersi
 for name in dies shot goes-on; do
   pod "$name" "" "$(sh "trap 'exit 6' TERM; echo $name; while true; do sleep 0.05; done")"
 done | k apply -f - >/dev/null
-check "three pods run" kubectl wait --for=condition=Ready pod dies shot goes-on --timeout=20s
+check "three pods run" kubectl wait --for=condition=Ready pod dies shot goes-on --timeout=90s
 uid() { k get pod "$1" -o 'jsonpath={.metadata.uid}'; }
 dies="$(uid dies)" shot="$(uid shot)"
 before="$(k get pod goes-on -o 'jsonpath={.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}')"
@@ -540,7 +560,7 @@ uids="$(k get pods -o 'jsonpath={.items[*].metadata.uid}')"
 clean_up
 stop_registries
 # The logs of pods that were not deleted are meant to stay; not those of a test.
-for uid in $uids; do rm -rf /var/log/pods/*_"$uid"; done
+for uid in $uids; do take_logs "$work" "$uid"; done
 check_output "the runtime is as it was" "^$runtime_sum$" sha256sum "$(command -v runc)"
 check_output "nothing is left after --stop-pods-on-exit" '^$' leftovers
 finish

@@ -8,13 +8,15 @@ start_registry
 make_image app:1
 start_server
 wait_ready 30
-kubectl create deployment app --image="$registry/app:1" --replicas=2 -- sh -c 'while true; do date +%s; sleep 1; done' >/dev/null
-check "the deployment is available" kubectl rollout status deployment/app --timeout=60s
+# By its last words the pods' processes are told from those of other runs.
+kubectl create deployment app --image="$registry/app:1" --replicas=2 -- sh -c "while true; do date +%s; sleep 1; done # $work" >/dev/null
+check "the deployment is available" kubectl rollout status deployment/app --timeout=120s
 
 ids() { k get pods -l app=app -o 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{"\n"}{end}' | sort; }
-processes() { pgrep -f 'while true; do date' | sort | tr '\n' ' '; }
+processes() { pgrep -f "^sh -c while true; do date.* # $work\$" | sort | tr '\n' ' '; }
 before_ids="$(ids)" before_processes="$(processes)"
 check_output "the containers are there" ' kayak://[0-9a-f]{64} 0' echo "$before_ids"
+check_output "and their processes" '^[0-9]+ [0-9]+ $' echo "$before_processes"
 
 for signal in KILL TERM KILL; do
   kill "-$signal" "$server_pid"
@@ -22,19 +24,21 @@ for signal in KILL TERM KILL; do
   check_output "containers live on after SIG$signal" "^$before_processes$" processes
   start_server
   wait_ready 30
-  kubectl wait --for=condition=Ready node --all --timeout=30s >/dev/null
+  kubectl wait --for=condition=Ready node --all --timeout=90s >/dev/null
   sleep 1
   check_output "the same containers, not restarted, after SIG$signal" "^yes$" bash -c "[ '$(ids)' = '$before_ids' ] && echo yes"
 done
 pod="$(k get pods -l app=app -o 'jsonpath={.items[0].metadata.name}')"
-check_output "the log went on meanwhile" '^[0-9]+$' k logs "$pod" --tail=1
+now="$(date +%s)"
+later() { [ "$(k logs "$pod" --tail=1)" -ge "$now" ] && echo yes; }
+eventually 10 "the log goes on" '^yes$' later
 
-check "delete" kubectl delete deployment app --cascade=foreground --timeout=60s
+check "delete" kubectl delete deployment app --cascade=foreground --timeout=120s
 eventually 40 "the processes are gone" '^$' processes
 stop_server
 start_server --stop-pods-on-exit
 wait_ready 30
-kubectl wait --for=condition=Ready node --all --timeout=30s >/dev/null
+kubectl wait --for=condition=Ready node --all --timeout=90s >/dev/null
 clean_up
 check_output "nothing is left on the machine" '^$' leftovers
 finish

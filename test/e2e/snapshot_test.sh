@@ -86,10 +86,11 @@ start_server --disable-agent --snapshot-schedule-cron '@every 1s' --snapshot-ret
 wait_ready 30
 check_output "what was written after the restore is there" '^configmap/again$' k get configmap again -o name
 eventually 20 "snapshots come by themselves" '^2$' bash -c "ls '$work/scheduled' | grep -c '^scheduled-'"
-sleep 2.5
+first="$(ls "$work/scheduled" | head -n 1)"
+wait_for 10 test ! -e "$work/scheduled/$first"
+check_output "the oldest went when another came" '^0$' bash -c "ls '$work/scheduled' | grep -cxF '$first'"
 stop_server
 check_output "two are kept" '^2$' bash -c "ls -A '$work/scheduled' | wc -l"
 check_output "they are good" '^whole$' bash -c "'$kayak' snapshot --data-dir '$work/data' check '$work/scheduled/'\$(ls '$work/scheduled' | head -n 1)"
 check_output "a schedule that is none is refused" 'snapshot-schedule-cron "often" is no schedule' "$kayak" server --data-dir "$work/data" --snapshot-schedule-cron often
-clean_up
 finish

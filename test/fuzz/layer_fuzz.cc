@@ -24,8 +24,9 @@ using namespace kayak::agent;
 struct Scratch {
   std::string path;
   Scratch() {
-    std::string pattern =
-        std::filesystem::is_directory("/dev/shm") ? "/dev/shm/kayak-fuzz.XXXXXX" : "/tmp/kayak-fuzz.XXXXXX";
+    const char* parent = std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : "/tmp";
+    // fuzz.sh removes those of processes that are gone.
+    std::string pattern = cat(parent, "/kayak-layer.", ::getpid(), ".XXXXXX");
     ASSERT(::mkdtemp(pattern.data()) != nullptr);
     path = pattern;
     std::filesystem::create_directory(path + "/beside");

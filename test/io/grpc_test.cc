@@ -2,6 +2,7 @@
 #include "io/grpc.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,17 +162,18 @@ TEST_CASE("grpc: what a server can answer") {
 
 namespace {
 
-// An etcd of our own, in a directory of its own; its output is dropped.
+// An etcd of our own, on sockets in a folder of its own; its output is dropped. It ends with the test's process.
 class Etcd {
  public:
-  Etcd() : port_(20000 + ::getpid() % 10000) {
-    const std::string client = cat("http://127.0.0.1:", port_), peer = cat("http://127.0.0.1:", port_ + 10000);
+  Etcd() {
+    const std::string command = cat(
+        "cd ", dir_.path(),
+        " && exec etcd --data-dir data --listen-client-urls unix://client:1 --advertise-client-urls unix://client:1 "
+        "--listen-peer-urls unix://peer:1 --initial-advertise-peer-urls http://localhost:1 "
+        "--initial-cluster default=http://localhost:1 --log-level error >/dev/null 2>&1");
     pid_ = ::fork();
     if (pid_ != 0) return;
-    const std::string command =
-        cat("exec etcd --data-dir ", dir_.path(), "/etcd --listen-client-urls ", client, " --advertise-client-urls ",
-            client, " --listen-peer-urls ", peer, " --initial-advertise-peer-urls ", peer,
-            " --initial-cluster default=", peer, " --log-level error >/dev/null 2>&1");
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
     ::_exit(127);
   }
@@ -180,11 +182,10 @@ class Etcd {
     ::waitpid(pid_, nullptr, 0);
   }
   Etcd(const Etcd&) = delete;
-  std::uint16_t port() const { return static_cast<std::uint16_t>(port_); }
+  std::string socket() const { return dir_.file("client:1"); }
 
  private:
-  TempDir dir_;
-  int port_;
+  Scratch dir_;
   pid_t pid_ = -1;
 };
 
@@ -201,10 +202,9 @@ GrpcRequest etcd_request(std::string_view method) {
   return request;
 }
 
-Task<Result<StreamPtr>> connect_patiently(Context context, std::uint16_t port) {
-  Endpoint to{"127.0.0.1", port};
+Task<Result<StreamPtr>> connect_patiently(Context context, std::string socket) {
   for (int i = 0;; ++i) {
-    auto stream = co_await connect_tcp(context, to);
+    auto stream = co_await connect_unix(context, socket);
     constexpr int kTries = 300;
     if (stream || i == kTries) co_return stream;
     (void)co_await context.loop.sleep(50ms);
@@ -241,8 +241,8 @@ Task<void> talk_to_etcd(Http2Client& client) {
   CHECK((*event)->find(field(5, "value-2")) != std::string::npos);
 }
 
-Task<Result<void>> meet_etcd(Context context, std::uint16_t port) {
-  auto stream = co_await connect_patiently(context, port);
+Task<Result<void>> meet_etcd(Context context, std::string socket) {
+  auto stream = co_await connect_patiently(context, socket);
   if (!stream) co_return stream.error();
   auto client = Http2Client::create(context, std::move(*stream), Http2ClientOptions());
   StopSource stop;
@@ -262,6 +262,6 @@ TEST_CASE("grpc: etcd answers Put, Range and Watch") {
   }
   Etcd etcd;
   TestContext test;
-  auto met = test.loop.run(meet_etcd(test.context(), etcd.port()));
+  auto met = test.loop.run(meet_etcd(test.context(), etcd.socket()));
   CHECK(says(met) == "ok");
 }

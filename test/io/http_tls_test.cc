@@ -19,7 +19,7 @@ namespace {
 
 struct TlsFixture {
   Pki serving{"serving"}, clients{"clients"};
-  TempDir directory;
+  Scratch directory;
   io::TlsServerOptions options() const {
     const Identity identity = serving.server({"localhost"}, {"127.0.0.1"});
     io::TlsServerOptions options;

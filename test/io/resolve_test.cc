@@ -125,7 +125,7 @@ TEST_CASE("a hosts file is read as hosts(5) says") {
 TEST_CASE("names resolve: numeric, hosts, name server") {
   TestContext t;
   NameServer server;
-  test::TempDir dir;
+  test::Scratch dir;
   ResolveSources sources{
       .hosts_file = dir.path() + "/hosts", .servers = server.address(), .timeout_ms = 30, .tries = 2};
   std::ofstream(sources.hosts_file) << "192.0.2.9 listed\n192.0.2.10 two.hosts\n";

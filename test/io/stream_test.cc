@@ -365,7 +365,7 @@ Task<Result<void>> stale_socket(Context context, std::string path) {
 
 TEST_CASE("unix sockets: private, replaced when stale, long paths") {
   TestContext t;
-  test::TempDir dir;
+  test::Scratch dir;
   CHECK(test::says(t.loop.run(unix_echo(t.context(), dir.path() + "/s"))) == "ok");
   const std::string deep = dir.path() + "/" + std::string(120, 'd');
   std::filesystem::create_directory(deep);

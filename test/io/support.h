@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "io/loop.h"
+#include "support/scratch.h"
 
 namespace kayak::test {
 
@@ -25,18 +26,6 @@ template <typename T>
 std::string says(const Result<T>& result) {
   return result ? "ok" : says(result.error());
 }
-
-// A directory that goes away with everything in it.
-class TempDir {
- public:
-  TempDir();
-  ~TempDir();
-  TempDir(const TempDir&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // A log whose lines can be read back.
 class LogFile {

@@ -40,16 +40,6 @@ std::string says(const Error& error) {
   return cat(kCodeNames[static_cast<std::size_t>(error.code())], ": ", error.message());
 }
 
-TempDir::TempDir() {
-  char path[] = "/tmp/kayak-test-XXXXXX";
-  ASSERT(::mkdtemp(path) != nullptr);
-  path_ = path;
-}
-TempDir::~TempDir() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 LogFile::LogFile() : fd_(::memfd_create("test-log", MFD_CLOEXEC)) { ASSERT(fd_); }
 Log LogFile::log() { return Log::to_fd(fd_.get(), LogLevel::kTrace); }
 std::string LogFile::text() const {

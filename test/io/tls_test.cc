@@ -968,7 +968,7 @@ Task<Result<void>> foreign_server(Context context, std::vector<std::string> args
 
 TEST_CASE("tls: our client and openssl's server") {
   const Pki serving("serving-ca"), clients("client-ca");
-  test::TempDir dir;
+  test::Scratch dir;
   const std::string cert = dir.path() + "/cert.pem", key = dir.path() + "/key.pem";
   const auto write = [&](const Identity& identity) {
     std::ofstream(cert) << identity.certificate_pem;
@@ -1051,7 +1051,7 @@ Task<Result<void>> foreign_client(Context context, TlsServerOptions options, std
 TEST_CASE("tls: openssl and curl connect") {
   const Pki serving("serving-ca"), clients("client-ca");
   const Identity server = serving.server({"localhost"}, {"127.0.0.1"}), me = clients.client("me", {"crew"});
-  test::TempDir dir;
+  test::Scratch dir;
   const std::string ca = dir.path() + "/ca.pem", cert = dir.path() + "/me.pem", key = dir.path() + "/me.key";
   std::ofstream(ca) << serving.ca().certificate_pem;
   std::ofstream(cert) << me.certificate_pem;

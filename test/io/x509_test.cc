@@ -106,7 +106,7 @@ TEST_CASE("openssl reads the same and trusts the chain") {
   CHECK(ca_text->find("Digital Signature, Certificate Sign, CRL Sign") != std::string::npos);
   CHECK(ca_text->find("CA:TRUE") != std::string::npos);
 
-  test::TempDir dir;
+  test::Scratch dir;
   const std::string ca_file = dir.path() + "/ca.pem", leaf_file = dir.path() + "/leaf.pem";
   std::ofstream(ca_file) << pki.ca().certificate_pem;
   std::ofstream(leaf_file) << pki.server({"x.example"}, {}).certificate_pem;
@@ -118,7 +118,7 @@ TEST_CASE("openssl reads the same and trusts the chain") {
 }
 
 TEST_CASE("a certificate made elsewhere is read, and can issue") {
-  test::TempDir dir;
+  test::Scratch dir;
   const std::string key_file = dir.path() + "/key.pem", certificate_file = dir.path() + "/crt.pem";
   const auto made = openssl({"req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key_file, "-out",
                              certificate_file, "-subj", "/O=first+CN=odd/CN=last", "-days", "3", "-addext",

@@ -1,9 +1,6 @@
 // Networks as values and address files.
 #include "net/addresses.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -11,18 +8,14 @@
 
 #include "base/strings.h"
 #include "net/cidr.h"
+#include "support/scratch.h"
 
 namespace kayak::net {
 namespace {
 
 struct Folder {
-  Folder() {
-    char name[] = "/tmp/kayak-net-test-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string path;
+  kayak::test::Scratch scratch;
+  std::string path = scratch.path();
 };
 
 Cidr cidr(std::string_view text) {

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include "base/strings.h"
+#include "support/scratch.h"
 
 namespace kayak::store {
 namespace {
@@ -105,14 +106,14 @@ TEST_CASE("records that cannot be right are refused") {
 }
 
 TEST_CASE("the list of members beside the database") {
-  const std::string path = cat("/tmp/kayak-members-test-", ::getpid(), ".json");
+  const kayak::test::Scratch scratch;
+  const std::string path = scratch.file("members.json");
   CHECK(read_member_list(path).error().code() == Code::kNotFound);
   MemberList list;
   list.cluster = "0123456789abcdef";
   list.members = {boat()};
   REQUIRE(write_member_list(path, list));
   const Result<MemberList> read = read_member_list(path);
-  ::unlink(path.c_str());
   REQUIRE(read);
   CHECK(*read == list);
   list.term = 7;

@@ -17,17 +17,6 @@ namespace kayak::store::test {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-TempFolder::TempFolder(bool fast) {
-  const bool shm = fast && fs::is_directory("/dev/shm");
-  std::string name = (shm ? std::string("/dev/shm") : fs::temp_directory_path().string()) + "/kayak-store-XXXXXX";
-  ASSERT(::mkdtemp(name.data()) != nullptr);
-  path_ = name;
-}
-TempFolder::~TempFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
 std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary | std::ios::ate);
   if (!in) return std::string();

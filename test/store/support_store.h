@@ -9,21 +9,14 @@
 #include "base/random.h"
 #include "io/loop.h"
 #include "store/store.h"
+#include "support/scratch.h"
 
 namespace kayak::store::test {
 
-// A folder that goes away with everything in it. On /dev/shm when `fast`, where syncing costs nothing.
-class TempFolder {
+// In memory unless told otherwise.
+class TempFolder : public kayak::test::Scratch {
  public:
-  explicit TempFolder(bool fast = true);
-  ~TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  const std::string& path() const { return path_; }
-  std::string file(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
+  explicit TempFolder(bool fast = true) : Scratch(fast) {}
 };
 
 std::string read_file(const std::string& path);

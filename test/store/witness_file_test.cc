@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "support/scratch.h"
 
 namespace kayak::store {
 namespace {
@@ -43,8 +44,8 @@ TEST_CASE("every flipped bit and every cut of a witness' state is seen") {
 }
 
 TEST_CASE("a write that is cut off leaves the state before it") {
-  const std::string folder = cat("/tmp/kayak-witness-test-", ::getpid()), path = folder + "/state";
-  std::filesystem::create_directories(folder);
+  const kayak::test::Scratch scratch;
+  const std::string path = scratch.file("state");
   CHECK(read_witness_state(path).error().code() == Code::kNotFound);
   REQUIRE(write_witness_state(path, voted()));
   WitnessState next = voted();
@@ -64,7 +65,6 @@ TEST_CASE("a write that is cut off leaves the state before it") {
   CHECK(damaged.error().message().find(path) != std::string::npos);
   REQUIRE(write_file_atomic(path, std::string(10'000, 'x'), 0600));
   CHECK(read_witness_state(path).error().code() == Code::kCorrupt);
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ done
 . "$here/lib.sh"
 kayak="${KAYAK:-$kayak}" # another build, to compare
 bench="$root/build/release/kayak_bench"
-work="$(mktemp -d /tmp/kayak-bench.XXXXXX)"
+begin_run bench "$@"
 # Processes of ours beside the server.
 others=()
 end_others() {
@@ -30,6 +30,7 @@ end_others() {
 on_exit() {
   end_others
   clean_up
+  end_run "$work" || true
   rm -rf "$work"
 }
 trap on_exit EXIT

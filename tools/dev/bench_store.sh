@@ -12,7 +12,7 @@ start_etcd() {
 }
 wait_etcd() {
   for _ in $(seq 200); do
-    if curl -fsS "http://127.0.0.1:$1/health" 2>/dev/null | grep -q true; then return; fi
+    if [[ "$(curl -fsS "http://127.0.0.1:$1/health" 2>/dev/null)" == *true* ]]; then return; fi
     sleep 0.05
   done
   fail "etcd did not start; its logs are below $work"

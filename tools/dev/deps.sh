@@ -14,11 +14,11 @@ build="build-essential cmake ninja-build ccache pkg-config git ca-certificates p
   libnl-3-dev libnl-route-3-dev libnl-genl-3-dev libc-ares-dev libarchive-dev zlib1g-dev libzstd-dev libbz2-dev
   liblzma-dev libxml2-dev libicu-dev nettle-dev libcli11-dev catch2"
 tests="runc crun docker-registry busybox-static etcd-client etcd-server skopeo umoci curl jq openssl iproute2 nftables
-  iptables procps strace"
+  iptables procps strace e2fsprogs mount"
 command -v kubectl >/dev/null || tests="$tests kubernetes-client"
 missing=""
 for package in $build $tests; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+  [[ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" == *"ok installed"* ]] || missing="$missing $package"
 done
 if [ -z "$missing" ]; then
   echo "deps: everything is installed"

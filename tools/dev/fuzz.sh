@@ -3,7 +3,22 @@
 set -euo pipefail
 seconds="${1:-10}"
 case "$seconds" in '' | *[!0-9]*) echo "fuzz: SECONDS must be a number, not '$seconds'" >&2; exit 2 ;; esac
-corpus="$(mktemp -d "${TMPDIR:-/tmp}/kayak-fuzz.XXXXXX")"
+root="$PWD"
+# shellcheck source=lib.sh
+. tools/dev/lib.sh
+begin_run fuzz "$@"
+corpus="$work/corpus"
+mkdir "$corpus"
+# What was found stays; not what a target had in memory when it ended.
+on_exit() {
+  local folder pid
+  end_run "$work" || true
+  for folder in /dev/shm/kayak-layer.* /tmp/kayak-layer.*; do
+    pid="${folder#*kayak-layer.}"
+    [ -e "/proc/${pid%%.*}" ] || rm -rf "$folder"
+  done
+}
+trap on_exit EXIT
 
 # run_one TARGET: says how it went; leaves $corpus/<name>.failed when it failed.
 run_one() {
@@ -41,10 +56,10 @@ for target in build/fuzz/test/fuzz/fuzz_*; do
   ran=$((ran + 1))
 done
 wait
-[ "$ran" -gt 0 ] || { echo "fuzz: no target is built; run ./dev fuzz" >&2; exit 1; }
+[ "$ran" -gt 0 ] || { echo "fuzz: no target is built; run ./dev fuzz" >&2; rm -rf "$work"; exit 1; }
 failed="$(find "$corpus" -maxdepth 1 -name '*.failed' -printf '%f ')"
 if [ -n "$failed" ]; then
   echo "fuzz: failed: ${failed//.failed/}" >&2
   exit 1
 fi
-rm -rf "$corpus"
+rm -rf "$work"

@@ -1,12 +1,32 @@
 # lib.sh: what ./dev run, the end-to-end tests and the benchmarks share: a server and a registry of their own, an image
 # made on the spot, and a clean-up that leaves nothing. Sourced, never run. Needs $root (the checkout).
-# Everything lives below $work; ports are free ones, so that several runs can stand side by side.
+# Everything lives below $work (runs.sh); ports are free ones, so that several runs can stand side by side.
+# shellcheck source=runs.sh
+. "$root/tools/dev/runs.sh"
 
 say() { if [ -t 1 ]; then printf '\033[1m==> %s\033[0m\n' "$*"; else printf '==> %s\n' "$*"; fi; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+# A port that nobody listens on, and that this run was not given before. Below those that the kernel hands out by itself:
+# one of these could be the near end of somebody's connection when the server starts, or starts again.
 free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+  python3 - "$work/ports" <<'PYTHON'
+import random, socket, sys
+with open(sys.argv[1], "a+") as file:
+    file.seek(0)
+    given = file.read().split()
+    while True:
+        port = random.SystemRandom().randrange(11000, 29000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if str(port) not in given:
+            break
+    print(port, file=file)
+print(port)
+PYTHON
 }
 
 need_root() {
@@ -50,9 +70,9 @@ start_server() {
   server_pid=$!
 }
 
-# wait_ready SECONDS: until /readyz says ok. Prints dots when someone watches.
+# wait_ready SECONDS: until /readyz says ok; a busy machine has three times as long. Prints dots when someone watches.
 wait_ready() {
-  local deadline=$((SECONDS + ${1:-30}))
+  local deadline=$((SECONDS + 3 * ${1:-30}))
   until curl -fsSk "https://127.0.0.1:$port/readyz" >/dev/null 2>&1; do
     kill -0 "$server_pid" 2>/dev/null || { tail -n 20 "$work/server.log" >&2; fail "the server ended; its log is $work/server.log"; }
     [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$work/server.log" >&2; fail "the server is not ready; its log is $work/server.log"; }
@@ -98,18 +118,25 @@ make_image() {
   rm -rf "$build"
 }
 
-# What a run may have left on the machine: prints it, "" for nothing.
+# What the server on $work/data may have left on the machine, and what else of this run goes on: prints it, "" for nothing.
 leftovers() {
-  local id
+  local id pid uid command
   id="$(printf %s "$work/data" | sha256sum | cut -c1-6)"
+  for pid in $({ run_processes "$work"; instance_processes "$id"; } | sort -u); do
+    [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
+    command="$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" || true
+    [ -z "$command" ] || echo "process: $command"
+  done
   {
-    pgrep -af -- "kayak-$id|$work" | grep -v pgrep | grep -v 'bash ' | sed 's/^/process: /'
     grep -F "$work" /proc/self/mountinfo | sed 's/^/mount: /'
     grep -F "/run/kayak-$id" /proc/self/mountinfo | sed 's/^/mount: /'
     ip -o link 2>/dev/null | grep "kayak$id" | sed 's/^/link: /'
     [ ! -e "/run/kayak-$id" ] || echo "folder: /run/kayak-$id"
     nft list tables 2>/dev/null | grep "kayak$id" | sed 's/^/table: /'
     find /sys/fs/cgroup -maxdepth 4 -type d -name "kayak-$id*" 2>/dev/null | sed 's/^/cgroup: /'
+    for uid in $(pods_of "$work" "$id" | sort -u); do
+      ls -d /var/log/pods/*_"$uid" "/var/lib/kubelet/pods/$uid" 2>/dev/null | sed 's/^/folder: /'
+    done
   } || true
 }
 

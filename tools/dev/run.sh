@@ -11,8 +11,8 @@ esac
 # shellcheck source=lib.sh
 . "$here/lib.sh"
 need_root
-work="$(mktemp -d /tmp/kayak-run.XXXXXX)"
-trap 'clean_up; [ -n "${keep:-}" ] || rm -rf "$work"' EXIT
+begin_run run "$@"
+trap 'clean_up; end_run "$work" || true; [ -n "${keep:-}" ] || rm -rf "$work"' EXIT
 
 say "starting docker-registry and kayak server in $work"
 start_registry
