@@ -323,7 +323,6 @@ void Storage::install(std::uint64_t number, std::shared_ptr<DatabaseBuilder> bui
 
 void Storage::install_now(PendingAppend append) {
   if (broken_) return;
-  const auto start = DiskClock::now();
   auto state = std::make_shared<KvState>();
   const Result<void> done = replace_database(append, state);
   // Nothing can be asked of a database that is closed, so also a full disk ends this: the next start finds the old one
@@ -333,7 +332,6 @@ void Storage::install_now(PendingAppend append) {
   Appended appended;
   appended.number = append.number;
   appended.entries = append.write.entries.size();
-  appended.commit_time = DiskClock::now() - start;
   appended.installed = std::move(state);
   post([this, appended = std::move(appended)]() mutable { events_.appended(std::move(appended)); });
 }

@@ -28,7 +28,7 @@ struct Appended {
   // The rows asked for with the appends, those that there were.
   std::vector<std::pair<RowId, Bytes>> fetched;
   std::size_t entries = 0;
-  Duration commit_time{};              // of this group
+  Duration commit_time{};              // of this group; 0 of an install, which is no measure of what a commit takes
   std::shared_ptr<KvState> installed;  // the state that replaced the one before
 };
 
