@@ -20,7 +20,6 @@ Result<void> check_range(const RangeRequest& request);
 constexpr std::size_t kMaxTxnOps = 128;
 constexpr std::size_t kMaxValueBytes = 1536 * 1024;
 constexpr std::size_t kMaxKeyBytes = 8 * 1024;
-constexpr std::size_t kMaxEntryBytes = 16 * 1024 * 1024;
 
 // Keys and leases as they are after the layers above the state: in-flight entries, then the transaction's own writes.
 class KeyView {
