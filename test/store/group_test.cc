@@ -475,6 +475,28 @@ TEST_CASE("a server that cannot follow for want of space says so at once, and wh
   CHECK(full.put("other", "x"));
 }
 
+TEST_CASE("a transaction as large as a store takes can be asked of any server") {
+  Group group(1s);
+  group.make(2);
+  for (GroupServer* server : {&group.leader(), &group.follower()}) {
+    CAPTURE(server->leads());
+    // 16 MiB of keys and values, and more in compares and in the other branch.
+    const std::string value(std::size_t{256} * 1024 - 4, 'x');
+    TxnRequest large;
+    for (int i = 0; i < 64; ++i) large.success.push_back(put_op(cat("k-", 10 + i), value));
+    large.failure.push_back(put_op("other", std::string(500'000, 'y')));
+    large.compares.push_back(compare("k-10", Compare::Target::kVersion, Compare::Result::kLess, 1'000'000));
+    const auto done = server->txn(large);
+    REQUIRE(done);
+    CHECK(done->succeeded);
+    for (int i = 0; i < 4; ++i) large.failure.push_back(put_op(cat("more-", i), std::string(500'000, 'y')));
+    const auto refused = server->txn(large);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == Code::kTooLarge);
+  }
+  CHECK(group.differences() == "");
+}
+
 // ---- states that are fetched
 
 TEST_CASE("who is too far behind fetches the state, also when it is killed at any moment of that") {

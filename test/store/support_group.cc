@@ -117,9 +117,11 @@ Result<void> GroupServer::start(bool joins) {
   events.unreachable = [of](raft::NodeId node) {
     if (of->store) of->store->peer_unreachable(node);
   };
+  TransportOptions reachable = transport_options(group_.ca, identity);
+  reachable.wire = raft::WireLimits();  // an entry may be large
   life->transport = std::make_unique<CutTransport>(
-      Transport::create(group_.context, log_payloads(), transport_options(group_.ca, identity), std::move(events)),
-      identity.id, group_.cuts);
+      Transport::create(group_.context, log_payloads(), std::move(reachable), std::move(events)), identity.id,
+      group_.cuts);
   life->server = std::make_unique<PeerServer>(group_.harness, group_.context, *life->transport, identity, port_);
   port_ = life->server->port();
   life->transport->set_peers(group_.everyone());
