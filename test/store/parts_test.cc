@@ -13,6 +13,7 @@
 #include "store/state.h"
 #include "store/support_store.h"
 #include "store/wal.h"
+#include "store/wal_limit.h"
 
 using namespace kayak;
 using namespace kayak::store;
@@ -348,4 +349,39 @@ TEST_CASE("an entry as large as can be made is one that followers take") {
   const EntryRef taken = stored(std::get<raft::AppendEntries>(back->body).entries.at(0));
   CHECK(taken->effects.size() == kMaxEffects);
   CHECK(taken->effects.back().key == entry->effects.back().key);
+}
+
+TEST_CASE("the write-ahead log begins short, grows where the disk is quick, and stays as long as is moved in time") {
+  using std::chrono::microseconds;
+  struct Row {
+    const char* what;
+    int sync_us, frame_us;
+    std::uint64_t most, after_4, after_30;  // limits after so many checkpoints
+  };
+  for (const Row& row :
+       {Row{"a quick disk", 300, 5, 1024, 1024, 1024}, Row{"slow syncs", 10'000, 5, 1024, 1024, 1024},
+        Row{"slow pages", 2000, 500, 1024, 64, 64}, Row{"slow in all", 40'000, 1000, 1024, 64, 64},
+        Row{"a short log is wanted", 300, 5, 100, 100, 100}, Row{"a shorter one than there is", 300, 5, 10, 64, 64}}) {
+    CAPTURE(row.what);
+    WalLimit limit(row.most);
+    CHECK(limit.frames() == 64);
+    for (int i = 1; i <= 30; ++i) {
+      const std::uint64_t before = limit.frames();
+      limit.moved(before, microseconds(row.sync_us) + before * microseconds(row.frame_us));
+      if (i == 4) CHECK(limit.frames() == row.after_4);
+    }
+    CHECK(limit.frames() == row.after_30);
+  }
+  // Between both: what is moved in 25 ms, and never much more on the way there.
+  WalLimit limit(4096);
+  for (int i = 0; i < 30; ++i) {
+    const microseconds took = microseconds(5000) + limit.frames() * microseconds(40);
+    CHECK(took <= microseconds(50'000));
+    limit.moved(limit.frames(), took);
+  }
+  CHECK(limit.frames() > 450);
+  CHECK(limit.frames() <= 500);
+  // The card has a bad day.
+  for (int i = 0; i < 10; ++i) limit.moved(limit.frames(), microseconds(800'000));
+  CHECK(limit.frames() == 64);
 }
