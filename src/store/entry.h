@@ -22,6 +22,9 @@ using RowId = std::int64_t;  // the row's key: log index << 20 | place of the ef
 constexpr Revision kFirstRevision = 1;  // of an empty store, as etcd's
 constexpr int kOrdinalBits = 20;
 constexpr std::size_t kMaxEffects = std::size_t{1} << kOrdinalBits;
+constexpr std::size_t kMaxEntryBytes = 16 * 1024 * 1024;  // of its keys and values
+// Beside key and value a row has its checksum, its type and at most nine numbers of ten bytes at most.
+constexpr std::size_t kMaxRowOverhead = 4 + 1 + 9 * 10;
 constexpr LogIndex kMaxLogIndex = LogIndex{1} << (62 - kOrdinalBits);
 // Row ids below the first entry's hold what is not log: see MetaRow.
 constexpr RowId kFirstLogRow = RowId{1} << kOrdinalBits;

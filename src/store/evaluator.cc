@@ -98,6 +98,21 @@ Result<void> check_parts(const TxnRequest& request, std::size_t max_ops) {
   return Result<void>();
 }
 
+std::size_t request_bytes(const TxnRequest& request) {
+  std::size_t bytes = 0;
+  for (const Compare& compare : request.compares) {
+    bytes += kMaxOpOverhead + compare.key.size() + compare.range_end.size() + compare.value.size();
+  }
+  for (const std::vector<Op>* branch : {&request.success, &request.failure}) {
+    for (const Op& op : *branch) {
+      bytes += kMaxOpOverhead + op.key.size() + op.range_end.size() + (op.value ? op.value->size() : 0);
+      if (op.type == Op::Type::kRange) bytes += op.range.key.size() + op.range.range_end.size();
+      if (op.type == Op::Type::kTxn) bytes += request_bytes(*op.transaction);
+    }
+  }
+  return bytes;
+}
+
 bool holds(std::strong_ordering order, Compare::Result wanted) {
   switch (wanted) {
     case Compare::Result::kEqual:
@@ -319,6 +334,9 @@ Result<void> check_range(const RangeRequest& request) {
 
 Result<void> check_txn(const TxnRequest& request) {
   if (auto good = check_parts(request, kMaxTxnOps); !good) return good;
+  if (const std::size_t bytes = request_bytes(request); bytes > kMaxRequestBytes) {
+    return Error(Code::kTooLarge, cat("a txn of ", bytes, " bytes is over ", kMaxRequestBytes));
+  }
   for (const std::vector<Op>* branch : {&request.success, &request.failure}) {
     if (branch->size() < 2 && (branch->empty() || branch->front().type != Op::Type::kTxn)) continue;
     if (auto good = check_writes(*branch); !good) return good.error();

@@ -17,10 +17,14 @@ namespace kayak::store {
 Result<void> check_txn(const TxnRequest& request);
 bool may_write(const TxnRequest& request);
 Result<void> check_range(const RangeRequest& request);
+// Of all keys and values that a request names, in either branch, and of each compare and operation kMaxOpOverhead: more
+// than they take in a message beside those. What check_txn() accepts can so be carried to the leader in one of this
+// size.
+constexpr std::size_t kMaxRequestBytes = kMaxEntryBytes + 1024 * 1024;
+constexpr std::size_t kMaxOpOverhead = 96;
 constexpr std::size_t kMaxTxnOps = 128;
 constexpr std::size_t kMaxValueBytes = 1536 * 1024;
 constexpr std::size_t kMaxKeyBytes = 8 * 1024;
-constexpr std::size_t kMaxEntryBytes = 16 * 1024 * 1024;
 
 // Keys and leases as they are after the layers above the state: in-flight entries, then the transaction's own writes.
 class KeyView {

@@ -19,6 +19,9 @@ GroupMetrics::GroupMetrics(Metrics& metrics)
       voters(members(metrics, "voter")),
       learners(members(metrics, "learner")),
       witnesses(members(metrics, "witness")),
+      election_timeout(metrics.gauge("kayak_store_election_timeout_seconds",
+                                     "How long this server waits, at least, for a leader that is silent: longer for a "
+                                     "while when its disk was slow.")),
       leader_changes(
           metrics.counter("etcd_server_leader_changes_seen_total", "Leaders that this server has seen come.")),
       failed(metrics.counter("etcd_server_proposals_failed_total",
@@ -40,6 +43,7 @@ void GroupMetrics::show(const raft::RaftCore& core, raft::LogIndex applied_index
   committed.set(static_cast<double>(core.commit()));
   applied.set(static_cast<double>(applied_index));
   pending.set(static_cast<double>(in_flight));
+  election_timeout.set(std::chrono::duration<double>(core.election_timeout()).count());
 }
 
 }  // namespace kayak::store

@@ -15,7 +15,8 @@ struct GroupMetrics {
   // Cheap: for every entry that is applied.
   void show(const raft::RaftCore& core, raft::LogIndex applied_index, std::size_t in_flight);
 
-  Gauge &has_leader, &is_leader, &term, &committed, &applied, &pending, &voters, &learners, &witnesses;
+  Gauge &has_leader, &is_leader, &term, &committed, &applied, &pending, &voters, &learners, &witnesses,
+      &election_timeout;
   Counter &leader_changes, &failed, &snapshots;
 };
 

@@ -10,6 +10,9 @@ namespace kayak::store {
 namespace {
 using namespace std::chrono_literals;
 constexpr Duration kBuildingPause = 10ms;
+// Before a fetch that failed is reported, and with that made again: doubled each time, up to the longest.
+constexpr Duration kFirstFetchPause = 250ms, kLongestFetchPause = 5s;
+constexpr Duration kSameFailure = 60s;  // is not logged again for so long
 
 // A state that is being sent. It may outlive the leader's interest in it.
 class SentState final : public PeerSnapshot {
@@ -56,7 +59,7 @@ Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
     if (!slept) break;
   }
   if (fetching_ != fetch.snapshot.id || !building_.expired()) co_return;
-  const auto place = std::make_shared<int>();
+  auto place = std::make_shared<int>();
   building_ = place;
   DatabaseBuilder::Options options;
   options.path = options_.path;
@@ -64,8 +67,10 @@ Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
   options.store_id = storage_->found().store_id;
   options.hard.term = replica_->core().term();
   auto make = [options] { return DatabaseBuilder::create(options); };
-  context_.log.info("this server is far behind and fetches the state",
-                    {{"from", member_id_text(fetch.from)}, {"entry", fetch.snapshot.index}});
+  if (failed_fetches_.pause == 0ms) {
+    context_.log.info("this server is far behind and fetches the state",
+                      {{"from", member_id_text(fetch.from)}, {"entry", fetch.snapshot.index}});
+  }
   Result<std::unique_ptr<DatabaseBuilder>> made = co_await context_.loop.offload(std::move(make));
   Result<void> pulled;
   std::shared_ptr<DatabaseBuilder> builder;
@@ -75,17 +80,38 @@ Task<void> SqliteStore::fetch_snapshot(raft::SnapshotFetch fetch) {
   } else {
     pulled = made.error();
   }
+  if (!pulled && fetching_ == fetch.snapshot.id) {
+    // First of all what was built goes, and gives back its space.
+    if (builder) co_await dispose(std::move(builder));
+    place.reset();
+    co_await pause_fetching(pulled.error(), stop);
+  }
   // Else another took its place.
   if (fetching_ == fetch.snapshot.id) {
     fetching_.reset();
-    if (!pulled && !scope_.token().stopped()) {
-      context_.log.warn("the state could not be fetched; it is tried again", {{"error", pulled.error().message()}});
+    if (pulled) {
+      failed_fetches_ = {};
+      fetched_state_ = std::move(builder);
     }
-    if (pulled) fetched_state_ = std::move(builder);
     replica_->snapshot_fetched(fetch.snapshot.id, pulled.ok());
     if (fetched_state_) builder = std::exchange(fetched_state_, nullptr);  // not taken: it came too late
   }
   if (builder) co_await dispose(std::move(builder));
+}
+
+// What made one fetch fail lets the next one fail as soon (a full disk does), and each one costs its sender a state.
+// Until it is reported, the core takes it for under way.
+Task<void> SqliteStore::pause_fetching(Error error, StopToken stop) {
+  if (scope_.token().stopped()) co_return;
+  const Instant now = context_.clock.now();
+  FailedFetches& failed = failed_fetches_;
+  if (failed.message != error.message() || now - failed.logged >= kSameFailure) {
+    context_.log.warn("the state could not be fetched; it is tried again", {{"error", error.message()}});
+    failed.message = error.message();
+    failed.logged = now;
+  }
+  failed.pause = std::clamp(2 * failed.pause, kFirstFetchPause, kLongestFetchPause);
+  (void)co_await context_.loop.sleep(failed.pause, std::move(stop));
 }
 
 // What takes its time to go (a large file is removed, a large index is freed) goes on the pool.

@@ -6,11 +6,6 @@
 
 namespace kayak::store {
 
-namespace {
-// Keys and values of one entry (evaluator.h), their rows' heads, and room for what is to come.
-constexpr std::size_t kMaxPayloadBytes = 48 * 1024 * 1024;
-}  // namespace
-
 void LogPayloadCodec::encode(const raft::Payload& payload, std::string* out) const {
   const auto& entry = static_cast<const Entry&>(payload);
   ProtobufWriter writer(out);
@@ -29,7 +24,8 @@ const raft::PayloadCodec& log_payloads() {
 }
 
 Result<raft::PayloadRef> LogPayloadCodec::decode(std::string_view bytes) const {
-  if (bytes.size() > kMaxPayloadBytes) return Error(Code::kTooLarge, "a log entry of over 48 MiB");
+  if (bytes.size() > kMaxPayloadBytes)
+    return Error(Code::kTooLarge, cat("a log entry of over ", kMaxPayloadBytes, " bytes"));
   LogIndex index = 0;
   if (!ProtobufReader::take_varint(&bytes, &index) || index == 0 || index > kMaxLogIndex) {
     return Error(Code::kCorrupt, "a log entry without an index");

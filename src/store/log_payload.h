@@ -8,6 +8,11 @@
 
 namespace kayak::store {
 
+// What the evaluator can make fits, or no follower would ever take it: an index, and each row behind its length.
+constexpr std::size_t kMaxPayloadBytes = 10 + kMaxEntryBytes + kMaxEffects * (kMaxRowOverhead + 10);
+// And one entry fits into a message, beside what may stand around it.
+static_assert(raft::WireLimits().message_bytes >= kMaxPayloadBytes + std::size_t{1024} * 1024);
+
 class LogPayloadCodec final : public raft::PayloadCodec {
  public:
   void encode(const raft::Payload& payload, std::string* out) const override;

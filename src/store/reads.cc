@@ -107,14 +107,17 @@ Result<WatchSlice> read_events(RowReader& log, KeyRange range, Revision from, Re
   std::size_t rows = 0, bytes = 0;
   Revision current = 0;
   Result<void> failed;
-  auto look = [&](RowId, const RowView& view) {
+  auto look = [&](RowId row, const RowView& view) {
     if (view.revision > to) return false;
-    if (view.revision != current && (rows >= kSliceRows || bytes >= kSliceBytes)) {
-      slice.next = view.revision;
+    const bool event_row = view.type == EffectType::kPut || view.type == EffectType::kDelete;
+    const bool begins = event_row ? view.revision != current : row_ordinal(row) == 0;
+    if (begins && (rows >= kSliceRows || bytes >= kSliceBytes)) {
+      // An entry without events stands behind that of its revision, and so do all that follow it up to the next one:
+      // the next slice begins there. There may be any number of them.
+      slice.next = event_row ? view.revision : view.revision + 1;
       return false;
     }
     ++rows;
-    const bool event_row = view.type == EffectType::kPut || view.type == EffectType::kDelete;
     if (!event_row) return true;
     current = view.revision;
     if (view.revision < from || !range.contains(view.key)) return true;

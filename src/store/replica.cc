@@ -92,9 +92,8 @@ void Replica::appended(std::uint64_t number, Duration took) {
     unwritten_bytes_ -= unwritten_.front().second;
   }
   full_.reset();
-  fsync_time_ = std::max(fsync_time_ - fsync_time_ / 64, took);
   core_->advance(now());
-  if (!alone()) core_->set_fsync_time(fsync_time_);
+  if (!alone()) core_->fsync_took(took);
   core_->appended(number - number_base_);
   settle();
 }

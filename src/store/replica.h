@@ -56,7 +56,7 @@ class Replica {
   void stop();
   Task<void> join();
 
-  // The storage's reports.
+  // The storage's reports. `took`: as in Appended::commit_time.
   void appended(std::uint64_t number, Duration took);
   void receive(raft::Message message);
   void peer_unreachable(raft::NodeId node);
@@ -109,7 +109,6 @@ class Replica {
   std::uint64_t number_base_ = 0;  // a core that begins anew counts its Appends from 1
   std::uint64_t last_number_ = 0;  // that the storage was given
   raft::HardState written_hard_;
-  Duration fsync_time_{};
   std::map<std::uint64_t, std::shared_ptr<Read>> reads_;
   std::multimap<LogIndex, std::shared_ptr<Read>> waiting_reads_;  // until this entry is applied
   std::optional<Error> full_;                                     // the disk

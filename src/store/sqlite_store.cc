@@ -333,8 +333,10 @@ std::vector<RowId> SqliteStore::rows_to_fetch(const Entry& entry) const {
 
 void SqliteStore::on_appended(Appended appended) {
   if (failed_) return;
-  commit_seconds_.observe(std::chrono::duration<double>(appended.commit_time).count());
-  group_entries_.observe(static_cast<double>(appended.entries));
+  if (!appended.installed) {
+    commit_seconds_.observe(std::chrono::duration<double>(appended.commit_time).count());
+    group_entries_.observe(static_cast<double>(appended.entries));
+  }
   for (auto& [row, value] : appended.fetched) fetched_.emplace(row, std::move(value));
   full_.reset();
   if (appended.installed) installed_state_ = std::move(appended.installed);

@@ -165,6 +165,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   std::unique_ptr<SnapshotSource> make_source();
   Result<std::unique_ptr<PeerSnapshot>> open_snapshot(raft::NodeId to, raft::SnapshotId id);
   Task<void> fetch_snapshot(raft::SnapshotFetch fetch);
+  Task<void> pause_fetching(Error error, StopToken stop);
   Task<Result<void>> pull(const raft::SnapshotFetch* fetch, std::shared_ptr<DatabaseBuilder> builder, StopToken stop);
   Task<void> dispose(std::shared_ptr<void> thing);
   void install(std::uint64_t number, LogWrite write);
@@ -225,6 +226,11 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   std::map<raft::SnapshotId, std::shared_ptr<SnapshotSource>> snapshots_;
   std::optional<raft::SnapshotId> fetching_;
   std::optional<io::StopSource> fetch_stop_;
+  struct FailedFetches {  // one after the other
+    Duration pause{};
+    std::string message;  // of the last, and when it was logged
+    Instant logged;
+  } failed_fetches_;
   std::weak_ptr<void> building_;  // lives until the last database that was begun has been given up or installed
   std::shared_ptr<DatabaseBuilder> fetched_state_;  // whole, and waiting to be installed
   std::shared_ptr<KvState> installed_state_;

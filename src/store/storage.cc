@@ -21,8 +21,6 @@ using namespace std::chrono_literals;
 using DiskClock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxGroupBytes = 4 * 1024 * 1024;
-constexpr std::uint64_t kMinWalFrames = 64;
-constexpr auto kCheckpointTarget = 25ms;  // of at most 50 that anybody may wait: disks have moods
 constexpr auto kIdleBeforeCheckpoint = 5ms;
 // Who waited for a commit often asks for the next one at once. Where a flush takes a tenth of a millisecond, being put
 // to sleep and woken again takes half as long: after such a commit the thread stays awake for a moment.
@@ -48,7 +46,7 @@ Storage::Storage(Loop& loop, Options options, Events events)
     : loop_(loop),
       options_(std::move(options)),
       events_(std::move(events)),
-      wal_limit_frames_(std::max<std::uint64_t>(options_.wal_bytes / kPageBytes, kMinWalFrames)) {}
+      wal_limit_(options_.wal_bytes / kPageBytes) {}
 
 Task<Result<std::unique_ptr<Storage>>> Storage::open(Loop& loop, Options options, RowSink sink, Events events) {
   struct Opened {
@@ -132,7 +130,7 @@ Storage::Work Storage::take() {
     linger(asked);
     lock.lock();
   }
-  const bool worth_moving = !broken_ && database_->wal_frames() >= std::max(wal_limit_frames_ / 2, checkpoint_after_);
+  const bool worth_moving = !broken_ && database_->wal_frames() >= std::max(wal_limit_.frames() / 2, checkpoint_after_);
   if (worth_moving) {
     work.idle = !wake_.wait_for(lock, kIdleBeforeCheckpoint, ready);
   } else {
@@ -234,7 +232,7 @@ void Storage::maintain(bool idle) {
   if (broken_) return;
   const std::uint64_t frames = database_->wal_frames();
   if (frames < checkpoint_after_) return;
-  if (frames < wal_limit_frames_ && !(idle && frames >= wal_limit_frames_ / 2)) return;
+  if (frames < wal_limit_.frames() && !(idle && frames >= wal_limit_.frames() / 2)) return;
   const auto start = DiskClock::now();
   Result<void> done = database_->checkpoint();
   const std::int64_t took = std::max<std::int64_t>(microseconds_since(start), 1);
@@ -243,14 +241,10 @@ void Storage::maintain(bool idle) {
   checkpoint_after_ = 0;
   if (!done) {
     if (done.error().code() != Code::kNoSpace) return break_down(done.error());
-    checkpoint_after_ = frames + wal_limit_frames_;
+    checkpoint_after_ = frames + wal_limit_.frames();
     return;
   }
-  const std::int64_t target = std::chrono::duration_cast<std::chrono::microseconds>(kCheckpointTarget).count();
-  const std::uint64_t fits = frames * static_cast<std::uint64_t>(target) / static_cast<std::uint64_t>(took);
-  wal_limit_frames_ =
-      std::clamp<std::uint64_t>((wal_limit_frames_ + fits) / 2, kMinWalFrames,
-                                std::max<std::uint64_t>(options_.wal_bytes / kPageBytes, kMinWalFrames));
+  wal_limit_.moved(frames, std::chrono::microseconds(took));
 }
 
 void Storage::break_down(const Error& error) {
@@ -323,7 +317,6 @@ void Storage::install(std::uint64_t number, std::shared_ptr<DatabaseBuilder> bui
 
 void Storage::install_now(PendingAppend append) {
   if (broken_) return;
-  const auto start = DiskClock::now();
   auto state = std::make_shared<KvState>();
   const Result<void> done = replace_database(append, state);
   // Nothing can be asked of a database that is closed, so also a full disk ends this: the next start finds the old one
@@ -333,7 +326,6 @@ void Storage::install_now(PendingAppend append) {
   Appended appended;
   appended.number = append.number;
   appended.entries = append.write.entries.size();
-  appended.commit_time = DiskClock::now() - start;
   appended.installed = std::move(state);
   post([this, appended = std::move(appended)]() mutable { events_.appended(std::move(appended)); });
 }

@@ -17,6 +17,7 @@
 #include "io/loop.h"
 #include "store/database.h"
 #include "store/state.h"
+#include "store/wal_limit.h"
 
 namespace kayak::store {
 
@@ -28,7 +29,7 @@ struct Appended {
   // The rows asked for with the appends, those that there were.
   std::vector<std::pair<RowId, Bytes>> fetched;
   std::size_t entries = 0;
-  Duration commit_time{};              // of this group
+  Duration commit_time{};              // of this group; 0 of an install, which is no measure of what a commit takes
   std::shared_ptr<KvState> installed;  // the state that replaced the one before
 };
 
@@ -150,7 +151,7 @@ class Storage {
   std::uint64_t installs_ = 0;
   bool may_linger_ = false;  // the last commit was a quick one
   const bool several_cores_ = std::thread::hardware_concurrency() > 1;
-  std::uint64_t wal_limit_frames_;      // so many are moved within kCheckpointTarget
+  WalLimit wal_limit_;
   std::uint64_t checkpoint_after_ = 0;  // a full disk refused it: not before the log has so many
   std::thread thread_;
 };

@@ -170,9 +170,9 @@ class Store {
   virtual ~Store() = default;
   // Errors: Expired (revision compacted), Invalid (revision from the future), Cancelled, Corrupt, Unavailable.
   virtual Task<Result<RangeResponse>> range(RangeRequest request, StopToken stop = StopToken()) = 0;
-  // Durable when it returns with a write. Errors: NoSpace, TooLarge (value over 1.5 MiB, over 128 ops or 16 MiB in
-  // all), Invalid (a key written twice, nothing to keep), NotFound (no such lease), Unavailable, Cancelled (then the
-  // outcome is unknown).
+  // Durable when it returns with a write. Errors: NoSpace, TooLarge (value over 1.5 MiB, over 128 ops, over 16 MiB of
+  // keys and values to write, over 17 MiB of request), Invalid (a key written twice, nothing to keep), NotFound (no
+  // such lease), Unavailable, Cancelled (then the outcome is unknown).
   virtual Task<Result<TxnResponse>> txn(TxnRequest request, StopToken stop = StopToken()) = 0;
   // Errors: Expired (start_revision is compacted), Invalid, Unavailable.
   virtual Result<std::unique_ptr<Watch>> watch(WatchRequest request) = 0;

@@ -81,7 +81,7 @@ Task<Result<void>> WitnessNode::run(StopToken stop) {
     if (!result) break;
     written_number_ = number;
     core_->advance(context_.clock.now());
-    core_->set_fsync_time(context_.clock.now() - start);
+    core_->fsync_took(context_.clock.now() - start);
     core_->appended(number);
     settle();
   }

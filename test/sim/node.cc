@@ -506,8 +506,7 @@ void Node::synced() {
   }
   const std::uint64_t number = disk_.end_sync();
   advance();
-  sync_hint_ = (7 * sync_hint_ + (world_.now() - sync_began_)) / 8;
-  if (options_.hints) core_->set_fsync_time(sync_hint_);
+  if (options_.hints) core_->fsync_took(world_.now() - sync_began_);
   if (number != 0) core_->appended(number);
   sync();
   settle();

@@ -209,7 +209,6 @@ class Node {
   bool fail_sync_ = false;
   Instant full_until_{};
   Instant sync_began_{};
-  Duration sync_hint_{};
   std::multimap<raft::LogIndex, Waiter> waiters_;
   std::map<std::uint64_t, WaitingRead> reads_;  // by the id that the core knows
   std::uint64_t next_read_ = 0, next_own_ = 0;

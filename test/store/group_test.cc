@@ -475,28 +475,29 @@ TEST_CASE("a server that cannot follow for want of space says so at once, and wh
   CHECK(full.put("other", "x"));
 }
 
-// ---- states that are fetched
-
-// Writes and gives up so much at the leader that `behind` cannot get it as entries.
-void leave_behind(Group& group, GroupServer& leader, int keys) {
-  io::TaskScope writes;
-  Burst burst;
-  for (int round = 0; round < 3; ++round) put_many(leader, "key-", keys, &writes, &burst);
-  REQUIRE(group.harness.wait(writes.join()));
-  REQUIRE(burst.failed.empty());
-  const Revision revision = leader.store().revision();
-  for (const auto& server : group.servers) {
-    if (!server->is_up()) continue;
-    REQUIRE(group.eventually([&] { return server->store().revision() >= revision; }));
+TEST_CASE("a transaction as large as a store takes can be asked of any server") {
+  Group group(1s);
+  group.make(2);
+  for (GroupServer* server : {&group.leader(), &group.follower()}) {
+    CAPTURE(server->leads());
+    // 16 MiB of keys and values, and more in compares and in the other branch.
+    const std::string value(std::size_t{256} * 1024 - 4, 'x');
+    TxnRequest large;
+    for (int i = 0; i < 64; ++i) large.success.push_back(put_op(cat("k-", 10 + i), value));
+    large.failure.push_back(put_op("other", std::string(500'000, 'y')));
+    large.compares.push_back(compare("k-10", Compare::Target::kVersion, Compare::Result::kLess, 1'000'000));
+    const auto done = server->txn(large);
+    REQUIRE(done);
+    CHECK(done->succeeded);
+    for (int i = 0; i < 4; ++i) large.failure.push_back(put_op(cat("more-", i), std::string(500'000, 'y')));
+    const auto refused = server->txn(large);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == Code::kTooLarge);
   }
-  REQUIRE(group.harness.wait(leader.store().compact(revision, StopToken())));
-  for (const auto& server : group.servers) {
-    if (!server->is_up()) continue;
-    REQUIRE(group.eventually(
-        [&] { return server->store().compacted() == revision - 1 && !server->store().stats().sweeping; }));
-  }
-  REQUIRE(leader.put("last", "x"));
+  CHECK(group.differences() == "");
 }
+
+// ---- states that are fetched
 
 TEST_CASE("who is too far behind fetches the state, also when it is killed at any moment of that") {
   const int stride = test_rounds("GROUP_STRIDE", 7);
@@ -529,6 +530,39 @@ TEST_CASE("who is too far behind fetches the state, also when it is killed at an
     CHECK((!watch && watch.error().code() == Code::kExpired));
     if (caught_up) break;  // there were no more steps than that
   }
+}
+
+// What the metrics of `server` say of its election timeout, in seconds.
+double election_timeout_of(const GroupServer& server) {
+  const std::string name = "\nkayak_store_election_timeout_seconds ";
+  const std::string text = server.metrics.to_text();
+  const std::size_t at = text.find(name);
+  REQUIRE(at != std::string::npos);
+  return std::strtod(text.c_str() + at + name.size(), nullptr);
+}
+
+TEST_CASE("a server that took long to install a state is as quick to vote and to lead as before") {
+  Group group(400ms);
+  group.make(3);
+  GroupServer& leader = group.leader();
+  GroupServer& behind = group.follower();
+  behind.close();
+  leave_behind(group, leader, 100);
+  REQUIRE(behind.start());
+  // One step after the other, until the new file stands in the place of the old one and is being opened: that takes 2
+  // s.
+  bool built = false;
+  for (bool placed = false; !placed;) {
+    behind.disk().hold_after(1);
+    REQUIRE(group.eventually([&] { return behind.disk().held(); }));
+    const bool incoming = file_exists(behind.path() + ".incoming");
+    placed = built && !incoming;
+    built = built || incoming;
+  }
+  group.harness.run_for(2s);
+  behind.disk().let_go();
+  REQUIRE(group.eventually([&] { return behind.store().revision() == leader.store().revision(); }));
+  CHECK(election_timeout_of(behind) == 0.4);
 }
 
 TEST_CASE("a server that voted and then fetches the state has not forgotten its vote") {

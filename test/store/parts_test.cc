@@ -7,10 +7,13 @@
 #include "store/checksum.h"
 #include "store/entry.h"
 #include "store/key_index.h"
+#include "store/log_payload.h"
+#include "store/packed.h"
 #include "store/page_vfs.h"
 #include "store/state.h"
 #include "store/support_store.h"
 #include "store/wal.h"
+#include "store/wal_limit.h"
 
 using namespace kayak;
 using namespace kayak::store;
@@ -304,4 +307,81 @@ TEST_CASE("a put may have forgotten a deletion that is still known here, and not
     CHECK(state.base_revision() == (cut_off ? 3 : 0));
     CHECK(state.floor() == row.floor);
   }
+}
+
+TEST_CASE("an entry as large as can be made is one that followers take") {
+  // The longest row that there can be.
+  Entry longest;
+  longest.index = kMaxLogIndex;
+  longest.term = UINT64_MAX;
+  longest.revision = kMaxRevision;
+  Effect& put = longest.effects.emplace_back();
+  put.type = EffectType::kPut;
+  put.key = std::string(std::size_t{8} * 1024, 'k');
+  put.value = std::make_shared<const std::string>(1000, 'v');
+  put.version = INT64_MAX;
+  put.lease = INT64_MIN;
+  put.previous_row = kFirstLogRow;
+  std::string row;
+  encode_row(longest, 0, RowContext(), &row);
+  CHECK(row.size() <= kMaxRowOverhead + put.key.size() + put.value->size());
+
+  // A deletion of all that one entry may delete, late in the life of a store.
+  auto entry = std::make_shared<Entry>();
+  entry->index = LogIndex{1} << 40;
+  entry->term = 1'000'000;
+  entry->revision = Revision{1} << 50;
+  constexpr std::size_t kKeyBytes = kMaxEntryBytes / kMaxEffects;
+  entry->effects.resize(kMaxEffects);
+  for (std::size_t i = 0; i < kMaxEffects; ++i) {
+    Effect& effect = entry->effects[i];
+    effect.type = EffectType::kDelete;
+    effect.key = std::to_string(i);
+    effect.key.resize(kKeyBytes, '-');
+    effect.previous_row = row_id(1 + i, 0);
+  }
+  raft::AppendEntries append;
+  append.entries.push_back(to_raft(entry));
+  const std::string bytes = raft::encode(raft::Message{1, 2, 1'000'000, std::move(append)}, log_payloads());
+  CHECK(bytes.size() > std::size_t{48} * 1024 * 1024);
+  const Result<raft::Message> back = raft::decode(bytes, log_payloads());
+  REQUIRE(back);
+  const EntryRef taken = stored(std::get<raft::AppendEntries>(back->body).entries.at(0));
+  CHECK(taken->effects.size() == kMaxEffects);
+  CHECK(taken->effects.back().key == entry->effects.back().key);
+}
+
+TEST_CASE("the write-ahead log begins short, grows where the disk is quick, and stays as long as is moved in time") {
+  using std::chrono::microseconds;
+  struct Row {
+    const char* what;
+    int sync_us, frame_us;
+    std::uint64_t most, after_4, after_30;  // limits after so many checkpoints
+  };
+  for (const Row& row :
+       {Row{"a quick disk", 300, 5, 1024, 1024, 1024}, Row{"slow syncs", 10'000, 5, 1024, 1024, 1024},
+        Row{"slow pages", 2000, 500, 1024, 64, 64}, Row{"slow in all", 40'000, 1000, 1024, 64, 64},
+        Row{"a short log is wanted", 300, 5, 100, 100, 100}, Row{"a shorter one than there is", 300, 5, 10, 64, 64}}) {
+    CAPTURE(row.what);
+    WalLimit limit(row.most);
+    CHECK(limit.frames() == 64);
+    for (int i = 1; i <= 30; ++i) {
+      const std::uint64_t before = limit.frames();
+      limit.moved(before, microseconds(row.sync_us) + before * microseconds(row.frame_us));
+      if (i == 4) CHECK(limit.frames() == row.after_4);
+    }
+    CHECK(limit.frames() == row.after_30);
+  }
+  // Between both: what is moved in 25 ms, and never much more on the way there.
+  WalLimit limit(4096);
+  for (int i = 0; i < 30; ++i) {
+    const microseconds took = microseconds(5000) + limit.frames() * microseconds(40);
+    CHECK(took <= microseconds(50'000));
+    limit.moved(limit.frames(), took);
+  }
+  CHECK(limit.frames() > 450);
+  CHECK(limit.frames() <= 500);
+  // The card has a bad day.
+  for (int i = 0; i < 10; ++i) limit.moved(limit.frames(), microseconds(800'000));
+  CHECK(limit.frames() == 64);
 }

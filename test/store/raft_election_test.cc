@@ -206,7 +206,7 @@ TEST_CASE("election timeouts are random, and follow a slow disk") {
   for (const Row& row : {Row{1ms, 1s}, Row{400ms, 1600ms}, Row{60s, 10s}}) {
     CAPTURE(row.fsync.count());
     Single node(disk_of(kThree, {}, {}));
-    node.core.set_fsync_time(row.fsync);
+    node.core.fsync_took(row.fsync);
     CHECK(node.core.election_timeout() == row.shortest);
     Duration least = Duration::max(), most{};
     for (int i = 0; i < 100; ++i) {
@@ -220,6 +220,56 @@ TEST_CASE("election timeouts are random, and follow a slow disk") {
     CHECK(most < row.shortest * 2);
     CHECK(most > row.shortest * 7 / 4);
   }
+}
+
+TEST_CASE("a slow fsync is forgotten by and by, also where nothing is written") {
+  Options witness;
+  witness.witness = true;
+  for (const Options& options : {Options(), witness}) {
+    CAPTURE(options.witness);
+    Single node(disk_of(kThree, {}, {}), options);
+    node.core.fsync_took(60s);
+    struct Row {
+      Duration later, timeout;
+    };
+    for (const Row& row :
+         {Row{9s, 10s}, Row{1s, 5s}, Row{10s, 2500ms}, Row{10s, 1250ms}, Row{10s, 1s}, Row{300s, 1s}}) {
+      node.pass(row.later);
+      node.step(2, 1, Heartbeat{});
+      CHECK(node.core.election_timeout() == row.timeout);
+      node.core.fsync_took(10ms);  // a quick one neither shortens that nor keeps it
+      CHECK(node.core.election_timeout() == row.timeout);
+    }
+  }
+}
+
+TEST_CASE("a member with a slow disk does not keep the others from a leader") {
+  for (const bool lease_reads : {false, true}) {
+    CAPTURE(lease_reads);
+    Options options;
+    options.lease_reads = lease_reads;
+    Table table(kThree, options);
+    table.elect(1);
+    table.pass(3s);
+    table.core(3).fsync_took(3s);
+    table.pass(1s);
+    table.isolate(1);
+    table.pass(2300ms);  // two timeouts at most until 2 asks, and the ways of the messages
+    CHECK(table.core(2).role() == Role::kLeader);
+    CHECK(table.core(3).leader() == 2);
+  }
+}
+
+TEST_CASE("a member with a slow disk holds back its vote as long as the others") {
+  Single node(disk_of(kThree, {1}, {.term = 1}));
+  node.step(2, 1, Heartbeat{});
+  node.core.fsync_took(3s);
+  node.pass(990ms);
+  CHECK(node.step(3, 2, RequestVote{1, 1, true, false}).messages.empty());
+  node.pass(20ms);
+  const auto replies = of_kind<RequestVoteReply>(node.step(3, 2, RequestVote{1, 1, true, false}).messages);
+  REQUIRE(replies.size() == 1);
+  CHECK(replies[0].second.granted);
 }
 
 TEST_CASE("leadership moves when the heir has everything") {

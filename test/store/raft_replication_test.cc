@@ -367,10 +367,12 @@ TEST_CASE("who may have what is compacted is asked for it before a snapshot is m
   CHECK(table.core(1).progress(2)->match() == 4);
 }
 
-TEST_CASE("after a snapshot that failed the follower is asked first, once") {
+TEST_CASE("after a snapshot that failed the follower is asked first, once, and not at once") {
   Table table = with_compacted_leader();
   table.isolate(2);
   table.core(1).snapshot_failed(2);
+  CHECK(of_kind<AppendEntries>(table.core(1).take_output().messages).empty());
+  table.core(1).step({2, 1, table.core(1).term(), HeartbeatReply{}});
   const Output output = table.core(1).take_output();
   CHECK(output.snapshots_wanted.empty());
   std::vector<LogIndex> asked;

@@ -18,7 +18,7 @@ namespace {
 // A transport from which nothing leaves that the group's cuts do not let through.
 class CutTransport final : public Transport {
  public:
-  CutTransport(std::unique_ptr<Transport> real, raft::NodeId self, const Cuts& cuts)
+  CutTransport(std::unique_ptr<Transport> real, raft::NodeId self, Cuts& cuts)
       : real_(std::move(real)), self_(self), cuts_(cuts) {}
 
   void set_peers(std::vector<PeerInfo> peers) override { real_->set_peers(std::move(peers)); }
@@ -28,6 +28,7 @@ class CutTransport final : public Transport {
     real_->replace_certificate(std::move(certificate_pem), std::move(key_pem));
   }
   void send(raft::Message message) override {
+    if (std::holds_alternative<raft::InstallSnapshotReply>(message.body)) ++cuts_.failed_fetches[self_];
     if (!cuts_.is_cut(self_, message.to)) real_->send(std::move(message));
   }
   io::GrpcRouter& router() override { return real_->router(); }
@@ -53,7 +54,7 @@ class CutTransport final : public Transport {
  private:
   std::unique_ptr<Transport> real_;
   const raft::NodeId self_;
-  const Cuts& cuts_;
+  Cuts& cuts_;
 };
 
 Log log_of_environment() {
@@ -116,9 +117,11 @@ Result<void> GroupServer::start(bool joins) {
   events.unreachable = [of](raft::NodeId node) {
     if (of->store) of->store->peer_unreachable(node);
   };
+  TransportOptions reachable = transport_options(group_.ca, identity);
+  reachable.wire = raft::WireLimits();  // an entry may be large
   life->transport = std::make_unique<CutTransport>(
-      Transport::create(group_.context, log_payloads(), transport_options(group_.ca, identity), std::move(events)),
-      identity.id, group_.cuts);
+      Transport::create(group_.context, log_payloads(), std::move(reachable), std::move(events)), identity.id,
+      group_.cuts);
   life->server = std::make_unique<PeerServer>(group_.harness, group_.context, *life->transport, identity, port_);
   port_ = life->server->port();
   life->transport->set_peers(group_.everyone());
@@ -139,7 +142,9 @@ Result<void> GroupServer::start(bool joins) {
     list.members = records;
     of->transport->set_peers(peers_of(list));
   };
-  auto opened = group_.harness.wait(open_embedded_store(group_.context, std::move(options)));
+  const Context& outer = group_.context;
+  const Context own{outer.loop, outer.clock, outer.random, outer.log, metrics};
+  auto opened = group_.harness.wait(open_embedded_store(own, std::move(options)));
   if (!opened) return opened.error();
   life->store = std::move(*opened);
   etcd::ServerOptions services;
@@ -464,6 +469,30 @@ Task<std::string> watch_all(EmbeddedStore* store, Revision from, Revision to) {
 
 std::string events(Group& group, EmbeddedStore& store, Revision from, Revision to) {
   return group.harness.wait(watch_all(&store, from, to));
+}
+
+void leave_behind(Group& group, GroupServer& leader, int keys, std::size_t bytes) {
+  constexpr int kAtOnce = 100;
+  for (int round = 0; round < 3; ++round) {
+    for (int first = 0; first < keys; first += kAtOnce) {
+      TxnRequest request;
+      for (int i = first; i < std::min(first + kAtOnce, keys); ++i) {
+        request.success.push_back(put_op(cat("key-", i), cat(round, std::string(bytes, 'x'))));
+      }
+      ASSERT(leader.txn(std::move(request)).ok());
+    }
+  }
+  const Revision revision = leader.store().revision();
+  const auto everywhere = [&](const std::function<bool(EmbeddedStore & store)>& condition) {
+    ASSERT(group.eventually([&] {
+      return std::all_of(group.servers.begin(), group.servers.end(),
+                         [&](const auto& server) { return !server->is_up() || condition(server->store()); });
+    }));
+  };
+  everywhere([&](EmbeddedStore& store) { return store.revision() >= revision; });
+  ASSERT(group.harness.wait(leader.store().compact(revision, StopToken())).ok());
+  everywhere([&](EmbeddedStore& store) { return store.compacted() == revision - 1 && !store.stats().sweeping; });
+  ASSERT(leader.put("last", "x").ok());
 }
 
 }  // namespace kayak::store::test

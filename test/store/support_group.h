@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -25,6 +26,8 @@ class Cuts {
  public:
   void cut(raft::NodeId from, raft::NodeId to) { cut_.insert({from, to}); }
   void heal() { cut_.clear(); }
+  // How often each member has said that it could not fetch a state.
+  std::map<raft::NodeId, int> failed_fetches;
   bool is_cut(raft::NodeId from, raft::NodeId to) const { return cut_.count({from, to}) > 0; }
 
  private:
@@ -63,6 +66,7 @@ class GroupServer {
 
   const std::string name;
   PeerIdentity identity;
+  Metrics metrics;  // of its store
   std::vector<Error> fatal;
   std::size_t history_bytes = 8 * 1024 * 1024;
   std::size_t wal_bytes = 4 * 1024 * 1024;
@@ -142,6 +146,10 @@ class Group {
   void bury(std::unique_ptr<ServerLife> life);
   std::vector<std::unique_ptr<ServerLife>> dead_;  // which still end
 };
+
+// Writes `keys` keys of `bytes` each three times and gives the old ones up, so that who is down cannot get them as
+// entries.
+void leave_behind(Group& group, GroupServer& leader, int keys, std::size_t bytes = 20);
 
 // What a watch of everything from `from` says until it has seen `to`, a line for each revision; or its error.
 std::string events(Group& group, EmbeddedStore& store, Revision from, Revision to);

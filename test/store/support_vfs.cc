@@ -229,6 +229,7 @@ const char* TestDisk::vfs() const { return impl_->name.c_str(); }
 void TestDisk::hold_after(std::size_t count) {
   std::unique_lock lock(impl_->gate);
   impl_->allowed = static_cast<std::int64_t>(count);
+  impl_->changed.notify_all();
   if (count == 0) impl_->changed.wait(lock, [this] { return impl_->under_way == 0; });
 }
 bool TestDisk::held() const {

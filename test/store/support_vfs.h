@@ -33,8 +33,8 @@ class TestDisk {
   std::atomic<bool> lying{false};  // syncs succeed and do nothing
 
   // After `count` more operations (writes, truncations, syncs, removals) each one waits, and with it its caller, until
-  // let_go(): what a process killed between two of them leaves behind is what lies in the folder now. Returns when
-  // nothing is under way that began before.
+  // let_go(): what a process killed between two of them leaves behind is what lies in the folder now. What waits
+  // already is counted, too. With 0 it returns when nothing is under way that began before.
   void hold_after(std::size_t count);
   bool held() const;  // something waits
   void let_go();

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/strings.h"
+#include "store/reads.h"
 #include "store/support_store.h"
 
 using namespace kayak;
@@ -250,6 +251,93 @@ TEST_CASE("previous values are there though no memory holds them") {
   REQUIRE(d.put("k1", "newer").ok());
   CHECK(w.read_to(15) ==
         "12:put k0=new(was old0) 13:put k1=new(was old1) 14:del k2(was old2) 15:put k1=newer(was new)");
+}
+
+namespace {
+
+// Rows in memory that count how many of them are looked at.
+class CountedRows final : public RowReader {
+ public:
+  void append(Entry entry) {
+    entry.index = ++index_;
+    for (std::size_t i = 0; i < entry.effects.size(); ++i) {
+      encode_row(entry, i, RowContext(), &rows_[row_id(entry.index, i)]);
+    }
+  }
+  Result<bool> read(RowId row, const std::function<void(const RowView&)>& visit) override {
+    const auto found = rows_.find(row);
+    if (found != rows_.end()) visit(*decode_row(row, found->second));
+    return found != rows_.end();
+  }
+  Result<void> scan(RowId first, const std::function<bool(RowId, const RowView&)>& visit) override {
+    for (auto row = rows_.lower_bound(first); row != rows_.end(); ++row) {
+      ++looked_at;
+      if (!visit(row->first, *decode_row(row->first, row->second))) break;
+    }
+    return Result<void>();
+  }
+  Result<RowId> first_row_of(Revision revision) override {
+    for (const auto& [row, bytes] : rows_) {
+      if (decode_row(row, bytes)->revision >= revision) return row;
+    }
+    return rows_.rbegin()->first + 1;
+  }
+  std::size_t looked_at = 0;
+
+ private:
+  LogIndex index_ = 0;
+  std::map<RowId, std::string> rows_;
+};
+
+Entry entry_with(Revision revision, EffectType type, int effects = 1) {
+  Entry entry;
+  entry.term = 1;
+  entry.revision = revision;
+  for (int i = 0; i < effects; ++i) {
+    Effect& effect = entry.effects.emplace_back();
+    effect.type = type;
+    if (type == EffectType::kLeaseGrant || type == EffectType::kLeaseRevoke) {
+      effect.lease = 7;
+      effect.ttl = 10;
+      continue;
+    }
+    effect.key = cat("key-", i);
+    effect.value = std::make_shared<const std::string>();
+    effect.create_revision = revision;
+    effect.version = 1;
+  }
+  return entry;
+}
+
+}  // namespace
+
+TEST_CASE("events are read in short slices also where many entries have none") {
+  CountedRows log;
+  Entry revoke = entry_with(4, EffectType::kDelete, 1500);
+  revoke.effects.push_back(entry_with(4, EffectType::kLeaseRevoke).effects[0]);
+  const auto grants = [&log](Revision revision) {
+    for (int i = 0; i < 5000; ++i) log.append(entry_with(revision, EffectType::kLeaseGrant));
+  };
+  log.append(entry_with(2, EffectType::kPut));
+  grants(2);
+  log.append(entry_with(3, EffectType::kPut, 3));
+  log.append(std::move(revoke));
+  grants(4);
+  log.append(entry_with(5, EffectType::kPut, 2));
+  grants(5);
+  std::string seen;
+  Revision next = 2;
+  for (int slices = 0; next <= 5; ++slices) {
+    REQUIRE(slices < 10);
+    log.looked_at = 0;
+    const Result<WatchSlice> slice = read_events(log, KeyRange{"a", "z"}, next, 5, false);
+    REQUIRE(slice);
+    CHECK(log.looked_at <= 1510);  // a thousand, or one entry that is longer
+    REQUIRE(slice->next > next);
+    next = slice->next;
+    for (const WatchBatch& batch : slice->batches) seen += cat(batch.revision, ":", batch.events.size(), " ");
+  }
+  CHECK(seen == "2:1 3:3 4:1500 5:2 ");
 }
 
 TEST_CASE("a watch may outlive its store, and a stopped one is told so") {

@@ -326,13 +326,13 @@ Task<Result<CompactionResponse>> compact(const Backend& backend, CompactionReque
 
 }  // namespace
 
-void add_kv(const Backend& backend, io::GrpcRouter* router) {
+void add_kv(const Backend& backend, io::GrpcRouter* router, std::size_t max_message_bytes) {
   constexpr std::string_view kService = "etcdserverpb.KV";
-  router->add(kService, "Range", unary(backend, range));
-  router->add(kService, "Put", unary(backend, put));
-  router->add(kService, "DeleteRange", unary(backend, delete_range));
-  router->add(kService, "Txn", unary(backend, txn));
-  router->add(kService, "Compact", unary(backend, compact));
+  router->add(kService, "Range", unary(backend, range), max_message_bytes);
+  router->add(kService, "Put", unary(backend, put), max_message_bytes);
+  router->add(kService, "DeleteRange", unary(backend, delete_range), max_message_bytes);
+  router->add(kService, "Txn", unary(backend, txn), max_message_bytes);
+  router->add(kService, "Compact", unary(backend, compact), max_message_bytes);
 }
 
 }  // namespace kayak::store::etcd

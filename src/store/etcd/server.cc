@@ -2,6 +2,7 @@
 #include "store/etcd/server.h"
 
 #include "store/etcd/service.h"
+#include "store/evaluator.h"
 
 namespace kayak::store::etcd {
 
@@ -24,7 +25,8 @@ class ServerImpl final : public Server {
     return [this](io::HttpExchange& exchange) { return router_.serve(exchange); };
   }
   void add_for_peers(io::GrpcRouter* router) override {
-    add_kv(backend_, router);
+    // What another server carries here is what its own store takes, of more than etcd's clients may send.
+    add_kv(backend_, router, kMaxRequestBytes);
     add_lease(backend_, router);
   }
 

@@ -43,7 +43,8 @@ io::GrpcMethod unary(const Backend& backend, Unary<Q, A> handler) {
   return [&backend, handler](io::GrpcCall& call) { return answer_unary(backend, handler, call); };
 }
 
-void add_kv(const Backend& backend, io::GrpcRouter* router);
+// `max_message_bytes`: of a request; 0: the router's.
+void add_kv(const Backend& backend, io::GrpcRouter* router, std::size_t max_message_bytes = 0);
 void add_watch(const Backend& backend, io::GrpcRouter* router);
 void add_lease(const Backend& backend, io::GrpcRouter* router);
 void add_maintenance(const Backend& backend, io::GrpcRouter* router);

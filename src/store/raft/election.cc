@@ -18,11 +18,13 @@ void RaftCore::wait_for_leader() {
   election_due_ = now_ + election_timeout_ + Duration(static_cast<std::int64_t>(random_.below(spread)));
 }
 
+// For the time that the group shares, on which leases stand (finish_reads) and which is not longer here because this
+// node's disk is slow: hearing a leader needs no disk, and those that are quicker must not be kept from electing one.
 bool RaftCore::holds_back_votes() const {
   if (role_ == Role::kLeader) return true;
   // After a restart nobody knows whose lease this node still stands for.
-  if (options_.lease_reads && now_ - started_ < election_timeout_) return true;
-  return leader_ != kNobody && now_ - leader_heard_ < election_timeout_;
+  if (options_.lease_reads && now_ - started_ < options_.election_timeout) return true;
+  return leader_ != kNobody && now_ - leader_heard_ < options_.election_timeout;
 }
 
 // Asks first whether an election could be won: a member that was cut off must not depose a leader when it comes back.

@@ -14,6 +14,9 @@ constexpr Instant kNever{INT64_MAX};
 // An election costs a candidate and a voter one fsync each, the first entry another; one more as a margin.
 constexpr int kFsyncsPerElection = 4;
 constexpr int kLongestTimeout = 10;  // election timeouts of the options: beyond that a disk is not slow but ill
+// So many of them halve what is remembered of a slow fsync: also of the slowest nothing is left after four times that.
+// By time and not by fsyncs, as a group at rest makes none; while elections fail for the disk, each one makes new ones.
+constexpr int kFsyncHalfLife = 10;
 
 // Only a leader sends these.
 bool from_leader(const Body& body) {
@@ -29,6 +32,7 @@ RaftCore::RaftCore(Options options, Restored restored, Random& random, Instant n
       log_(restored),
       now_(now),
       started_(now),
+      fsync_aged_(now),
       election_timeout_(options.election_timeout),
       term_(restored.hard.term),
       vote_(restored.hard.vote),
@@ -47,6 +51,7 @@ RaftCore::RaftCore(Options options, Restored restored, Random& random, Instant n
 
 void RaftCore::advance(Instant now) {
   now_ = std::max(now_, now);
+  forget_slow_fsync();
   if (role_ == Role::kLeader) {
     const bool others = membership().electors().size() > 1;
     if (others && (lost_quorum() || disk_hangs())) {
@@ -240,9 +245,25 @@ void RaftCore::compact(LogIndex index) {
   log_.compact(index);
 }
 
-void RaftCore::set_fsync_time(Duration time) {
-  election_timeout_ =
-      std::clamp(kFsyncsPerElection * time, options_.election_timeout, kLongestTimeout * options_.election_timeout);
+void RaftCore::fsync_took(Duration time) {
+  if (time < fsync_time_) return;
+  // Beyond what stretches anything there is nothing to remember.
+  fsync_time_ = std::min(time, kLongestTimeout * options_.election_timeout / kFsyncsPerElection);
+  fsync_aged_ = now_;
+  follow_fsync();
+}
+
+void RaftCore::forget_slow_fsync() {
+  const Duration half_life = kFsyncHalfLife * options_.election_timeout;
+  if (now_ - fsync_aged_ < half_life) return;
+  for (; now_ - fsync_aged_ >= half_life && fsync_time_ > Duration(0); fsync_aged_ = fsync_aged_ + half_life) {
+    fsync_time_ /= 2;
+  }
+  follow_fsync();
+}
+
+void RaftCore::follow_fsync() {
+  election_timeout_ = std::max(kFsyncsPerElection * fsync_time_, options_.election_timeout);
 }
 
 }  // namespace kayak::store::raft

@@ -103,8 +103,8 @@ class RaftCore {
   void snapshot_fetched(SnapshotId id, bool complete);
   // Entries up to `index`, all applied, no longer exist one by one.
   void compact(LogIndex index);
-  // What a slow fsync takes on this node (say the 99th percentile): timeouts follow it.
-  void set_fsync_time(Duration time);
+  // An fsync of this node took so long: its timeouts follow the slowest one, which is forgotten by and by.
+  void fsync_took(Duration time);
   void peer_unreachable(NodeId node);  // a connection broke: what was sent ahead is probably lost
 
   // Returns the entry's index; its term is term(). It is committed when it, and not another of its index, is handed
@@ -162,6 +162,8 @@ class RaftCore {
   void hand_out(std::size_t most);
   void commit_to(LogIndex index);
   bool disk_hangs() const;
+  void forget_slow_fsync();
+  void follow_fsync();
 
   // election.cc
   bool may_campaign() const;
@@ -230,7 +232,10 @@ class RaftCore {
   RaftLog log_;
   Instant now_;
   const Instant started_;
-  Duration election_timeout_;
+  // Of the slowest fsync that is remembered, halved since now and then; the last time was at fsync_aged_.
+  Duration fsync_time_{};
+  Instant fsync_aged_;
+  Duration election_timeout_;  // stretched by it: for what needs this node's disk, and for nothing else
 
   // The hard state, and which Append made it durable.
   Term term_ = 0;

@@ -71,7 +71,8 @@ void RaftCore::finish_reads() {
   const std::uint64_t confirmed = confirmed_round();
   const auto open = round_sent_.upper_bound(confirmed);
   if (open == round_sent_.begin()) return;
-  // No voter listens to a candidate for election_timeout after it heard this round, which was after it was sent.
+  // No voter listens to a candidate for election_timeout after it heard this round (holds_back_votes), which was after
+  // it was sent.
   const Instant lease = std::prev(open)->second + options_.election_timeout * 9 / 10;
   lease_until_ = std::max(lease_until_, lease);
   round_sent_.erase(round_sent_.begin(), open);

@@ -272,6 +272,8 @@ void RaftCore::snapshot_failed(NodeId to) {
   if (!progress || progress->state() != Progress::State::kSnapshot) return;
   release_snapshot(*progress);
   progress->become_probe(log_.compacted());
+  // Who fails at once would be asked again at once: not before it has answered the next heartbeat.
+  progress->sent(0, 0);
 }
 
 void RaftCore::handle(const Message& message, InstallSnapshotReply& reply) {

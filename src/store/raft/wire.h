@@ -23,7 +23,7 @@ class PayloadCodec {
 };
 
 struct WireLimits {
-  std::size_t message_bytes = 64 * 1024 * 1024;  // one entry may be a transaction of 16 MiB
+  std::size_t message_bytes = 128 * 1024 * 1024;  // one entry may delete a million keys
   std::size_t entries = 65536;
   std::size_t members = kMaxMembers;  // of one list
 };

@@ -17,7 +17,7 @@ namespace {
 using Grpc = io::GrpcStatus::Code;
 using raft::NodeId;
 
-constexpr std::size_t kMaxRequestBytes = 2 * 1024 * 1024;  // of the services' methods, as in etcd
+constexpr std::size_t kMaxRequestBytes = 2 * 1024 * 1024;  // of the services' methods that say nothing else
 constexpr std::size_t kMaxConnections = 64;
 // A member that reconnects has the old calls and the new ones for a while, in two lanes.
 constexpr std::size_t kMaxCallsOfMember = 4;
