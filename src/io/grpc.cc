@@ -167,8 +167,9 @@ Task<Result<void>> GrpcClientCall::check_head() {
   if (!http) co_return http.error();
   head_checked_ = true;
   const std::string_view type = call_->headers().get("content-type");
-  if (*http == 200 && type.starts_with("application/grpc")) co_return Result<void>();
-  status_ = parse_grpc_status(call_->headers());
+  status_ = parse_grpc_status(call_->headers());  // "Trailers-Only": the call ends with its head
+  const bool is_grpc = *http == 200 && type.starts_with("application/grpc");
+  if (is_grpc && (!status_ || status_->code == 0)) co_return Result<void>();
   if (!status_) {
     status_ = GrpcClientStatus();
     status_->code = grpc_code_of_http(*http);

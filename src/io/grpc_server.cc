@@ -126,6 +126,13 @@ Task<void> GrpcRouter::serve(HttpExchange& exchange) const {
     (void)co_await exchange.send_with(200, std::move(headers), std::move(data), std::move(trailers));
     co_return;
   }
+  if (!call.opened_ && status.code != GrpcStatus::Code::kOk) {
+    // "Trailers-Only": nobody may take the head of a call that is refused for the sign that it was accepted.
+    Headers headers = answer_headers();
+    for (const auto& [name, value] : trailers) headers.add(name, value);
+    (void)co_await exchange.send(200, std::move(headers), Slices());
+    co_return;
+  }
   Result<void> begun = co_await call.open();
   if (begun && answered) begun = co_await call.write(std::move(*call.answer_));
   if (!begun) co_return;

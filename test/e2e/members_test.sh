@@ -73,6 +73,7 @@ halt c
 check "remove by id" member a remove "$id"
 run c
 eventually 90 "who was away when it was removed says so" 'no member of it .*member='"$id" cat "$work/c.log"
+check_output "and does not say so over and over" '^[0-3]$' bash -c "grep -c 'member reached again' '$work/c.log'"
 halt c
 run w "${joining[@]}" --witness
 eventually 60 "a witness joins two servers" '^a=voter b=voter w=witness$' roles a

@@ -30,9 +30,9 @@ class Call final : public io::HttpExchange, public io::HttpBody {
     if (stop.stopped()) co_return Error(Code::kCancelled, "stopped");
     co_return std::string();
   }
-  Task<Result<void>> send(int status, io::Headers, io::Slices) override {
-    http_status = status;
-    co_return Result<void>();
+  Task<Result<void>> send(int code, io::Headers headers, io::Slices) override {
+    http_status = code;
+    co_return co_await finish_with(std::move(headers));  // gRPC's "Trailers-Only"
   }
   Task<Result<void>> start(int status, io::Headers) override {
     http_status = status;
