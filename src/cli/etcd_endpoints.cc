@@ -44,6 +44,7 @@ Result<void> EtcdEndpoints::open(const ClusterIdentity& cluster, const ServerKey
   options.cluster_id = store::parse_member_id(cluster.cluster);
   options.member_id = cluster.self.id;
   options.members = members_;
+  if (members_ != nullptr) options.protected_prefix = store::kMemberPrefix;
   etcd_ = store::etcd::Server::create(store_, options);
   if (unix_listener) {
     serve(std::move(*unix_listener), nullptr);

@@ -31,13 +31,14 @@ struct Fixture {
     options.member_id = 8;
     return options;
   }
-  Fixture() {
+  explicit Fixture(std::string_view protected_prefix = "") {
     REQUIRE(d.open());
     ServerOptions options;
     options.name = "one";
     options.client_urls = {"unix:///etcd.sock"};
     options.cluster_id = 7;
     options.member_id = 8;
+    options.protected_prefix = protected_prefix;
     server = Server::create(d.store(), options);
   }
 
@@ -359,6 +360,47 @@ TEST_CASE("etcd: what is refused, as etcd words it") {
     CHECK(f.ask("/etcdserverpb.KV/Txn", txn, &done) == row.status);
   }
   CHECK(f.range(range_of("b")) == "of 0");
+}
+
+TEST_CASE("etcd: what a server keeps for itself is read here, not written") {
+  Fixture f("/kept/");
+  const std::string all(1, '\0');
+  const auto erase = [](std::string_view key, std::string_view end) {
+    DeleteRangeRequest erase;
+    erase.key = key;
+    erase.range_end = end;
+    return erase;
+  };
+  const auto inside = [](const auto& request) {
+    TxnRequest txn, outer;
+    txn.failure.push_back(RequestOp{request});
+    outer.success.push_back(RequestOp{txn});
+    return outer;
+  };
+  struct Row {
+    std::string key, end;
+    bool allowed;
+  };
+  for (const Row& row : {Row{"/kept/", "", false}, Row{"/kept/a", "", false}, Row{"/kept/a", "/kept/b", false},
+                         Row{"/kept", "/kept0", false}, Row{"/a", "/kept/a", false}, Row{"/kept/z", "/z", false},
+                         Row{all, all, false}, Row{"/kept/z", all, false}, Row{"/kept", "", true},
+                         Row{"/a", "/kept/", true}, Row{"/kept0", "/z", true}, Row{"/kept0", all, true}}) {
+    CAPTURE(row.key, row.end);
+    const std::string wanted = row.allowed ? "" : "7 etcdserver: permission denied";
+    const auto begins = [&wanted](const std::string& status) {
+      CAPTURE(status);
+      CHECK((wanted.empty() ? status.empty() : status.starts_with(wanted)));
+    };
+    DeleteRangeResponse erased;
+    begins(f.ask("/etcdserverpb.KV/DeleteRange", erase(row.key, row.end), &erased));
+    TxnResponse done;
+    begins(f.ask("/etcdserverpb.KV/Txn", inside(erase(row.key, row.end)), &done));
+    if (!row.end.empty()) continue;
+    PutResponse put;
+    begins(f.ask("/etcdserverpb.KV/Put", put_of(row.key, "1"), &put));
+    begins(f.ask("/etcdserverpb.KV/Txn", inside(put_of(row.key, "1")), &done));
+  }
+  CHECK(f.range(range_of("/kept/", "/kept0")) == "of 0");
 }
 
 TEST_CASE("etcd: status, hash, members") {

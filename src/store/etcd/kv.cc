@@ -102,6 +102,33 @@ Task<Result<RangeResponse>> range(const Backend& backend, RangeRequest request, 
   co_return answer(backend, request, std::move(*found));
 }
 
+// ---- what all writes have in common
+
+// Whether it may write a key below `prefix`, in either branch.
+bool may_touch(const store::TxnRequest& request, std::string_view prefix) {
+  const auto touches = [prefix](const Op& op) {
+    if (op.type == Op::Type::kTxn) return may_touch(*op.transaction, prefix);
+    if (op.type == Op::Type::kPut) return op.key.starts_with(prefix);
+    if (op.type != Op::Type::kDelete) return false;
+    if (op.range_end.empty()) return op.key.starts_with(prefix);
+    // The range ends after the prefix begins, and begins before it ends.
+    const bool ends_before = op.range_end != std::string_view("\0", 1) && op.range_end <= prefix;
+    return !ends_before && (op.key <= prefix || op.key.starts_with(prefix));
+  };
+  return std::any_of(request.success.begin(), request.success.end(), touches) ||
+         std::any_of(request.failure.begin(), request.failure.end(), touches);
+}
+
+Task<Result<store::TxnResponse>> write(const Backend& backend, store::TxnRequest txn, StopToken stop) {
+  const std::string& kept = backend.options.protected_prefix;
+  if (!kept.empty() && may_touch(txn, kept)) {
+    co_return Error(Code::kForbidden,
+                    cat("permission denied: the servers of this group are kept below ", kept,
+                        ", and `kayak member` alone changes them; leave these keys out of the range"));
+  }
+  co_return co_await backend.store.txn(std::move(txn), std::move(stop));
+}
+
 // ---- Put, DeleteRange
 
 Result<void> check(const PutRequest& request) {
@@ -150,7 +177,7 @@ Task<Result<PutResponse>> put(const Backend& backend, PutRequest request, StopTo
   if (auto good = check(request); !good) co_return good.error();
   store::TxnRequest txn;
   txn.success.push_back(to_store(request));
-  auto done = co_await backend.store.txn(std::move(txn), stop);
+  auto done = co_await write(backend, std::move(txn), stop);
   if (!done) co_return done.error();
   co_return put_answer(backend, done->revision, std::move(done->responses.front()));
 }
@@ -159,7 +186,7 @@ Task<Result<DeleteRangeResponse>> delete_range(const Backend& backend, DeleteRan
   if (auto good = check(request); !good) co_return good.error();
   store::TxnRequest txn;
   txn.success.push_back(to_store(request));
-  auto done = co_await backend.store.txn(std::move(txn), stop);
+  auto done = co_await write(backend, std::move(txn), stop);
   if (!done) co_return done.error();
   co_return delete_answer(backend, done->revision, std::move(done->responses.front()));
 }
@@ -307,7 +334,7 @@ TxnResponse answer(const Backend& backend, const TxnRequest& request, Revision r
 Task<Result<TxnResponse>> txn(const Backend& backend, TxnRequest request, StopToken stop) {
   Result<store::TxnRequest> wanted = to_store(request, kMaxOps);
   if (!wanted) co_return wanted.error();
-  auto done = co_await backend.store.txn(std::move(*wanted), stop);
+  auto done = co_await write(backend, std::move(*wanted), stop);
   if (!done) co_return done.error();
   const Revision revision = done->revision;
   co_return answer(backend, request, revision, std::move(*done));

@@ -21,6 +21,8 @@ struct ServerOptions {
   std::string name;                      // of this member
   std::vector<std::string> client_urls;  // as told to clients: "unix:///run/etcd.sock"
   std::uint64_t cluster_id = 1, member_id = 1;
+  // Keys below it cannot be written, nor deleted with a range that holds some of them: PermissionDenied. "": none.
+  std::string protected_prefix;
   // Who is in the group; outlives the Server. Null (an external etcd's): the list is this server alone, and all that
   // would change it is refused.
   Members* members = nullptr;

@@ -43,6 +43,7 @@ constexpr Row kRows[] = {
     {Code::kNotFound, "", Grpc::kNotFound, ""},
     {Code::kMethodNotAllowed, "", Grpc::kUnimplemented, ""},
     {Code::kUnavailable, "", Grpc::kUnavailable, "server stopped"},
+    {Code::kForbidden, "", Grpc::kPermissionDenied, ""},
     {Code::kCorrupt, "", Grpc::kDataLoss, "corrupt cluster"},
 };
 
