@@ -82,6 +82,14 @@ Result<void> make_directories(const std::string& path, unsigned mode) {
   return Result<void>();
 }
 
+Result<void> make_private_directories(const std::string& path) {
+  if (auto made = make_directories(path, 0700); !made) return made;
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return error_from_errno(errno, path);
+  if ((info.st_mode & 077) == 0 || ::chmod(path.c_str(), 0700) == 0) return Result<void>();
+  return error_from_errno(errno, cat("closing ", path, " to other users"));
+}
+
 Result<void> remove_file(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return error_from_errno(errno, cat("removing ", path));
   return Result<void>();

@@ -16,6 +16,9 @@ Result<std::string> read_file(const std::string& path, std::size_t max_bytes = 1
 Result<void> write_file_atomic(const std::string& path, std::string_view content, unsigned mode);
 // mkdir -p; folders made get `mode`. Errors: Io.
 Result<void> make_directories(const std::string& path, unsigned mode = 0755);
+// The same with mode 0700, which the last folder is given also when it was there and was open to others. Errors: Io, as
+// above and when the mode cannot be changed.
+Result<void> make_private_directories(const std::string& path);
 // The folder that holds `path`, so that names made, changed or removed in it last. Errors: Io.
 Result<void> sync_folder_of(const std::string& path);
 // One that is not there is removed already. Errors: Io.

@@ -2,6 +2,7 @@
 #include "cli/server.h"
 
 #include <malloc.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,16 +49,24 @@ std::string first_service_address(const std::string& cidr) {
   return cat(ip.substr(0, dot + 1), last + 1);
 }
 
+// Each connection takes a descriptor, and many systems give a process 1,024 unless it asks. What it starts inherits the
+// limit, as the containers of other distributions do; no more than theirs, as some programs look at every number below.
+void raise_descriptor_limit() {
+  constexpr rlim_t kDescriptors = 1048576;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min(limit.rlim_max, kDescriptors);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 Result<void> prepare_folders(const ServerOptions& options) {
-  struct Folder {
-    std::string path;
-    unsigned mode;
-  };
-  for (const Folder& folder :
-       {Folder{options.data_dir, 0711}, Folder{options.data_dir + "/server", 0700},
-        Folder{options.data_dir + "/server/db", 0700}, Folder{options.data_dir + "/server/cred", 0700},
-        Folder{options.data_dir + "/agent", 0711}, Folder{options.data_dir + "/agent/images", 0700}}) {
-    if (auto made = make_directories(folder.path, folder.mode); !made) return made;
+  for (const char* folder : {"", "/agent"}) {
+    if (auto made = make_directories(options.data_dir + folder, 0711); !made) return made;
+  }
+  for (const char* folder : {"/server", "/server/db", "/server/cred", "/agent/images"}) {
+    if (auto made = make_private_directories(options.data_dir + folder); !made) return made;
   }
   return Result<void>();
 }
@@ -103,6 +112,7 @@ class Server {
  private:
   Task<Result<void>> serve(StopToken stop) {
     const Instant start = context_.clock.now();
+    raise_descriptor_limit();
     auto prepare = [options = options_] { return prepare_folders(options); };
     Result<void> prepared = co_await context_.loop.offload(std::move(prepare));
     if (!prepared) co_return prepared;

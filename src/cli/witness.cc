@@ -87,8 +87,8 @@ Result<Prepared> prepare(Random& random, const std::string& data_dir) {
     return Error(Code::kConflict, cat(data_dir, " is the data directory of a server: a witness needs one of its own"));
   }
   if (auto made = make_directories(data_dir, 0711); !made) return made.error();
-  for (const char* folder : {"/db", "/tls", "/witness"}) {
-    if (auto made = make_directories(server_dir + folder, 0700); !made) return made.error();
+  for (const char* folder : {"", "/db", "/tls", "/witness"}) {
+    if (auto made = make_private_directories(server_dir + folder); !made) return made.error();
   }
   Prepared prepared;
   if (auto loaded = load_identity(random, server_dir, &prepared); !loaded) return loaded.error();

@@ -95,6 +95,7 @@ Result<void> Database::prepare() {
       {&last_, "SELECT id, entry FROM log ORDER BY id DESC LIMIT 1"},
       {&select_, "SELECT entry FROM log WHERE id = ?1"},
       {&scan_, "SELECT id, entry FROM log WHERE id >= ?1 ORDER BY id"},
+      {&free_pages_, "PRAGMA freelist_count"},
   };
   for (const auto& [statement, sql] : statements) {
     sqlite3_stmt* made = nullptr;
@@ -349,6 +350,15 @@ Result<void> Database::checkpoint() {
   if (rc != SQLITE_OK) return failure(rc, "moving the write-ahead log into the database");
   // Once all is moved, SQLite begins the log anew with the next commit.
   if (frames == moved) wal_frames_ = 0;
+  return note_free_pages();
+}
+
+Result<void> Database::note_free_pages() {
+  Resetter resetter{free_pages_.get()};
+  Result<bool> row = step_row(free_pages_, "counting free pages");
+  if (!row) return row.error();
+  free_bytes_.store(static_cast<std::uint64_t>(sqlite3_column_int64(free_pages_.get(), 0)) * kPageBytes,
+                    std::memory_order_relaxed);
   return Result<void>();
 }
 

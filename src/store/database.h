@@ -4,6 +4,7 @@
 // Failures: NoSpace leaves everything as it was before the call; after Io or Corrupt nothing may be written any more.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -127,6 +128,9 @@ class Database final : public RowReader {
   };
   Base base() const { return Base{progress_.base_index, found_.base_term, progress_.base_revision}; }
   const DiskCounters& counters() const { return vfs_->counters(); }
+  // Of the database's file: what nothing is kept in, and what is written next takes. As the last checkpoint found it;
+  // any thread may ask.
+  std::uint64_t free_bytes() const { return free_bytes_.load(std::memory_order_relaxed); }
 
  private:
   Database(const DatabaseOptions& options, LockFile lock) : options_(options), lock_(std::move(lock)) {}
@@ -137,6 +141,7 @@ class Database final : public RowReader {
   Result<void> connect();
   Result<void> prepare();
   Result<void> check_file_header() const;
+  Result<void> note_free_pages();
   Result<WalReport> walk_wal() const;
   Result<void> find_commit(const RowSink& sink);
   Result<void> check_rows(const RowSink& sink);
@@ -171,7 +176,8 @@ class Database final : public RowReader {
   LockFile lock_;
   std::unique_ptr<PageVfs> vfs_;
   Connection connection_;
-  Statement begin_, commit_, rollback_, insert_, replace_, remove_, cut_, select_, scan_, last_;
+  Statement begin_, commit_, rollback_, insert_, replace_, remove_, cut_, select_, scan_, last_, free_pages_;
+  std::atomic<std::uint64_t> free_bytes_{0};
   std::string buffer_;  // of the row being written
   std::uint64_t wal_frames_ = 0;
   Tail tail_;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/endian.h"
+#include "base/fd.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "store/database.h"
@@ -37,6 +38,16 @@ void remove_database_files(const std::string& path) {
   for (const char* suffix : {"", "-wal", "-journal"}) ::unlink((path + suffix).c_str());
 }
 
+namespace {
+// Whoever can read these files can read every Secret. Where the modes cannot be changed, the folder has to do.
+void make_private(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 077) != 0) {
+    (void)::chmod(path.c_str(), 0600);
+  }
+}
+}  // namespace
+
 std::string incoming_path(const std::string& path) { return path + ".incoming"; }
 
 Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options, const RowSink& sink) {
@@ -57,6 +68,7 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
     }
     if (auto made = database->create(); !made) return made.error();
   }
+  for (const std::string& file : {options.path, database->wal_path()}) make_private(file);
   if (auto good = database->check_file_header(); !good) return good.error();
   Result<WalReport> wal = database->walk_wal();
   if (!wal) return wal.error();
@@ -70,6 +82,7 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
       sqlite3_wal_checkpoint_v2(database->connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   if (rc == SQLITE_OK) {
     if (auto done = database->check_free_list(); !done) return done.error();
+    if (auto done = database->note_free_pages(); !done) return done.error();
   } else {
     // On a full disk the log simply stays as long as it is: what is there can be read.
     Error error = database->failure(rc, "moving the write-ahead log into the database");
@@ -81,6 +94,8 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
 
 Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc) {
   remove_database_files(path);
+  // Its mode is that of the files that SQLite makes beside it. A failure is SQLite's to report.
+  Fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)).reset();
   sqlite3* raw = nullptr;
   *rc =
       sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, vfs.name());

@@ -494,6 +494,7 @@ Stats SqliteStore::stats() const {
   if (!storage_) return stats;
   const Storage::DiskTotals disk = storage_->disk_totals();
   stats.database_bytes = disk.database_bytes;
+  stats.free_bytes = disk.free_bytes;
   stats.written_bytes = disk.written_bytes;
   stats.syncs = disk.syncs;
   stats.commits = storage_->counters().commits.load(std::memory_order_relaxed);

@@ -271,6 +271,7 @@ Storage::DiskTotals Storage::disk_totals() const {
   DiskTotals totals;
   if (!database_) return totals;
   totals.database_bytes = database_->database_bytes();
+  totals.free_bytes = std::min(database_->free_bytes(), totals.database_bytes);
   totals.written_bytes = database_->counters().written_bytes.load(std::memory_order_relaxed);
   totals.syncs = database_->counters().syncs.load(std::memory_order_relaxed);
   return totals;

@@ -1,5 +1,6 @@
 // The small parts of base: results, clocks, randomness, descriptors, metrics, logs.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -9,10 +10,12 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/random.h"
 #include "base/result.h"
+#include "support/scratch.h"
 
 using namespace kayak;
 
@@ -250,4 +253,18 @@ TEST_CASE("log levels by name") {
     CHECK((parse_log_level(name, &level) && level == expected));
   }
   CHECK_FALSE(parse_log_level("INFO", &level));
+}
+
+TEST_CASE("a folder that others could look into is closed to them") {
+  const test::Scratch scratch;
+  const std::string path = scratch.file("a/b");
+  REQUIRE(make_directories(path, 0777));
+  REQUIRE(::chmod(path.c_str(), 0777) == 0);
+  struct stat info {};
+  REQUIRE(make_private_directories(path));
+  REQUIRE(::stat(path.c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0700);
+  REQUIRE(make_private_directories(scratch.file("new/c")));
+  REQUIRE(::stat(scratch.file("new/c").c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0700);
 }

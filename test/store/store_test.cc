@@ -1,4 +1,6 @@
 // store_test.cc: etcd's semantics of keys, transactions, ranges and compaction, and what a restart keeps.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
@@ -609,4 +611,42 @@ TEST_CASE("a store closes after the writes whose callers have given up") {
   Driver d(options_in(folder));
   REQUIRE(d.open().ok());
   for (int i = 0; i < 50; ++i) CHECK(d.get(cat("k", i)) == std::string(10'000, 'v'));
+}
+
+TEST_CASE("what compaction has freed is told apart from what is in use") {
+  TempFolder folder;
+  Driver d(options_in(folder));
+  REQUIRE(d.open());
+  for (int i = 0; i < 20; ++i) REQUIRE(d.put("k", std::string(100'000, 'v')));
+  d.close();
+  REQUIRE(d.open());
+  CHECK(d.store().stats().free_bytes < 100'000);
+  REQUIRE(d.remove("k"));
+  REQUIRE(d.compact(d.store().revision()));
+  d.finish_sweep();
+  d.close();
+  REQUIRE(d.open());
+  const Stats stats = d.store().stats();
+  CHECK(stats.free_bytes > 1'500'000);
+  CHECK(stats.free_bytes < stats.database_bytes);
+}
+
+TEST_CASE("nobody else can read the files of a store, also of one that was more open") {
+  TempFolder folder;
+  Driver d(options_in(folder));
+  const mode_t before = ::umask(0);
+  REQUIRE(d.open());
+  REQUIRE(d.put("a", "1"));
+  ::umask(before);
+  const auto mode = [&folder](const std::string& name) {
+    struct stat info {};
+    CHECK(::stat(folder.file(name).c_str(), &info) == 0);
+    return info.st_mode & 0777;
+  };
+  for (const char* name : {"state.db", "state.db-wal"}) CHECK(mode(name) == 0600);
+  d.close();
+  REQUIRE(::chmod(folder.file("state.db").c_str(), 0644) == 0);
+  REQUIRE(d.open());
+  REQUIRE(d.put("a", "2"));
+  for (const char* name : {"state.db", "state.db-wal"}) CHECK(mode(name) == 0600);
 }

@@ -297,7 +297,10 @@ Stats ClientStore::stats() const {
 Task<void> ClientStore::refresh_stats() {
   Call<StatusResponse> ask = [](const EtcdKv& kv, StopToken s) { return kv.status(std::move(s)); };
   auto status = co_await attempt(std::move(ask), true, closing_.token());
-  if (status) stats_.database_bytes = static_cast<std::uint64_t>(status->db_size);
+  if (status) {
+    stats_.database_bytes = static_cast<std::uint64_t>(status->db_size);
+    stats_.free_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(status->db_size - status->db_size_in_use, 0));
+  }
   store::RangeRequest all;
   all.key = all.range_end = std::string(1, '\0');
   all.count_only = all.serializable = true;

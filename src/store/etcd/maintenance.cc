@@ -16,7 +16,8 @@ Task<Result<StatusResponse>> status(const Backend& backend, Empty, StopToken) {
   StatusResponse out;
   out.header = backend.header(stats.revision);
   out.version = kApiVersion;
-  out.db_size = out.db_size_in_use = static_cast<std::int64_t>(stats.database_bytes);
+  out.db_size = static_cast<std::int64_t>(stats.database_bytes);
+  out.db_size_in_use = static_cast<std::int64_t>(stats.database_bytes - stats.free_bytes);
   const Leadership leadership = backend.store.leadership();
   // A store that is alone has no numbers for members: whoever leads it is this one.
   out.leader = leadership.leader == 0 && leadership.leads ? backend.options.member_id : leadership.leader;
@@ -59,7 +60,8 @@ Task<Result<HashKvResponse>> hash_kv(const Backend& backend, HashKvRequest reque
   co_return out;
 }
 
-// The store reuses the pages that compaction frees: there is nothing to do by hand.
+// What compaction frees is taken by what is written next: there is nothing to do by hand. The file keeps the size that
+// it once needed: giving it back would write the whole database anew, which flash pays for.
 Task<Result<HeaderResponse>> defragment(const Backend& backend, Empty, StopToken) {
   HeaderResponse out;
   out.header = backend.header();
