@@ -189,7 +189,17 @@ Result<void> Database::apply(const LogWrite& write, Tail* tail, Progress* progre
       if (auto done = put_meta(MetaRow::kProgress, encode_progress(*progress)); !done) return done;
     }
   }
+  if (write.base_revision != 0) {
+    if (auto done = begin_at(write.base_revision, tail, progress); !done) return done;
+  }
   return append(write, tail);
+}
+
+Result<void> Database::begin_at(Revision revision, Tail* tail, Progress* progress) {
+  ASSERT(revision >= tail->revision);
+  progress->base_index = tail->last;
+  progress->base_revision = tail->revision = revision;
+  return put_meta(MetaRow::kProgress, encode_progress(*progress));
 }
 
 Result<void> Database::truncate(LogIndex first, Tail* tail) {

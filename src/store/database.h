@@ -47,12 +47,19 @@ struct LogWrite {
   LogIndex first = 0;                   // the log from here on goes, then `entries` follow; 0: there are none
   std::vector<EntryRef> entries;
   LogIndex commit = 0;  // known when it was made
+  // Not 0: `entries` follow a gap in the revisions. The log before them, which is committed, counts from here on as one
+  // state at this revision (see Database::Base), and its entries go to nobody any more.
+  Revision base_revision = 0;
 };
+// What goes on after a part of the history was lost (a restore, a reset of the membership) goes on so many revisions
+// later: clients may have seen what was written in that part, and must not take the revisions that follow for those.
+// At a thousand writes a second it takes eleven days to use so many; the numbers have room for it.
+constexpr Revision kSkippedRevisions = 1'000'000'000;
 // What the log says beyond the state: what RaftCore wants at a start (raft::Restored).
 struct LogFound {
   std::string store_id;
   raft::HardState hard;
-  LogIndex compacted = 0;  // entries up to here are not whole any more
+  LogIndex compacted = 0;  // entries up to here are not whole any more, or lie before a gap in the revisions
   Term compacted_term = 0;
   Term base_term = 0;                // see Database::Base, as far as the open needs it: the rows may know a later one
   std::vector<raft::TermRun> terms;  // of the entries above `compacted`
@@ -120,7 +127,8 @@ class Database final : public RowReader {
   LogIndex durable() const { return tail_.last; }
   RowId swept_row() const { return progress_.swept_row; }
   const std::string& store_id() const { return found_.store_id; }
-  // The state with which a database that was built from a snapshot begins; index 0: it began empty.
+  // The state with which a database begins that was built from a snapshot, or whose log goes on behind a gap in the
+  // revisions; index 0: it began empty.
   struct Base {
     LogIndex index = 0;
     Term term = 0;
@@ -147,6 +155,7 @@ class Database final : public RowReader {
   Result<void> check_rows(const RowSink& sink);
   Result<bool> check_meta_row(RowId row, std::string_view bytes, bool* identified);
   void note_row(RowId row, const RowView& view);
+  void find_compacted();
   Result<void> check_row_order(RowId row, const RowView& view, bool last_before) const;
   Result<void> check_nothing_lost(const WalReport& wal) const;
   Result<void> cut_wal_tail(const WalReport& wal) const;
@@ -162,6 +171,7 @@ class Database final : public RowReader {
   };
   Result<void> forget_before_truncation(std::span<const LogWrite> writes);
   Result<void> apply(const LogWrite& write, Tail* tail, Progress* progress, raft::HardState* hard);
+  Result<void> begin_at(Revision revision, Tail* tail, Progress* progress);
   Result<void> truncate(LogIndex first, Tail* tail);
   Result<void> append(const LogWrite& write, Tail* tail);
   Result<void> keep_commit(const SweepLimits& limits, raft::HardState* hard);

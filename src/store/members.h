@@ -49,8 +49,9 @@ class Members {
 
 // Disaster recovery, while no server runs on the database at `path`: appends, in a term above all others in it, the
 // membership that has `self` as its only voter, and the removal of the others' records. All other data stays; what the
-// other members had committed and this one had not is lost. Blocking. Errors: NotFound, Unavailable (a server holds
-// it), Corrupt, Io, NoSpace.
-Result<void> reset_membership(const std::string& path, raft::NodeId self);
+// other members had committed and this one had not is lost, and its revisions are not given again: they go on
+// kSkippedRevisions later, and older ones are compacted. All or nothing, whenever the power goes. `vfs`: as in
+// SqliteStoreOptions. Blocking. Errors: NotFound, Unavailable (a server holds it), Corrupt, Io, NoSpace.
+Result<void> reset_membership(const std::string& path, raft::NodeId self, const std::string& vfs = std::string());
 
 }  // namespace kayak::store

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -316,8 +317,7 @@ Result<void> Database::check_rows(const RowSink& sink) {
   if (!last_before && tail_.last_row > progress_.swept_row) {
     return damaged(options_.path, 0, cat("log entry ", row_index(tail_.last_row), " ends in its middle"));
   }
-  found_.compacted = progress_.swept_row == 0 ? 0 : row_index(progress_.swept_row);
-  found_.compacted_term = progress_.swept_term;
+  find_compacted();
   found_.last = tail_.last;
   tail_.claim = tail_.last;
   if (found_.hard.commit > tail_.last) {
@@ -335,6 +335,26 @@ void Database::note_row(RowId row, const RowView& view) {
   if (row_index(row) <= row_index(progress_.swept_row)) return;
   const bool new_run = found_.terms.empty() || found_.terms.back().term != view.term;
   if (new_run) found_.terms.push_back(raft::TermRun{row_index(row), view.term});
+}
+
+// What was swept is not whole any more; before a gap in the revisions there may be whole entries, but whoever was given
+// them one by one would not know of the gap.
+void Database::find_compacted() {
+  found_.compacted = progress_.swept_row == 0 ? 0 : row_index(progress_.swept_row);
+  found_.compacted_term = progress_.swept_term;
+  if (progress_.base_index <= found_.compacted) return;
+  found_.compacted = progress_.base_index;
+  std::vector<raft::TermRun>& terms = found_.terms;
+  const auto above = std::find_if(terms.begin(), terms.end(),
+                                  [this](const raft::TermRun& run) { return run.first > progress_.base_index; });
+  if (above == terms.begin()) return;
+  auto last = std::prev(above);
+  found_.compacted_term = last->term;
+  last->first = progress_.base_index + 1;
+  terms.erase(terms.begin(), last);
+  // The newest run ends with the log, all others where the next one begins.
+  const LogIndex end = terms.size() > 1 ? terms[1].first : tail_.last + 1;
+  if (terms.front().first == end) terms.erase(terms.begin());
 }
 
 // Above the swept part every row follows the one before it without a gap.

@@ -2,6 +2,10 @@
 // Raft has no way to do this safely, as the others might go on, too: it is a person who says that they do not. What it
 // writes are entries like others, in a term above all that this server has heard of, so that the log stays one log.
 // The records of the others go with them: nobody is to be looked for at their addresses.
+// What the others had acknowledged and this server had not seen is lost, and clients may hold its revisions: those that
+// follow are beyond them, and what was before is, as after a restore, one state without a past. All of it is one
+// transaction on the database as it is: it needs neither time nor space for another copy, and it happens or it does
+// not.
 #include <algorithm>
 #include <map>
 
@@ -18,21 +22,26 @@ namespace {
 struct Seen {
   Revision revision = 0;
   raft::MembershipRef group;
+  RowId group_row = 0;
   std::map<std::string, RowId> records;  // of members, by key
   void row(RowId id, const RowView& view) {
     revision = std::max(revision, view.revision);
-    if (view.type == EffectType::kMembership) group = view.membership;
+    if (view.type == EffectType::kMembership) {
+      group = view.membership;
+      group_row = id;
+    }
     if (!view.key.starts_with(kMemberPrefix)) return;
     if (view.type == EffectType::kPut) records[std::string(view.key)] = id;
     if (view.type == EffectType::kDelete) records.erase(std::string(view.key));
   }
 };
 
-EntryRef membership_entry(const Entry& at, raft::Membership group) {
+EntryRef membership_entry(const Entry& at, raft::Membership group, RowId previous) {
   auto entry = std::make_shared<Entry>(at);
   Effect& effect = entry->effects.emplace_back();
   effect.type = EffectType::kMembership;
   effect.membership = std::make_shared<const raft::Membership>(std::move(group));
+  effect.previous_row = previous;
   return entry;
 }
 
@@ -49,7 +58,7 @@ EntryRef removal_entry(const Entry& at, const std::map<std::string, RowId>& reco
 
 }  // namespace
 
-Result<void> reset_membership(const std::string& path, raft::NodeId self) {
+Result<void> reset_membership(const std::string& path, raft::NodeId self, const std::string& vfs) {
   if (!file_exists(path)) return Error(Code::kNotFound, cat("there is no database at ", path));
   Seen seen;
   RowSink sink;
@@ -60,6 +69,7 @@ Result<void> reset_membership(const std::string& path, raft::NodeId self) {
   };
   DatabaseOptions options;
   options.path = path;
+  options.vfs = vfs;
   Result<std::unique_ptr<Database>> database = Database::open(options, sink);
   if (!database) return database.error();
   const LogFound& found = (*database)->found();
@@ -77,8 +87,9 @@ Result<void> reset_membership(const std::string& path, raft::NodeId self) {
   Entry at;
   at.index = write.first;
   at.term = write.hard->term;
-  at.revision = std::max(seen.revision, (*database)->base().revision);
-  write.entries.push_back(membership_entry(at, std::move(alone)));
+  at.revision = std::max(seen.revision, (*database)->base().revision) + kSkippedRevisions;
+  write.base_revision = at.revision;
+  write.entries.push_back(membership_entry(at, std::move(alone), seen.group_row));
   if (!seen.records.empty()) {
     ++at.index;
     ++at.revision;

@@ -11,12 +11,6 @@
 
 namespace kayak::store {
 
-namespace {
-// Clients may have seen revisions that were given after the snapshot: those that follow the restore must be beyond
-// them. At a thousand writes a second it takes eleven days to use so many; the numbers have room for it.
-constexpr Revision kSkippedRevisions = 1'000'000'000;
-}  // namespace
-
 Restore::Restore(std::string path, LockFile lock, std::unique_ptr<DatabaseBuilder> builder)
     : path_(std::move(path)), lock_(std::move(lock)), builder_(std::move(builder)) {}
 

@@ -497,13 +497,14 @@ TEST_CASE("a member that answers nothing in time is left for the next one") {
   CHECK(f.put("a", "5"));
 }
 
+WatchEvent first_put(const std::string& key, Revision revision) {
+  WatchEvent event;
+  event.kv = KeyValue{key, nullptr, revision, revision, 1, 0};
+  return event;
+}
+
 TEST_CASE("events of one revision that come in pieces are told together") {
   struct Body {
-    static WatchEvent event(const std::string& key, Revision revision) {
-      WatchEvent event;
-      event.kv = KeyValue{key, nullptr, revision, revision, 1, 0};
-      return event;
-    }
     static Task<io::GrpcStatus> serve(io::GrpcCall& call) {
       auto request = co_await call.read();
       CHECK(request);
@@ -511,9 +512,9 @@ TEST_CASE("events of one revision that come in pieces are told together") {
       created.created = true;
       WatchResponse first, second, third;
       first.fragment = second.fragment = true;
-      first.events = {event("a", 2), event("b", 2)};
-      second.events = {event("c", 2), event("d", 3)};
-      third.events = {event("e", 3)};
+      first.events = {first_put("a", 2), first_put("b", 2)};
+      second.events = {first_put("c", 2), first_put("d", 3)};
+      third.events = {first_put("e", 3)};
       for (const WatchResponse& response : {created, first, second, third}) {
         std::string bytes = encode(response);
         auto sent = co_await call.write(std::move(bytes));
@@ -529,6 +530,56 @@ TEST_CASE("events of one revision that come in pieces are told together") {
   f.open();
   auto watch = f.watch(2);
   CHECK(f.read(*watch, 3) == "2:put a=,put b=,put c= 3:put d=,put e=");
+}
+
+TEST_CASE("who asks for progress again and again delays neither events nor the note") {
+  struct Body {
+    // Tells of one put more whenever it is asked to.
+    static Task<io::GrpcStatus> serve(io::GrpcCall& call, io::Queue<Revision>* tell) {
+      auto request = co_await call.read();
+      CHECK(request);
+      WatchResponse created;
+      created.created = true;
+      std::string bytes = encode(created);
+      auto sent = co_await call.write(std::move(bytes));
+      while (sent) {
+        const std::optional<Revision> revision = co_await tell->pop(call.gone());
+        if (!revision) break;
+        WatchResponse response;
+        response.events = {first_put("a", *revision)};
+        bytes = encode(response);
+        sent = co_await call.write(std::move(bytes));
+      }
+      co_return io::GrpcStatus{Grpc::kCancelled, ""};
+    }
+  };
+  io::Queue<Revision> tell;
+  Fixture f;
+  f.members[0]->fault("Watch/Watch", [&tell](io::GrpcCall& call) { return Body::serve(call, &tell); });
+  f.open();
+  auto made = f.client->watch(store::WatchRequest{kAll, kAll, 0, false});
+  REQUIRE(made);
+  const std::unique_ptr<Watch> watch = std::move(*made);
+  REQUIRE(f.put("a", "1"));
+  // Answers say of revisions that the watch has not been told of yet.
+  for (const Revision revision : {2, 3, 4, 5}) {
+    CAPTURE(revision);
+    watch->request_progress();
+    REQUIRE(f.put("a", "1"));
+    watch->request_progress();
+    tell.push(revision);
+    const io::Deadline patience(f.d.harness.loop, 5s);
+    const auto batches = f.d.harness.wait(watch->next(patience.token()));
+    REQUIRE(batches);
+    CHECK(text(*batches) == cat(revision, ":put a="));
+  }
+  // The last one who asked gets a note, too, and that is all.
+  tell.push(6);
+  CHECK(f.read(*watch, 6) == "6:put a=");
+  const io::Deadline patience(f.d.harness.loop, 300ms);
+  const auto more = f.d.harness.wait(watch->next(patience.token()));
+  REQUIRE_FALSE(more);
+  CHECK(more.error().code() == Code::kCancelled);
 }
 
 TEST_CASE("a consistent revision is the cluster's, also when others wrote") {

@@ -24,14 +24,16 @@ using Grpc = io::GrpcStatus::Code;
 
 struct Fixture {
   TempFolder folder;
-  Driver d{member_in(folder)};
+  Driver d;
   std::unique_ptr<Server> server;
   static SqliteStoreOptions member_in(const TempFolder& folder) {
     SqliteStoreOptions options = options_in(folder);
     options.member_id = 8;
     return options;
   }
-  explicit Fixture(std::string_view protected_prefix = "") {
+  explicit Fixture(SqliteStoreOptions (*options_of)(const TempFolder& folder) = member_in,
+                   std::string_view protected_prefix = "")
+      : d(options_of(folder)) {
     REQUIRE(d.open());
     ServerOptions options;
     options.name = "one";
@@ -363,7 +365,7 @@ TEST_CASE("etcd: what is refused, as etcd words it") {
 }
 
 TEST_CASE("etcd: what a server keeps for itself is read here, not written") {
-  Fixture f("/kept/");
+  Fixture f(Fixture::member_in, "/kept/");
   const std::string all(1, '\0');
   const auto erase = [](std::string_view key, std::string_view end) {
     DeleteRangeRequest erase;
@@ -494,6 +496,13 @@ TEST_CASE("etcd: calls that are none") {
   CHECK(plain.http_status == 415);
 }
 
+WatchCreateRequest watch_of(std::string_view key, Revision start) {
+  WatchCreateRequest request;
+  request.key = key;
+  request.start_revision = start;
+  return request;
+}
+
 // A Watch call; what it answers as text.
 struct Session {
   Fixture& f;
@@ -507,11 +516,16 @@ struct Session {
     (void)f.d.harness.wait(scope.join());
     return cat(call.status, call.message.empty() ? "" : " ", call.message);
   }
-  template <typename M>
-  void send(M request) {
-    WatchRequest message;
-    message.request = std::move(request);
-    call.in.push(framed(encode(message)));
+  template <typename... M>
+  void send(M... requests) {  // in one piece
+    std::string bytes;
+    const auto add = [&bytes](auto request) {
+      WatchRequest message;
+      message.request = std::move(request);
+      bytes += framed(encode(message));
+    };
+    (add(std::move(requests)), ...);
+    call.in.push(std::move(bytes));
   }
   void create(std::string_view key, std::string_view end, Revision start, bool progress = false) {
     WatchCreateRequest request;
@@ -523,8 +537,9 @@ struct Session {
     send(request);
   }
   std::string next() {
-    const std::optional<std::string> bytes = f.d.harness.wait(call.out.pop());
-    if (!bytes) return "ended";
+    const io::Deadline patience(f.d.harness.loop, std::chrono::seconds(20));
+    const std::optional<std::string> bytes = f.d.harness.wait(call.out.pop(patience.token()));
+    if (!bytes) return patience.expired() ? "nothing" : "ended";
     const Result<WatchResponse> response = decode<WatchResponse>(*bytes);
     REQUIRE(response);
     std::string text =
@@ -577,6 +592,39 @@ TEST_CASE("etcd: progress notes come to those who asked for them, after writes e
   CHECK(s.next() == "0 @2");
   REQUIRE(f.put(put_of("b", "1")) == "@3");
   CHECK(s.next() == "1 put b=1 @3");
+}
+
+// What is not in memory takes a watch some turns: it lags.
+SqliteStoreOptions without_memory(const TempFolder& folder) {
+  SqliteStoreOptions options = Fixture::member_in(folder);
+  options.history_bytes = 0;
+  return options;
+}
+
+TEST_CASE("etcd: progress does not wait for a write, though a watch of a quiet past began after the question") {
+  Fixture f(without_memory);
+  REQUIRE(f.put(put_of("a", "1")) == "@2");
+  REQUIRE(f.put(put_of("z", "1")) == "@3");
+  Session s(f);
+  s.send(watch_of("a", 2), WatchProgressRequest(), watch_of("quiet", 2));
+  std::vector<std::string> answers;
+  for (int i = 0; i < 4; ++i) answers.push_back(s.next());
+  CHECK(answers == std::vector<std::string>{"0 created @3", "1 created @3", "0 put a=1 @3", "-1 @3"});
+}
+
+TEST_CASE("etcd: progress does not wait for a write, though the rest of a long past is quiet") {
+  Fixture f(without_memory);
+  REQUIRE(f.put(put_of("a", "1")) == "@2");
+  for (int i = 0; i < 30; ++i) {
+    store::TxnRequest request;
+    for (int key = 0; key < 100; ++key) request.success.push_back(store::test::put_op(cat("z", key), "1"));
+    REQUIRE(f.d.txn(request));
+  }
+  Session s(f);
+  s.send(watch_of("a", 2), WatchProgressRequest());
+  CHECK(s.next() == "0 created @32");
+  CHECK(s.next() == "0 put a=1 @32");
+  CHECK(s.next() == "-1 @32");
 }
 
 TEST_CASE("etcd: watches that cannot be") {

@@ -83,9 +83,10 @@ class WatchImpl final : public Watch {
     if (previous_) --feed_->want_previous;
   }
   Task<Result<std::vector<WatchBatch>>> next(StopToken stop) override;
-  // The note waits for what others were told is there, so that nothing acknowledged is missing below it.
+  // The note waits for what others were told is there, so that nothing acknowledged is missing below it, and events
+  // wait with it. So who asks again meanwhile does not move it: a note for that follows.
   void request_progress() override {
-    wanted_ = feed_->newest;
+    (wanted_ ? wanted_next_ : wanted_) = feed_->newest;
     wake_.set();
   }
   void wake() { wake_.set(); }
@@ -119,7 +120,8 @@ class WatchImpl final : public Watch {
   Revision next_;  // the first revision that was not given out
   Revision told_;  // the reader knows that it has seen everything up to here
   bool previous_;
-  std::optional<Revision> wanted_;  // a progress note at this revision or a later one
+  std::optional<Revision> wanted_;       // a progress note at this revision or a later one
+  std::optional<Revision> wanted_next_;  // asked for since
   io::Event wake_;
 };
 
@@ -197,7 +199,10 @@ std::vector<WatchBatch> WatchImpl::finish(std::vector<WatchBatch> batches, Revis
   const bool current = next > feed_->position;
   const bool news = said < seen && (current || wanted_);
   if (news || (wanted_ && batches.empty())) batches.push_back(WatchBatch{seen, {}});
-  if (wanted_ && seen >= *wanted_) wanted_.reset();
+  if (wanted_ && seen >= *wanted_) {
+    wanted_ = std::exchange(wanted_next_, std::nullopt);
+    if (wanted_ && seen >= *wanted_) wanted_.reset();
+  }
   if (!batches.empty()) told_ = std::max(told_, batches.back().revision);
   return batches;
 }

@@ -160,7 +160,11 @@ class WatchStream {
   Task<Result<void>> tell_progress() {
     if (!wanted_progress_) co_return Result<void>();
     for (const auto& [id, watcher] : watchers_) {
-      if (!watcher->ended.is_set() && watcher->seen < *wanted_progress_) co_return Result<void>();
+      if (watcher->ended.is_set() || watcher->seen >= *wanted_progress_) continue;
+      // It may have begun after the question, or have answered it in the middle of a long past. An idle store tells it
+      // nothing by itself.
+      watcher->watch->request_progress();
+      co_return Result<void>();
     }
     WatchResponse response = response_to(kNoWatch);
     response.header.revision = *wanted_progress_;
