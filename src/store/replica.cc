@@ -322,7 +322,7 @@ Task<void> Replica::fetch_entries(raft::Fetch wanted) {
   auto read = [wanted](Database& database) {
     return read_entries(database, database.swept_row(), wanted.first, wanted.max_bytes);
   };
-  Result<std::vector<EntryRef>> entries = co_await storage_.call(std::move(read));
+  Result<std::vector<EntryRef>> entries = co_await storage_.call(storage_.epoch(), std::move(read));
   if (!running_) co_return;
   std::vector<raft::Entry> out;
   if (entries) {

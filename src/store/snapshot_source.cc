@@ -12,11 +12,13 @@ constexpr std::size_t kRowsPerBatch = 2048;
 using DiskClock = std::chrono::steady_clock;
 constexpr auto kBatchTime = std::chrono::milliseconds(4);
 
-Error store_closed() { return Error(Code::kUnavailable, "the store was closed while its state was being read"); }
+Error store_closed() {
+  return Error(Code::kUnavailable, "the store was closed, or its state replaced, while it was being read");
+}
 
 }  // namespace
 
-SnapshotSource::SnapshotSource(Host host) : host_(std::move(host)) {
+SnapshotSource::SnapshotSource(Host host) : host_(std::move(host)), epoch_(host_->storage.epoch()) {
   const KvState& state = host_->state;
   head_.index = state.applied();
   head_.term = state.term();
@@ -107,7 +109,7 @@ Result<SnapshotSource::Batch> SnapshotSource::read_batch(Database& database, Row
 Task<Result<std::string>> SnapshotSource::begin() {
   auto identify = [](Database& database) { return Result<std::string>(database.store_id()); };
   use(true);
-  auto id = co_await host_->storage.call(identify);
+  auto id = co_await host_->storage.call(epoch_, identify);
   use(false);
   if (!host_) co_return store_closed();
   if (!id) co_return id;
@@ -121,7 +123,7 @@ Task<Result<void>> SnapshotSource::gather(StopToken stop) {
     return read_batch(database, first, last);
   };
   use(true);
-  auto batch = co_await host_->storage.call(std::move(read));
+  auto batch = co_await host_->storage.call(epoch_, std::move(read));
   use(false);
   if (!host_) co_return store_closed();
   if (!batch) co_return batch.error();

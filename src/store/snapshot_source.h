@@ -36,7 +36,7 @@ class SnapshotSource final : public StateStream {
 
   // An entry after head().index was applied.
   void applied(const Entry& entry);
-  // The store closes: what is being read is finished, then nothing of it is touched any more.
+  // The store closes, or its state is replaced: what is being read is finished, then nothing of it is touched any more.
   void detach();
   void drop();  // the same at once: nobody may be waiting
 
@@ -58,6 +58,7 @@ class SnapshotSource final : public StateStream {
   bool alive(const Row& row) const;
 
   std::optional<Host> host_;
+  const Storage::Epoch epoch_;
   std::multiset<Revision>::iterator pin_;
   SnapshotHead head_;
   RowId compact_row_, membership_row_;

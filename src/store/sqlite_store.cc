@@ -190,6 +190,7 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, bool carries, Sto
   }
   std::map<RowId, Bytes> fetched;
   const Instant until = patience();
+  int fresh_starts = 0;
   for (;;) {
     while (!reads_only && !may_propose()) {
       if (!carries) {
@@ -214,6 +215,7 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, bool carries, Sto
     if (request.term != 0 && request.term != leadership_.term) co_return stale_term(request.term);
     // Until the answer is complete, what the evaluation sees stays readable.
     Pin pin(*this);
+    const Storage::Epoch epoch = storage_->epoch();
     Result<Evaluation> evaluation = evaluate_now(request, reads_only, fetched);
     if (!evaluation) {
       if (reads_only) co_return evaluation.error();
@@ -223,8 +225,10 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, bool carries, Sto
       continue;
     }
     if (!evaluation->wanted.empty()) {
-      auto read = co_await fetch_wanted(evaluation->wanted, &fetched);
-      if (!read) co_return read.error();
+      auto read = co_await fetch_wanted(evaluation->wanted, epoch, &fetched);
+      const bool replaced = !read && read.error().code() == Code::kExpired;
+      if (replaced && ++fresh_starts > kFreshStarts) co_return replaced_too_often();
+      if (!read && !replaced) co_return read.error();
       continue;
     }
     // Nothing may suspend between the evaluation and this: the entry has the next index and revision.
@@ -249,11 +253,13 @@ Task<Result<TxnResponse>> SqliteStore::txn(TxnRequest request, bool carries, Sto
       if (waiter->superseded || saw_what_never_was) continue;
       if (!committed) co_return committed.error();
     }
-    auto filled = co_await fill_missing(&*evaluation);
-    if (!filled) co_return filled.error();
-    auto ranged = co_await fill_past_ranges(&*evaluation, stop);
-    if (!ranged) co_return ranged.error();
-    co_return std::move(evaluation->response);
+    auto filled = co_await fill(&*evaluation, epoch, stop);
+    if (filled) co_return std::move(evaluation->response);
+    if (filled.error().code() != Code::kExpired) co_return filled.error();
+    if (writes) {
+      co_return Error(Code::kUnavailable, "it was written, but what it was to answer cannot be read any more");
+    }
+    if (++fresh_starts > kFreshStarts) co_return replaced_too_often();
   }
 }
 
@@ -271,10 +277,11 @@ Result<Evaluation> SqliteStore::evaluate_now(const TxnRequest& request, bool rea
 }
 
 // Compares of values that only the disk has: they are read, then all is evaluated anew, as it may have changed.
-Task<Result<void>> SqliteStore::fetch_wanted(std::vector<Evaluation::Wanted> wanted, std::map<RowId, Bytes>* fetched) {
+Task<Result<void>> SqliteStore::fetch_wanted(std::vector<Evaluation::Wanted> wanted, Storage::Epoch epoch,
+                                             std::map<RowId, Bytes>* fetched) {
   std::vector<RowId> rows;
   for (const Evaluation::Wanted& one : wanted) rows.push_back(one.row);
-  auto read = co_await read_values(rows);
+  auto read = co_await read_values(rows, epoch);
   if (!read) co_return read.error();
   for (std::size_t i = 0; i < rows.size(); ++i) (*fetched)[rows[i]] = (*read)[i];
   co_return Result<void>();

@@ -90,6 +90,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   bool is_alone(const Loader& loader) const;
   Result<void> start(Loader& loader);
   Error stale_term(std::uint64_t term) const;
+  static Error replaced_too_often();
 
   // The write path, in its order.
   Task<Result<TxnResponse>> txn(TxnRequest request, bool carries, StopToken stop);
@@ -101,7 +102,8 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Task<Result<void>> wait_to_lead(std::uint64_t term, StopToken stop);
   Result<Evaluation> evaluate_now(const TxnRequest& request, bool reads_only,
                                   const std::map<RowId, Bytes>& fetched) const;
-  Task<Result<void>> fetch_wanted(std::vector<Evaluation::Wanted> wanted, std::map<RowId, Bytes>* fetched);
+  Task<Result<void>> fetch_wanted(std::vector<Evaluation::Wanted> wanted, Storage::Epoch epoch,
+                                  std::map<RowId, Bytes>* fetched);
   LogIndex next_index() const;
   static Entry entry_of(Evaluation* evaluation);
   static std::size_t in_flight_cost(const EntryRef& entry);
@@ -173,12 +175,17 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Task<void> reload_records();
   void watch_learners();
   Task<void> promote_when_ready(raft::NodeId id);
-  // The read path.
-  Task<Result<void>> fill_missing(Evaluation* evaluation);
+  // The read path. While it waits for the storage thread, another server's state may take the place of the one that it
+  // reads: what was learned of that is then of no use, and each of these ends with Expired.
+  // So often a read begins anew then, before it is Unavailable.
+  static constexpr int kFreshStarts = 5;
+  Task<Result<void>> fill(Evaluation* evaluation, Storage::Epoch epoch, StopToken stop);
+  Task<Result<void>> fill_missing(Evaluation* evaluation, Storage::Epoch epoch);
   Task<Result<void>> fill_past_ranges(Evaluation* evaluation, StopToken stop);
   Task<Result<RangeResponse>> range_at(RangeRequest request, Revision at, StopToken stop);
   Task<Result<void>> range_slice(RangeRun* run);
-  Task<Result<void>> settle_past(Revision at, bool values, std::vector<PastVersion>* versions);
+  Task<Result<void>> settle_past(const RangeRun* run, bool values, std::vector<PastVersion>* versions);
+  Task<Result<std::vector<Bytes>>> read_values(std::vector<RowId> rows, Storage::Epoch epoch);
   History& history() override { return history_; }
   Task<Result<Slice>> read_events(std::string key, std::string range_end, Revision from, Revision to,
                                   bool previous) override;

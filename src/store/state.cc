@@ -57,8 +57,12 @@ Result<void> KvState::apply(RowId row, const RowView& view, bool complete) {
         meta.lease = view.lease;
         meta.value_bytes = static_cast<std::uint32_t>(view.value.size()) & 0x7fffffffU;
       }
-      // Nothing leads from here to what the key was before that deletion.
-      if (forgotten && known->mod_revision >= floor_) floor_ = base_revision_ = known->mod_revision;
+      // Nothing leads from here to what the key was before that deletion, also for a read that began before the floor
+      // rose above it.
+      if (forgotten) {
+        base_revision_ = std::max(base_revision_, known->mod_revision);
+        floor_ = std::max(floor_, known->mod_revision);
+      }
       const LeaseId lease_before = lived ? known->lease : 0;
       if (const std::string_view wrong = leases_.move(view.key, lease_before, meta.lease); !wrong.empty()) {
         return contradiction(row, wrong);

@@ -277,10 +277,10 @@ Storage::DiskTotals Storage::disk_totals() const {
   return totals;
 }
 
-void Storage::push_job(Job job) {
+void Storage::push_job(Epoch epoch, Job job) {
   {
     std::lock_guard lock(mutex_);
-    jobs_.emplace_back(epoch_, std::move(job));
+    jobs_.emplace_back(epoch, std::move(job));
   }
   wake();
 }

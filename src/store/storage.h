@@ -61,16 +61,20 @@ class Storage {
   // Numbers ascend. `fetch`: rows to read beside it, for their values.
   void append(std::uint64_t number, LogWrite write, std::vector<RowId> fetch = {});
   // The database that `builder` has built takes the place of this one, with `write` on top of it, which has the term
-  // and vote of this moment: what `builder` knew when it began may be older. Jobs that were asked for before
-  // installed_seen() are then not done: what they would look for is not there.
+  // and vote of this moment: what `builder` knew when it began may be older.
   void install(std::uint64_t number, std::shared_ptr<DatabaseBuilder> builder, LogWrite write);
+  // The installs that the loop has seen. Whoever learns row ids takes the epoch in the same turn of the loop: in
+  // another one's database they are not there, or what leads to them is not.
+  using Epoch = std::uint64_t;
+  Epoch epoch() const { return epoch_; }
   void installed_seen() { ++epoch_; }
   // After append_failed: the waiting appends are tried again, or forgotten.
   void retry();
   void drop();
   // Runs `work`, a Result<...>(Database&), on the thread, between commits. It must not take long. Not cancellable.
+  // Errors, beside those of `work`: Expired (the database of `epoch` is gone, and nothing was done).
   template <typename F>
-  Task<std::invoke_result_t<F, Database&>> call(F work);
+  Task<std::invoke_result_t<F, Database&>> call(Epoch epoch, F work);
   // One slice; in the same transaction as waiting appends. Errors: NoSpace, Io, Corrupt, Unavailable.
   Task<Result<SweepResult>> sweep(SweepLimits limits);
   // Finishes what was asked for, moves all into the database file, ends the thread.
@@ -99,7 +103,7 @@ class Storage {
     std::function<void(Result<SweepResult>)> done;  // on the storage thread
   };
   struct Work {
-    std::vector<std::pair<std::uint64_t, Job>> jobs;
+    std::vector<std::pair<Epoch, Job>> jobs;
     std::vector<PendingAppend> appends;
     std::optional<PendingAppend> install;
     std::optional<SweepJob> sweep;
@@ -111,7 +115,7 @@ class Storage {
   Work take();
   void wake();
   void linger(std::uint64_t asked) const;
-  void push_job(Job job);
+  void push_job(Epoch epoch, Job job);
   bool may_append() const { return !appends_.empty() && !held_up_; }
   void write_group(Work& work);
   void hold_up(Work& work, const Error& error);
@@ -137,8 +141,8 @@ class Storage {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<std::uint64_t> asked_{0};  // grows with all that is asked for
-  std::uint64_t epoch_ = 0;              // the loop's: installs that it has seen
-  std::vector<std::pair<std::uint64_t, Job>> jobs_;
+  Epoch epoch_ = 0;                      // the loop's
+  std::vector<std::pair<Epoch, Job>> jobs_;
   std::deque<PendingAppend> appends_;
   bool held_up_ = false;  // there was no space for them
   std::deque<SweepJob> sweeps_;
@@ -148,7 +152,7 @@ class Storage {
   // The thread's own.
   std::unique_ptr<Database> database_;  // changed under the mutex; null after an install that failed
   std::optional<Error> broken_;
-  std::uint64_t installs_ = 0;
+  Epoch installs_ = 0;
   bool may_linger_ = false;  // the last commit was a quick one
   const bool several_cores_ = std::thread::hardware_concurrency() > 1;
   WalLimit wal_limit_;
@@ -157,7 +161,7 @@ class Storage {
 };
 
 template <typename F>
-Task<std::invoke_result_t<F, Database&>> Storage::call(F work) {
+Task<std::invoke_result_t<F, Database&>> Storage::call(Epoch epoch, F work) {
   using R = std::invoke_result_t<F, Database&>;
   struct Shared {
     io::Event done;
@@ -165,13 +169,14 @@ Task<std::invoke_result_t<F, Database&>> Storage::call(F work) {
   };
   auto shared = std::make_shared<Shared>();
   Loop* loop = &loop_;
-  push_job([shared, loop, work = std::move(work)](Database* database, const std::optional<Error>& broken) mutable {
+  Job job = [shared, loop, work = std::move(work)](Database* database, const std::optional<Error>& broken) mutable {
     shared->result.emplace(broken ? R(*broken) : work(*database));
     std::optional<Error> failure;
     if (!*shared->result) failure = shared->result->error();
     loop->post([shared] { shared->done.set(); });
     return failure;
-  });
+  };
+  push_job(epoch, std::move(job));
   co_await shared->done.wait();
   co_return std::move(*shared->result);
 }

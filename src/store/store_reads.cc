@@ -13,15 +13,24 @@ constexpr std::size_t kKeysPerSlice = 2000;  // looked at before others get the 
 constexpr std::size_t kRowsPerRead = 500;    // of one job of the storage thread
 constexpr std::size_t kBytesPerRead = 1024 * 1024;
 constexpr std::size_t kPastReads = 2000;
+
+Error compacted_away(Revision revision) {
+  return Error(Code::kExpired, cat("required revision ", revision, " has been compacted"));
+}
 }  // namespace
 
 struct SqliteStore::RangeRun {
   RangeRequest request;
   Revision at = 0;
+  Storage::Epoch epoch = 0;  // of the state that the slice under way looked at
   RangeResponse response{};
   std::string cursor{};  // the first key not looked at
   bool done = false;
 };
+
+Error SqliteStore::replaced_too_often() {
+  return Error(Code::kUnavailable, "this server falls behind again and again while it is read");
+}
 
 Task<Result<RangeResponse>> SqliteStore::range(RangeRequest request, StopToken stop) {
   if (auto good = check_range(request); !good) co_return good.error();
@@ -31,15 +40,18 @@ Task<Result<RangeResponse>> SqliteStore::range(RangeRequest request, StopToken s
     auto confirmed = co_await replica_->confirm(stop);
     if (!confirmed) co_return confirmed.error();
   }
-  const Revision newest = state_.revision();
-  const Revision at = request.revision == 0 ? newest : request.revision;
-  if (at > newest) co_return Error(Code::kInvalid, "required revision is a future revision");
-  if (request.revision != 0 && at < state_.floor()) {
-    co_return Error(Code::kExpired, cat("required revision ", at, " has been compacted"));
+  for (int begun = 0; begun <= kFreshStarts; ++begun) {
+    const Revision newest = state_.revision();
+    const Revision at = request.revision == 0 ? newest : request.revision;
+    if (at > newest) co_return Error(Code::kInvalid, "required revision is a future revision");
+    if (request.revision != 0 && at < state_.floor()) co_return compacted_away(at);
+    auto response = co_await range_at(request, at, stop);
+    if (response) response->revision = newest;
+    // Who asked for the newest revision may as well have one that is newer still.
+    const bool anew = !response && response.error().code() == Code::kExpired && request.revision == 0;
+    if (!anew) co_return response;
   }
-  auto response = co_await range_at(std::move(request), at, stop);
-  if (response) response->revision = newest;
-  co_return response;
+  co_return replaced_too_often();
 }
 
 Task<Result<RangeResponse>> SqliteStore::range_at(RangeRequest request, Revision at, StopToken stop) {
@@ -48,6 +60,7 @@ Task<Result<RangeResponse>> SqliteStore::range_at(RangeRequest request, Revision
   run.cursor = run.request.key;
   for (;;) {
     auto slice = co_await range_slice(&run);
+    if (!slice && slice.error().code() == Code::kExpired) co_return compacted_away(at);
     if (!slice) co_return slice.error();
     if (run.done) co_return std::move(run.response);
     if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while reading a range");
@@ -57,6 +70,10 @@ Task<Result<RangeResponse>> SqliteStore::range_at(RangeRequest request, Revision
 
 // Looks at the next keys: those unchanged since `at` are in the index, for the others the log is followed back.
 Task<Result<void>> SqliteStore::range_slice(RangeRun* run) {
+  // Since the slice before, another server's state may have come, in which the deletions of `at` and later are not to
+  // be seen, or an entry of one that knew of less of them.
+  if (run->at < state_.base_revision()) co_return compacted_away(run->at);
+  run->epoch = storage_->epoch();
   const RangeRequest& request = run->request;
   const KeyRange range{request.key, request.range_end};
   struct Candidate {
@@ -93,7 +110,7 @@ Task<Result<void>> SqliteStore::range_slice(RangeRun* run) {
 
   const bool values = !request.keys_only && !counting;
   if (!past.empty()) {
-    auto settled = co_await settle_past(run->at, values, &past);
+    auto settled = co_await settle_past(run, values, &past);
     if (!settled) co_return settled;
   }
   std::vector<RowId> rows;
@@ -123,18 +140,18 @@ Task<Result<void>> SqliteStore::range_slice(RangeRun* run) {
   }
   run->response.more = !request.count_only && run->response.count > static_cast<std::int64_t>(run->response.kvs.size());
   if (rows.empty()) co_return Result<void>();
-  auto read = co_await read_values(std::move(rows));
+  auto read = co_await read_values(std::move(rows), run->epoch);
   if (!read) co_return read.error();
   for (std::size_t i = 0; i < places.size(); ++i) run->response.kvs[places[i]].value = (*read)[i];
   co_return Result<void>();
 }
 
-Task<Result<void>> SqliteStore::settle_past(Revision at, bool values, std::vector<PastVersion>* versions) {
+Task<Result<void>> SqliteStore::settle_past(const RangeRun* run, bool values, std::vector<PastVersion>* versions) {
   for (;;) {
-    auto follow = [at, values, versions](Database& database) {
+    auto follow = [at = run->at, values, versions](Database& database) {
       return read_past(database, at, values, kPastReads, versions);
     };
-    auto done = co_await storage_->call(follow);
+    auto done = co_await storage_->call(run->epoch, follow);
     if (!done) co_return done;
     const bool settled =
         std::all_of(versions->begin(), versions->end(), [](const PastVersion& v) { return v.settled; });
@@ -142,11 +159,17 @@ Task<Result<void>> SqliteStore::settle_past(Revision at, bool values, std::vecto
   }
 }
 
-Task<Result<void>> SqliteStore::fill_missing(Evaluation* evaluation) {
+Task<Result<void>> SqliteStore::fill(Evaluation* evaluation, Storage::Epoch epoch, StopToken stop) {
+  auto filled = co_await fill_missing(evaluation, epoch);
+  if (!filled) co_return filled;
+  co_return co_await fill_past_ranges(evaluation, std::move(stop));
+}
+
+Task<Result<void>> SqliteStore::fill_missing(Evaluation* evaluation, Storage::Epoch epoch) {
   std::vector<RowId> rows;
   for (const Evaluation::Missing& missing : evaluation->missing) rows.push_back(missing.row);
   if (rows.empty()) co_return Result<void>();
-  auto read = co_await read_values(std::move(rows));
+  auto read = co_await read_values(std::move(rows), epoch);
   if (!read) co_return read.error();
   for (std::size_t i = 0; i < read->size(); ++i) {
     const Evaluation::Missing& missing = evaluation->missing[i];
@@ -195,11 +218,15 @@ Task<Result<WatchSource::Slice>> SqliteStore::read_events(std::string key, std::
   auto read = [key = std::move(key), range_end = std::move(range_end), from, to, previous](Database& database) {
     return store::read_events(database, KeyRange{key, range_end}, from, to, previous);
   };
-  auto slice = co_await storage_->call(std::move(read));
+  auto slice = co_await storage_->call(storage_->epoch(), std::move(read));
   co_return slice;
 }
 
 Task<Result<std::vector<Bytes>>> SqliteStore::read_values(std::vector<RowId> rows) {
+  return read_values(std::move(rows), storage_->epoch());
+}
+
+Task<Result<std::vector<Bytes>>> SqliteStore::read_values(std::vector<RowId> rows, Storage::Epoch epoch) {
   if (failed_) co_return usable().error();
   Active active(*this);
   Pin pin(*this);
@@ -209,7 +236,7 @@ Task<Result<std::vector<Bytes>>> SqliteStore::read_values(std::vector<RowId> row
     const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(at);
     std::vector<RowId> part(begin, begin + static_cast<std::ptrdiff_t>(std::min(kRowsPerRead, rows.size() - at)));
     auto read = [part = std::move(part)](Database& database) { return store::read_values(database, part); };
-    auto got = co_await storage_->call(std::move(read));
+    auto got = co_await storage_->call(epoch, std::move(read));
     if (!got) co_return got.error();
     values.insert(values.end(), std::make_move_iterator(got->begin()), std::make_move_iterator(got->end()));
   }

@@ -2,6 +2,8 @@
 // the leader, crashes, partitions, states that are fetched, the witness, full disks. SEED repeats the random ones.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <map>
+#include <set>
 #include <thread>
 
 #include "base/strings.h"
@@ -499,6 +501,33 @@ TEST_CASE("a transaction as large as a store takes can be asked of any server") 
 
 // ---- states that are fetched
 
+// Compacts to the newest revision and waits until everybody who hears of it has dropped the rows: `behind` can get them
+// as a state alone.
+void give_up_the_past(Group& group, GroupServer& leader, const GroupServer& behind) {
+  const Revision revision = leader.store().revision();
+  for (const auto& server : group.servers) {
+    if (server.get() == &behind) continue;
+    REQUIRE(group.eventually([&] { return server->store().revision() >= revision; }));
+  }
+  REQUIRE(group.harness.wait(leader.store().compact(revision, StopToken())));
+  for (const auto& server : group.servers) {
+    if (server.get() == &behind) continue;
+    REQUIRE(group.eventually(
+        [&] { return server->store().compacted() == revision - 1 && !server->store().stats().sweeping; }));
+  }
+  REQUIRE(leader.put("last", "x"));
+}
+
+// Writes and gives up so much at the leader that `behind` cannot get it as entries.
+void leave_behind(Group& group, GroupServer& leader, const GroupServer& behind, int keys) {
+  io::TaskScope writes;
+  Burst burst;
+  for (int round = 0; round < 3; ++round) put_many(leader, "key-", keys, &writes, &burst);
+  REQUIRE(group.harness.wait(writes.join()));
+  REQUIRE(burst.failed.empty());
+  give_up_the_past(group, leader, behind);
+}
+
 TEST_CASE("who is too far behind fetches the state, also when it is killed at any moment of that") {
   const int stride = test_rounds("GROUP_STRIDE", 7);
   for (int step = 0;; step += stride) {
@@ -510,7 +539,7 @@ TEST_CASE("who is too far behind fetches the state, also when it is killed at an
     GroupServer& behind = group.follower();
     const Revision start = leader.store().revision();
     behind.close();
-    leave_behind(group, leader, 100);
+    leave_behind(group, leader, behind, 100);
     REQUIRE(behind.start());
     behind.disk().hold_after(static_cast<std::size_t>(step));
     const bool caught_up = [&] {
@@ -575,7 +604,7 @@ TEST_CASE("a server that voted and then fetches the state has not forgotten its 
     if (server.get() != &behind && server.get() != &leader) next = server.get();
   }
   behind.close();
-  leave_behind(group, leader, 100);
+  leave_behind(group, leader, behind, 100);
   REQUIRE(group.eventually([&] { return next->store().revision() == leader.store().revision(); }));
   leader.crash();
   REQUIRE(behind.start());
@@ -598,7 +627,7 @@ TEST_CASE("a fetch of a state that is replaced by another leader's does no harm"
   GroupServer& leader = group.leader();
   GroupServer& behind = group.follower();
   behind.close();
-  leave_behind(group, leader, 300);
+  leave_behind(group, leader, behind, 300);
   REQUIRE(behind.start());
   behind.disk().hold_after(2);
   REQUIRE(group.eventually([&] { return behind.disk().held(); }));
@@ -616,6 +645,140 @@ TEST_CASE("a fetch of a state that is replaced by another leader's does no harm"
   behind.disk().let_go();
   CHECK(group.differences() == "");
   CHECK(behind.fatal.empty());
+}
+
+// ---- reads that meet such a state
+
+std::string numbered(int i) { return cat("key-", 100'000 + i); }
+
+// Gives the keys of [from, to) a value, or deletes them when it is empty, a hundred in each transaction.
+void write_numbered(GroupServer& leader, int from, int to, const std::string& value) {
+  for (int i = from; i < to;) {
+    TxnRequest request;
+    for (const int end = std::min(i + 100, to); i < end; ++i) {
+      request.success.push_back(value.empty() ? delete_op(numbered(i)) : put_op(numbered(i), value));
+    }
+    REQUIRE(leader.txn(std::move(request)));
+  }
+}
+
+RangeRequest all_numbered() {
+  RangeRequest all;
+  all.key = "key-";
+  all.range_end = "key.";
+  all.serializable = true;
+  return all;
+}
+
+// How many keys there are, and which values they have.
+std::string summary(const Result<RangeResponse>& found) {
+  if (!found) return text(found.error());
+  std::set<std::string> values;
+  for (const KeyValue& kv : found->kvs) values.insert(*kv.value);
+  std::string out = cat(found->count);
+  for (const std::string& value : values) out += cat(" ", value);
+  return out;
+}
+
+// Reads without a pause until `enough`; after so many turns of the loop, so that not all are at the same place.
+Task<void> read_on(Group* group, Store* store, RangeRequest request, int turns, const bool* enough,
+                   std::map<std::string, int>* answers) {
+  for (int i = 0; i < turns; ++i) co_await group->harness.loop.yield();
+  while (!*enough) {
+    auto found = co_await store->range(request, StopToken());
+    ++(*answers)[summary(found)];
+    co_await group->harness.loop.yield();
+  }
+}
+
+TEST_CASE("a read that meets a state from another server tells of one of the two states") {
+  constexpr int kKeys = 5000, kOthers = 500;
+  struct Row {
+    const char* what;
+    bool counts, overwritten, at_revision;
+    std::string before, after;
+  };
+  for (const Row& row : {Row{"counts, keys overwritten", true, true, false, "5000", "5500"},
+                         Row{"counts, keys deleted", true, false, false, "5000", "500"},
+                         Row{"values, keys overwritten", false, true, false, "5000 old", "5500 new"},
+                         Row{"counts at a revision, keys overwritten", true, true, true, "5000", ""},
+                         Row{"counts at a revision, keys deleted", true, false, true, "5000", ""}}) {
+    CAPTURE(row.what);
+    Group group;
+    group.make(3);
+    GroupServer& leader = group.leader();
+    GroupServer& behind = group.follower();
+    write_numbered(leader, 0, kKeys, "old");
+    const Revision revision = leader.store().revision();
+    REQUIRE(group.eventually([&] { return behind.store().revision() == revision; }));
+    group.isolate({behind.id()});
+    write_numbered(leader, row.overwritten ? 0 : kOthers, row.overwritten ? kKeys + kOthers : kKeys,
+                   row.overwritten ? "new" : "");
+    give_up_the_past(group, leader, behind);
+    RangeRequest request = all_numbered();
+    request.count_only = row.counts;
+    if (row.at_revision) request.revision = revision;
+    const std::string after =
+        row.at_revision ? text(Error(Code::kExpired, cat("required revision ", revision, " has been compacted")))
+                        : row.after;
+    std::map<std::string, int> answers;
+    bool enough = false;
+    io::TaskScope reads;
+    for (int i = 0; i < 6; ++i) reads.spawn(read_on(&group, &behind.store(), request, i, &enough, &answers));
+    group.heal();
+    const bool caught_up = group.eventually([&] { return behind.store().revision() == leader.store().revision(); });
+    group.harness.run_for(20ms);
+    enough = true;
+    REQUIRE(group.harness.wait(reads.join()));
+    CHECK(caught_up);
+    CHECK(behind.fatal.empty());
+    for (const auto& [answer, times] : answers) {
+      CAPTURE(answer, times);
+      CHECK((answer == row.before || answer == after));
+    }
+    CHECK(answers[row.before] > 0);
+    CHECK(answers[after] > 0);
+  }
+}
+
+TEST_CASE("a read that meets an entry of a server that has forgotten a deletion does not take its key for new") {
+  constexpr int kKeys = 9000;
+  Group group;
+  group.make(3);
+  GroupServer& leader = group.leader();
+  GroupServer& reads = group.follower();
+  write_numbered(leader, 0, kKeys, "old");
+  const Revision revision = leader.store().revision();
+  // Of every slice of the read something is on disk alone.
+  for (int i = 0; i < kKeys; i += 500) REQUIRE(leader.put(numbered(i), "new"));
+  write_numbered(leader, kKeys - 1, kKeys, "");
+  REQUIRE(group.eventually([&] { return reads.store().revision() == leader.store().revision(); }));
+  // Its disk stands still, and with it the read.
+  reads.disk().hold_after(0);
+  REQUIRE(leader.put("other", "x"));
+  REQUIRE(group.eventually([&] { return reads.disk().held(); }));
+  RangeRequest request = all_numbered();
+  request.count_only = true;
+  request.revision = revision;
+  std::map<std::string, int> answers;
+  bool once = false;
+  io::TaskScope scope;
+  scope.spawn(read_on(&group, &reads.store(), request, 0, &once, &answers));
+  once = true;
+  REQUIRE(group.harness.wait(leader.store().compact(leader.store().revision(), StopToken())));
+  REQUIRE(group.eventually([&] { return leader.store().compacted() > revision && !leader.store().stats().sweeping; }));
+  REQUIRE(leader.put(numbered(kKeys - 1), "again"));
+  group.harness.run_for(50ms);  // until that has arrived, too
+  CHECK(answers.empty());
+  reads.disk().let_go();
+  REQUIRE(group.harness.wait(scope.join()));
+  const std::string expired = text(Error(Code::kExpired, cat("required revision ", revision, " has been compacted")));
+  REQUIRE(answers.size() == 1);
+  const std::string answer = answers.begin()->first;
+  CAPTURE(answer);
+  CHECK((answer == expired || answer == "9000"));
+  CHECK(group.differences(leader.store().compacted() + 1) == "");
+  CHECK(reads.fatal.empty());
 }
 
 }  // namespace

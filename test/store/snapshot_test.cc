@@ -331,8 +331,46 @@ TEST_CASE("leases, memberships and compactions: the living alone, as they were a
     REQUIRE(member != nullptr);
     CHECK(member->deleted);
     auto hard = [](Database& database) { return Result<raft::HardState>(database.found().hard); };
-    CHECK(built.harness.wait(built.storage->call(hard)).value() == raft::HardState{3, 99, 12});
+    CHECK(built.harness.wait(built.storage->call(built.storage->epoch(), hard)).value() == raft::HardState{3, 99, 12});
   }
+}
+
+TEST_CASE("what was learned of a state is not looked for in the one that took its place") {
+  TempFolder folder;
+  Bench leader(folder.file("leader.db"));
+  leader.log(1, 1, noop());
+  leader.log(1, 1, membership({5, 7}, 0));
+  leader.log(1, 2, put("key", 2, 0));
+  std::string stream;
+  auto source = leader.source();
+  leader.rows(*source, &stream);
+  source.reset();
+  Bench b(folder.file("live.db"));
+  b.log(1, 1, noop());
+  auto made = DatabaseBuilder::create(follower_at(folder.file("live.db")));
+  REQUIRE(made.ok());
+  std::shared_ptr<DatabaseBuilder> builder = std::move(*made);
+  REQUIRE(builder->feed(stream).ok());
+  LogWrite write;
+  write.hard = raft::HardState{1, 5, 1};
+  const Storage::Epoch before = b.storage->epoch();
+  int done = 0;
+  auto look = [&done](Database&) {
+    ++done;
+    return Result<void>();
+  };
+  b.storage->install(2, std::move(builder), std::move(write));
+  Result<void> looked = b.harness.wait(b.storage->call(before, look));
+  for (int i = 0; i < 1000 && looked; ++i) looked = b.harness.wait(b.storage->call(before, look));
+  REQUIRE(!looked);
+  CHECK(looked.error().code() == Code::kExpired);
+  done = 0;
+  b.storage->installed_seen();
+  looked = b.harness.wait(b.storage->call(before, look));
+  CHECK((!looked && looked.error().code() == Code::kExpired));
+  CHECK(done == 0);
+  CHECK(b.harness.wait(b.storage->call(b.storage->epoch(), look)).ok());
+  CHECK(done == 1);
 }
 
 TEST_CASE("no damaged stream makes a database") {
