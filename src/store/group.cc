@@ -26,6 +26,7 @@ void SqliteStore::connect(Replica::Host* host) {
   host->fetch_snapshot = [this](const raft::SnapshotFetch& fetch) { scope_.spawn(fetch_snapshot(fetch)); };
   host->install = [this](std::uint64_t number, LogWrite write) { install(number, std::move(write)); };
   host->installed = [this] { replace_state(); };
+  host->lost = [this](LogIndex acknowledged) { on_lost(acknowledged); };
   transport->serve_snapshots([this](raft::NodeId to, raft::SnapshotId id) { return open_snapshot(to, id); });
 }
 

@@ -272,6 +272,7 @@ void Replica::perform(raft::Output& output) {
   for (const raft::NodeId to : output.snapshots_wanted) host_.snapshot_wanted(to);
   for (const raft::SnapshotId id : output.snapshots_released) host_.snapshot_released(id);
   if (output.snapshot_fetch) host_.fetch_snapshot(*output.snapshot_fetch);
+  if (output.lost && host_.lost) host_.lost(*output.lost);
 }
 
 void Replica::serve_reads() {

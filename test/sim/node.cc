@@ -398,6 +398,7 @@ void Node::settle() {
 }
 
 void Node::perform(raft::Output& output) {
+  if (output.lost) throw Violation("a server whose disk kept everything takes acknowledged entries for lost");
   for (raft::Message& message : output.messages) {
     world_.checker().sends(message);
     world_.transmit(std::move(message));

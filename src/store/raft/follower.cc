@@ -59,6 +59,12 @@ void RaftCore::acknowledge(NodeId leader, LogIndex index, std::uint64_t read_rou
 
 void RaftCore::handle(const Message& message, Heartbeat& request) {
   hear_leader(message.from);
+  // A leader names here no entry that this member has not acknowledged to it in this term, and in a leader's term
+  // nothing is cut off that was acknowledged to it. So what is missing was lost by this disk.
+  if (!options_.witness && request.commit > log_.last_index() && !broken(Mutant::kCommitBeyondMatch)) {
+    output_.lost = request.commit;
+    return;
+  }
   if (!options_.witness) commit_to(std::min(request.commit, log_.last_index()));
   send(message.from, HeartbeatReply{request.read_round});
 }

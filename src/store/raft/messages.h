@@ -37,7 +37,7 @@ struct AppendEntriesReply {
 };
 
 struct Heartbeat {
-  LogIndex commit = 0;  // not beyond what this follower is known to have
+  LogIndex commit = 0;  // not beyond what this follower has acknowledged in this term
   std::uint64_t read_round = 0;
 };
 // Also the answer to a leader of the past: its term alone says all.

@@ -75,6 +75,8 @@ struct Output {
   std::vector<NodeId> snapshots_wanted;  // make one for this follower: snapshot_ready() or snapshot_failed()
   std::vector<SnapshotId> snapshots_released;
   std::optional<SnapshotFetch> snapshot_fetch;  // replaces an earlier one: snapshot_fetched()
+  // This member has acknowledged the entries up to here, and its log ends before: it must not go on under its id.
+  std::optional<LogIndex> lost;
 };
 
 class RaftCore {
