@@ -347,6 +347,40 @@ TEST_CASE("what was acknowledged before a restart, in another term or under a sn
   CHECK(table.core(3).commit() == table.core(table.leader()).log().last_index());
 }
 
+TEST_CASE("a fetched state takes back nothing that was acknowledged to a newer leader meanwhile") {
+  struct Row {
+    const char* what;
+    Term last_term;  // of the entry at the fetched state's index
+    bool installs;
+    LogIndex last;
+  };
+  for (const Row& row :
+       {Row{"the log got all of it", 1, false, 16}, Row{"the log has another entry there", 2, true, 14}}) {
+    CAPTURE(row.what);
+    // 3 has 10 entries and is offered the state at 14 by 1, which 2 then succeeds.
+    Single node(disk_of(kThree, std::vector<Term>(10, 1), {.term = 1, .vote = 0, .commit = 10}), {}, 3);
+    const SnapshotMeta snapshot{77, 14, 1, std::make_shared<const Membership>(kThree), 0};
+    REQUIRE(node.step(1, 1, InstallSnapshot{snapshot}).snapshot_fetch);
+    AppendEntries request{10, 1, {}, 12, 0};
+    for (LogIndex index = 11; index <= 13; ++index) request.entries.push_back({index, 1, text("old"), nullptr});
+    request.entries.push_back({14, row.last_term, text("old"), nullptr});
+    for (LogIndex index = 15; index <= 16; ++index) request.entries.push_back({index, 2, text("new"), nullptr});
+    node.step(2, 2, std::move(request));
+    REQUIRE(of_kind<AppendEntriesReply>(node.persist().messages)[0].second.index == 16);
+    node.core.snapshot_fetched(77, true);
+    const Output output = node.take();
+    CHECK((output.append && output.append->install) == row.installs);
+    CHECK(node.core.log().last_index() == row.last);
+    CHECK(node.core.commit() == 14);
+    if (!row.installs) {
+      const auto replies = of_kind<AppendEntriesReply>(output.messages);
+      REQUIRE(replies.size() == 1);
+      CHECK(replies[0].first.to == 1);
+      CHECK(replies[0].second.index == 14);
+    }
+  }
+}
+
 TEST_CASE("what waits is bounded") {
   Options options;
   options.max_uncommitted_bytes = 1000;

@@ -95,6 +95,11 @@ void RaftCore::snapshot_fetched(SnapshotId id, bool complete) {
   if (snapshot.index <= commit_ && !broken(Mutant::kSnapshotOverwrites)) {
     return acknowledge(fetch.from, commit_, 0);  // entries were faster
   }
+  // So were they, if only their commit was not heard of: what follows them here may be acknowledged to a newer leader.
+  if (log_.matches(snapshot.index, snapshot.term)) {
+    commit_to(snapshot.index);
+    return acknowledge(fetch.from, snapshot.index, 0);
+  }
   if (role_ != Role::kFollower) return;  // a candidate's or leader's log stays as it was claimed
   commit_ = snapshot.index;
   log_.reset(snapshot);
