@@ -116,8 +116,13 @@ void Replica::receive(raft::Message message) {
       return;
     }
   }
+  const raft::NodeId from = message.from;
+  const std::uint64_t refused = core_->refused();
   core_->advance(now());
   core_->step(std::move(message));
+  if (core_->refused() != refused) {
+    context_.log.warn("a message was dropped", {{"from", cat(from)}, {"error", "no sound member says that"}});
+  }
   settle();
 }
 

@@ -248,6 +248,7 @@ void Node::handle(const NodeEvent& event) {
 void Node::receive(raft::Message message) {
   advance();
   core_->step(std::move(message));
+  if (core_->refused() > 0) throw Violation("a sound member's message is refused");
   settle();
 }
 
@@ -401,6 +402,7 @@ void Node::settle() {
 void Node::perform(raft::Output& output) {
   if (output.lost) throw Violation("a server whose disk kept everything takes acknowledged entries for lost");
   for (raft::Message& message : output.messages) {
+    if (options_.raft.witness && !raft::witness_sends(message.body)) throw Violation("a witness says what is not its");
     world_.checker().sends(message);
     world_.transmit(std::move(message));
   }

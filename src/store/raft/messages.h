@@ -74,6 +74,9 @@ using Body = std::variant<RequestVote, RequestVoteReply, AppendEntries, AppendEn
                           InstallSnapshot, InstallSnapshotReply, RecordInSync, RecordInSyncReply, TimeoutNow, ReadIndex,
                           ReadIndexReply>;
 
+// Whether a witness ever says this: it only answers (witness.cc).
+bool witness_sends(const Body& body);
+
 struct Message {
   NodeId from = kNobody;
   NodeId to = kNobody;

@@ -15,6 +15,9 @@ constexpr Instant kNever{INT64_MAX};
 constexpr int kFsyncsPerElection = 4;
 constexpr int kLongestTimeout = 10;  // election timeouts of the options: beyond that a disk is not slow but ill
 
+// No member is away for so many elections. Whoever names such a term would bring the group to where terms end.
+constexpr Term kMostTermsMissed = Term{1} << 32;
+
 // Only a leader sends these.
 bool from_leader(const Body& body) {
   return std::holds_alternative<AppendEntries>(body) || std::holds_alternative<Heartbeat>(body) ||
@@ -91,6 +94,10 @@ Output RaftCore::take_output(std::size_t most) {
 
 void RaftCore::step(Message message) {
   if (message.to != options_.id || message.from == options_.id || message.from == kNobody) return;
+  if (message.term > term_ && message.term - term_ > kMostTermsMissed) {
+    ++refused_;
+    return;
+  }
   if (message.term > term_ && !accept_higher_term(message)) return;
   if (message.term < term_) return answer_lower_term(message);
   std::visit([&](auto& body) { handle(message, body); }, message.body);
@@ -138,11 +145,16 @@ void RaftCore::become_follower(Term term, NodeId leader) {
   votes_.clear();
 }
 
-void RaftCore::hear_leader(NodeId leader) {
-  ASSERT(role_ != Role::kLeader);  // a term has one leader
+// False: a term has one leader, and that is this node.
+bool RaftCore::hear_leader(NodeId leader) {
+  if (role_ == Role::kLeader) {
+    ++refused_;
+    return false;
+  }
   if (role_ != Role::kFollower || leader_ != leader) become_follower(term_, leader);
   leader_heard_ = now_;
   wait_for_leader();
+  return true;
 }
 
 void RaftCore::hear(Progress* progress) {
