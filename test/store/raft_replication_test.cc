@@ -381,6 +381,62 @@ TEST_CASE("a fetched state takes back nothing that was acknowledged to a newer l
   }
 }
 
+TEST_CASE("what a disk that hangs keeps back does not grow with the time, and says the newest") {
+  Table table(kThree);
+  table.elect(1);
+  table.pass(1s);
+  table.seat(3).disk_answers = false;
+  for (int i = 0; i < 3; ++i) table.propose(1, cat(i));
+  table.pass(600s);
+  REQUIRE(table.core(1).role() == Role::kLeader);
+  std::vector<Message> said;
+  table.drops = [&](const Message& message) {
+    if (message.from == 3) said.push_back(message);
+    return false;
+  };
+  table.persist(3);
+  table.deliver();
+  const auto replies = of_kind<AppendEntriesReply>(said);
+  CHECK(said.size() < 10);
+  REQUIRE_FALSE(replies.empty());
+  CHECK(replies.back().second.index == 4);
+  CHECK(table.core(1).progress(3)->match() == 4);
+}
+
+TEST_CASE("of a vote, a record or a heartbeat that is asked for again, one answer waits for the disk") {
+  struct Row {
+    const char* what;
+    bool witness;
+    Body body;
+  };
+  const Row rows[] = {
+      {"a vote", false, RequestVote{5, 1}},
+      {"a heartbeat of a new term", false, Heartbeat{}},
+      {"entries of a new term", false, AppendEntries{1, 1, {{2, 2, text("x"), nullptr}}, 0, 0}},
+      {"a record", true, RecordInSync{{.term = 2, .version = 1, .index = 1, .index_term = 1, .in_sync = {1, 2}}}},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    Options options;
+    options.witness = row.witness;
+    Single node(row.witness ? Restored{} : disk_of(kThree, {1}, {.term = 1}), options);
+    std::uint64_t round = 0;
+    for (int i = 0; i < 100; ++i) {
+      Body body = row.body;
+      if (auto* beat = std::get_if<Heartbeat>(&body)) beat->read_round = ++round;
+      if (auto* request = std::get_if<AppendEntries>(&body)) request->read_round = ++round;
+      CHECK(node.step(2, 2, std::move(body)).messages.empty());
+    }
+    const Output output = node.persist();
+    REQUIRE(output.messages.size() == 1);
+    if (const auto* reply = std::get_if<HeartbeatReply>(&output.messages[0].body)) CHECK(reply->read_round == 100);
+    if (const auto* reply = std::get_if<AppendEntriesReply>(&output.messages[0].body)) {
+      CHECK(reply->index == 2);
+      CHECK(reply->read_round == 100);
+    }
+  }
+}
+
 TEST_CASE("what waits is bounded") {
   Options options;
   options.max_uncommitted_bytes = 1000;

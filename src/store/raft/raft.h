@@ -158,6 +158,7 @@ class RaftCore {
   void hear(Progress* progress);
   void send(NodeId to, Body body) { send_after(to, std::move(body), hard_number_); }
   void send_after(NodeId to, Body body, std::uint64_t append, std::optional<Term> term = std::nullopt);
+  void hold(std::uint64_t append, Message message);
   // The Append with which everything that is in memory now will be on disk.
   std::uint64_t whole_number() const;
   void hard_changed();
