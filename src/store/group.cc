@@ -282,7 +282,8 @@ void SqliteStore::watch_learners() {
     if (!leadership_.leads || closing_ || failed_) return;
     const Instant now = context_.clock.now();
     const raft::RaftCore& core = replica_->core();
-    const auto next = auto_promote_.next(core.membership(), learners_keeping_up(core, now), now);
+    const std::vector<raft::NodeId> keeping_up = learners_keeping_up(core, now, group_options_.witness_knows);
+    const auto next = auto_promote_.next(core.membership(), keeping_up, now);
     if (next) {
       scope_.spawn(promote_when_ready(*next));
     } else {
