@@ -37,6 +37,8 @@ class Peers {
   // After attach().
   store::Members& members() { return *members_; }
   std::vector<store::MemberRecord> known() const;
+  // For EmbeddedOptions::witness_knows.
+  bool witness_knows(store::raft::NodeId member) const { return members_ && members_->witness_knows(member); }
 
   // Serves the peers' realm of the API port.
   Result<void> serve(io::TlsServer& tls, io::HttpServer& http);

@@ -163,6 +163,7 @@ class Server {
       peers_->members_changed(members);
       members_changed_.set();
     };
+    store_options.witness_knows = [this](store::raft::NodeId member) { return peers_->witness_knows(member); };
     Result<std::unique_ptr<store::EmbeddedStore>> store =
         co_await store::open_embedded_store(context_.named("store"), store_options);
     if (!store) co_return store.error();

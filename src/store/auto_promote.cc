@@ -33,11 +33,14 @@ std::optional<raft::NodeId> AutoPromote::next(const raft::Membership& membership
   return first;
 }
 
-std::vector<raft::NodeId> learners_keeping_up(const raft::RaftCore& leader, Instant now) {
+std::vector<raft::NodeId> learners_keeping_up(const raft::RaftCore& leader, Instant now,
+                                              const std::function<bool(raft::NodeId)>& witness_knows) {
   std::vector<raft::NodeId> out;
+  const bool asks_witness = leader.membership().witness != raft::kNobody && witness_knows;
   for (const raft::NodeId node : leader.membership().learners) {
     const raft::Progress* progress = leader.progress(node);
     if (!progress || progress->state() != raft::Progress::State::kReplicate) continue;
+    if (asks_witness && !witness_knows(node)) continue;
     const bool heard = progress->answers_within(leader.election_timeout(), now);
     if (heard && progress->match() + kLag >= leader.commit()) out.push_back(node);
   }

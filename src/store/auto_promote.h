@@ -4,6 +4,7 @@
 // link) would cost the group more than it brings.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <vector>
@@ -21,7 +22,8 @@ class AutoPromote {
   static constexpr std::size_t kMaxVoters = 5;
 
   // The learner to promote now, if any. Asked now and then by the leader, for as long as it leads; one change at a time
-  // is the core's rule. `keeping_up`: learners that have (nearly) all of the log at this moment.
+  // is the core's rule. `keeping_up`: learners that have (nearly) all of the log at this moment, and whom the witness,
+  // if there is one, would listen to.
   std::optional<raft::NodeId> next(const raft::Membership& membership, const std::vector<raft::NodeId>& keeping_up,
                                    Instant now);
   void reset() { since_.clear(); }  // leadership went
@@ -30,7 +32,9 @@ class AutoPromote {
   std::map<raft::NodeId, Instant> since_;
 };
 
-// The learners of a leader that would pass RaftCore::change_membership, and were heard within an election timeout.
-std::vector<raft::NodeId> learners_keeping_up(const raft::RaftCore& leader, Instant now);
+// The learners of a leader that would pass RaftCore::change_membership, and were heard within an election timeout. In a
+// group with a witness only those of whom it has been told.
+std::vector<raft::NodeId> learners_keeping_up(const raft::RaftCore& leader, Instant now,
+                                              const std::function<bool(raft::NodeId)>& witness_knows);
 
 }  // namespace kayak::store

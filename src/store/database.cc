@@ -136,6 +136,16 @@ void Database::mark() {
   marked_ = tail_.last;
 }
 
+Result<void> Database::lost(LogIndex acknowledged) {
+  const Result<void> marked = lock_.sync_mark(LockFile::Mark{acknowledged, tail_.revision});
+  return Error(Code::kCorrupt, cat(options_.path, " lacks what this server had acknowledged to the others: log entry ",
+                                   acknowledged, ", and its log ends with ", tail_.last,
+                                   ". Its disk has lost what it had reported as flushed, or an older copy of the files "
+                                   "was put in their place. With the next start this server comes back as another "
+                                   "member",
+                                   marked ? "" : cat(" (not marked as lost: ", marked.error().message(), ")")));
+}
+
 Result<void> Database::write_unmarked(std::span<const LogWrite> writes, const SweepLimits* sweep_limits,
                                       SweepResult* swept) {
   if (auto done = forget_before_truncation(writes); !done) return done;
@@ -172,7 +182,7 @@ Result<void> Database::forget_before_truncation(std::span<const LogWrite> writes
   if (rc != SQLITE_OK) return failure(rc, "moving the write-ahead log into the database");
   wal_frames_ = 0;
   marked_ = 0;
-  return lock_.lower_mark(LockFile::Mark{keep, 0});
+  return lock_.sync_mark(LockFile::Mark{keep, 0});
 }
 
 Result<void> Database::apply(const LogWrite& write, Tail* tail, Progress* progress, raft::HardState* hard) {
@@ -377,7 +387,7 @@ std::uint64_t Database::database_bytes() const { return file_bytes(options_.path
 // SQLite neither syncs the log when it empties it nor the folder when it deletes it: after a power cut the log could be
 // back beside the new file, and would be taken for its own.
 Result<void> Database::retire() {
-  if (auto done = lock_.lower_mark(LockFile::Mark()); !done) return done;
+  if (auto done = lock_.sync_mark(LockFile::Mark()); !done) return done;
   if (auto done = close(true); !done) return done;
   sqlite3_vfs* vfs = sqlite3_vfs_find(vfs_->name());
   const int rc = vfs->xDelete(vfs, wal_path().c_str(), 1);

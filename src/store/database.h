@@ -116,6 +116,9 @@ class Database final : public RowReader {
   // The same without the mark, for who answers first: mark() follows.
   Result<void> write_unmarked(std::span<const LogWrite> writes, const SweepLimits* sweep, SweepResult* swept);
   void mark();
+  // Another server knows that the entry was acknowledged, and the log ends before it: every later open will find that.
+  // Errors: Corrupt, always.
+  Result<void> lost(LogIndex acknowledged);
   Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit) override;
   Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit) override;
   Result<RowId> first_row_of(Revision revision) override;

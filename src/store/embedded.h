@@ -24,6 +24,9 @@ struct EmbeddedOptions {
   std::function<void(const std::vector<MemberRecord>&)> members_changed;
   // A server that joins is given its vote by the leader, as soon as it keeps up (auto_promote.h).
   bool auto_promote = true;
+  // In a group with a witness: whether that has been told of this member. It listens to nobody else, so a server that
+  // gets its vote before could not be elected when the leader is lost. Null: it always has.
+  std::function<bool(raft::NodeId member)> witness_knows;
   // Beyond so much on its way to the disk, writers wait before they are evaluated.
   std::size_t in_flight_bytes = 32 * 1024 * 1024;
 };

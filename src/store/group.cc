@@ -26,6 +26,7 @@ void SqliteStore::connect(Replica::Host* host) {
   host->fetch_snapshot = [this](const raft::SnapshotFetch& fetch) { scope_.spawn(fetch_snapshot(fetch)); };
   host->install = [this](std::uint64_t number, LogWrite write) { install(number, std::move(write)); };
   host->installed = [this] { replace_state(); };
+  host->lost = [this](LogIndex acknowledged) { on_lost(acknowledged); };
   transport->serve_snapshots([this](raft::NodeId to, raft::SnapshotId id) { return open_snapshot(to, id); });
 }
 
@@ -281,7 +282,8 @@ void SqliteStore::watch_learners() {
     if (!leadership_.leads || closing_ || failed_) return;
     const Instant now = context_.clock.now();
     const raft::RaftCore& core = replica_->core();
-    const auto next = auto_promote_.next(core.membership(), learners_keeping_up(core, now), now);
+    const std::vector<raft::NodeId> keeping_up = learners_keeping_up(core, now, group_options_.witness_knows);
+    const auto next = auto_promote_.next(core.membership(), keeping_up, now);
     if (next) {
       scope_.spawn(promote_when_ready(*next));
     } else {

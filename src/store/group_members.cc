@@ -15,6 +15,8 @@ using Grpc = io::GrpcStatus::Code;
 using Verb = PeerChange::Verb;
 
 constexpr Duration kRetry = 2s;
+// How long a promotion waits until the witness has been told of the server.
+constexpr Duration kWitnessPatience = 10s, kWitnessPause = 50ms;
 
 PeerChange change_of(Verb verb, raft::NodeId id) {
   PeerChange change;
@@ -154,7 +156,7 @@ Task<Result<void>> GroupMembers::change_here(PeerChange change, StopToken stop) 
     case Verb::kJoin:
       return join_here(std::move(change), std::move(stop));
     case Verb::kPromote:
-      return local_.promote(change.id, std::move(stop));
+      return promote_here(change.id, std::move(stop));
     case Verb::kRemove:
       return local_.remove(change.id, std::move(stop));
     case Verb::kAddresses:
@@ -204,6 +206,19 @@ Task<Result<void>> GroupMembers::join_here(PeerChange join, StopToken stop) {
   }
   if (witness) co_return co_await local_.add_witness(std::move(member), stop);
   co_return co_await local_.add_learner(std::move(member), stop);
+}
+
+Task<Result<void>> GroupMembers::promote_here(raft::NodeId id, StopToken stop) {
+  const io::Deadline patience(context_.loop, kWitnessPatience, stop);
+  while (!witness_knows(id) && find(local_.members(), id) != nullptr) {
+    const Result<void> slept = co_await context_.loop.sleep(kWitnessPause, patience.token());
+    if (slept) continue;
+    if (stop.stopped()) co_return slept;
+    co_return Error(Code::kUnavailable,
+                    "the witness could not be told of this server yet, and would not vote for it: ask once more when "
+                    "the witness answers");
+  }
+  co_return co_await local_.promote(id, stop);
 }
 
 // ---- asked by others
@@ -307,6 +322,15 @@ MemberList GroupMembers::vouched(MemberList list) {
   list.term = leadership.term;
   list.version = ++told_version_;
   return list;
+}
+
+bool GroupMembers::witness_knows(raft::NodeId id) const {
+  for (const Member& member : local_.members()) {
+    if (member.role != Member::Role::kWitness) continue;
+    // It may be another witness than the one that was told.
+    return told_.find(member.id) != nullptr && told_.find(id) != nullptr;
+  }
+  return true;
 }
 
 Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {

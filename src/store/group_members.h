@@ -35,6 +35,9 @@ class GroupMembers final : public Members {
 
   // The records of all members that have one.
   MemberList list() const;
+  // Whether the witness, if there is one, has heard of this member from this leader: before, it would refuse what that
+  // says, and not vote for it.
+  bool witness_knows(raft::NodeId id) const;
   // Until `stop` fires: keeps this server's own record as `self` says, once it is a member, which is how a name or an
   // address that changed between two starts becomes known; and as the leader tells a witness, which has no log to read
   // it from, who the members are.
@@ -44,6 +47,7 @@ class GroupMembers final : public Members {
   Task<Result<void>> change(PeerChange change, StopToken stop);
   Task<Result<void>> change_here(PeerChange change, StopToken stop);
   Task<Result<void>> join_here(PeerChange join, StopToken stop);
+  Task<Result<void>> promote_here(raft::NodeId id, StopToken stop);
   Task<Result<void>> forward(raft::NodeId leader, PeerChange change, StopToken stop);
   Result<void> may_ask(const io::HttpRequest& request, const PeerChange& change) const;
   Task<io::GrpcStatus> serve(io::GrpcCall& call, bool join_only);

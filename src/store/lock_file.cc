@@ -63,7 +63,7 @@ void LockFile::set_mark(Mark mark) const {
   [[maybe_unused]] const ssize_t written = ::pwrite(fd_.get(), &bytes, sizeof bytes, 0);
 }
 
-Result<void> LockFile::lower_mark(Mark mark) const {
+Result<void> LockFile::sync_mark(Mark mark) const {
   const MarkBytes bytes = bytes_of(mark);
   if (::pwrite(fd_.get(), &bytes, sizeof bytes, 0) != static_cast<ssize_t>(sizeof bytes)) {
     return error_from_errno(errno, "writing the lock file");

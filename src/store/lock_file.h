@@ -1,6 +1,7 @@
 // lock_file.h: keeps a second process away from a database, and remembers how far it has acknowledged.
-// The mark is written after every commit and never synced: after a power cut it may lag, but it never runs ahead, so
-// a log that ends before its mark has lost something. It costs one small write into the page cache per commit.
+// The mark is written after every commit and never synced: after a power cut it may lag, but it never runs ahead of
+// what was acknowledged, so a log that ends before its mark has lost something. It costs one small write into the page
+// cache per commit.
 #pragma once
 
 #include <optional>
@@ -24,7 +25,7 @@ class LockFile {
   // A failure is ignored: the mark then lags.
   void set_mark(Mark mark) const;
   // On disk when it returns. Errors: NoSpace, Io.
-  Result<void> lower_mark(Mark mark) const;
+  Result<void> sync_mark(Mark mark) const;
 
  private:
   explicit LockFile(Fd fd) : fd_(std::move(fd)) {}

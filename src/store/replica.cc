@@ -115,8 +115,13 @@ void Replica::receive(raft::Message message) {
       return;
     }
   }
+  const raft::NodeId from = message.from;
+  const std::uint64_t refused = core_->refused();
   core_->advance(now());
   core_->step(std::move(message));
+  if (core_->refused() != refused) {
+    context_.log.warn("a message was dropped", {{"from", cat(from)}, {"error", "no sound member says that"}});
+  }
   settle();
 }
 
@@ -271,6 +276,7 @@ void Replica::perform(raft::Output& output) {
   for (const raft::NodeId to : output.snapshots_wanted) host_.snapshot_wanted(to);
   for (const raft::SnapshotId id : output.snapshots_released) host_.snapshot_released(id);
   if (output.snapshot_fetch) host_.fetch_snapshot(*output.snapshot_fetch);
+  if (output.lost && host_.lost) host_.lost(*output.lost);
 }
 
 void Replica::serve_reads() {

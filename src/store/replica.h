@@ -37,6 +37,8 @@ class Replica {
     std::function<void(std::uint64_t number, LogWrite write)> install;
     // It is in its place: the entries that follow are on top of it.
     std::function<void()> installed;
+    // This server's log ends before an entry that it had acknowledged; null in a group of one.
+    std::function<void(LogIndex acknowledged)> lost;
   };
 
   // `storage` outlives it. Nothing happens before start().

@@ -50,7 +50,7 @@ Result<SnapshotHead> Restore::prepare() {
 Result<void> Restore::finish() {
   ASSERT(prepared_);
   // What was acknowledged by a store that is not there any more counts for nothing.
-  if (auto done = lock_.lower_mark(LockFile::Mark()); !done) return done;
+  if (auto done = lock_.sync_mark(LockFile::Mark()); !done) return done;
   if (std::rename(incoming_path(path_).c_str(), path_.c_str()) != 0) {
     return error_from_errno(errno, cat("putting ", path_, " in its place"));
   }

@@ -458,6 +458,21 @@ void SqliteStore::on_fatal(const Error& error) {
   options_.on_fatal(error);
 }
 
+// The others have counted this server's copy of what is gone. From this moment on it says nothing more, least of all a
+// vote; the next start finds the log too short, and the server comes back as another member.
+void SqliteStore::on_lost(LogIndex acknowledged) {
+  if (failed_ || closing_) return;
+  replica_->stop();
+  scope_.spawn(give_up_log(acknowledged));
+}
+
+Task<void> SqliteStore::give_up_log(LogIndex acknowledged) {
+  auto work = [acknowledged](Database& database) { return database.lost(acknowledged); };
+  const Result<void> given_up = co_await storage_->call(std::move(work));
+  // The storage tells of that itself; not of a database that was replaced meanwhile, whose log this was.
+  if (given_up.error().code() == Code::kExpired && !failed_) on_fatal(given_up.error());
+}
+
 // Those of a time as a leader that is over, too: while nothing is written here, nothing is applied that would tell
 // them.
 void SqliteStore::tell_waiters(const Error& error) const {

@@ -120,6 +120,8 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   void begin_to_lead();
   void cease_to_lead();
   void on_fatal(const Error& error);
+  void on_lost(LogIndex acknowledged);
+  Task<void> give_up_log(LogIndex acknowledged);
   void fail_in_flight(const Error& error);
   void tell_waiters(const Error& error) const;
   Task<Result<void>> wait_for(WaiterRef waiter, StopToken stop);

@@ -67,6 +67,30 @@ eventually 60 "with a new disk it joins as another member" '^a=voter b=voter c=v
 check_output "under another id" '^different$' bash -c "[ '$old' != '$(id_of a c)' ] && echo different"
 check_output "the last of a name is refused when it is not there" 'no member has the id' member a remove nobody
 
+# An older copy of a disk in the place of the newer: nothing in the files tells, the leader's heartbeat does.
+leader="$(member a list -o json | jq -r '.members[] | select(.leader) | .name')"
+for one in a b c; do [ "$one" != "$leader" ] && left="$one"; done
+old="$(id_of "$leader" "$left")"
+halt "$left" KILL
+cp -a "$work/$left" "$work/older"
+run "$left"
+ready "$left"
+for i in 1 2 3 4 5; do k "$left" create configmap "newer-$i" --from-literal=k=v >/dev/null; done
+halt "$left" KILL
+rm -r "${work:?}/$left"
+mv "$work/older" "$work/$left"
+run "$left"
+check "the next write" k "$leader" create configmap "newer-6" --from-literal=k=v
+eventually 20 "a disk that went back is told of" 'lacks what this server had acknowledged to the others' cat "$work/$left.log"
+eventually 20 "and ends its server" '^ended$' bash -c "grep -qs '^State:[[:space:]]*[^Z[:space:]]' /proc/${pids[$left]}/status || echo ended"
+halt "$left"
+run "$left"
+eventually 60 "which comes back" '^a=voter b=voter c=voter$' roles "$leader"
+ready "$left"
+check_output "as another member" '^different$' bash -c "[ '$old' != '$(id_of "$leader" "$left")' ] && echo different"
+check_output "with all that was written" '^v$' k "$left" get configmap newer-5 -o 'jsonpath={.data.k}'
+check_output "and in no loop" '^[0-9]{1,2}$' bash -c "grep -c 'acknowledged' '$work/$left.log'"
+
 # Two servers and a witness.
 id="$(id_of a c)"
 halt c

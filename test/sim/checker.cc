@@ -112,6 +112,14 @@ void Checker::sends(const raft::Message& message) {
       throw Violation(name(message.from) + " acknowledges entry " + std::to_string(reply->index) +
                       ", which is not on its disk");
     }
+    Known& of = known(message.from);
+    if (!reply->rejected && message.term > of.acknowledged_in) {
+      of.acknowledged_in = message.term;
+      of.acknowledged = 0;
+    }
+    if (!reply->rejected && message.term == of.acknowledged_in) {
+      of.acknowledged = std::max(of.acknowledged, reply->index);
+    }
   }
   raft::NodeId voted_for = raft::kNobody;
   if (vote && vote->granted && !vote->pre_vote) voted_for = message.to;
@@ -125,6 +133,11 @@ void Checker::sends(const raft::Message& message) {
 }
 
 void Checker::appends(const raft::RaftCore& core, const raft::Append& append) {
+  const Known& of = known(core.id());
+  if (core.term() == of.acknowledged_in && core.log().last_index() < of.acknowledged) {
+    throw Violation(name(core.id()) + " takes back entry " + std::to_string(of.acknowledged) +
+                    ", which it has acknowledged in this term");
+  }
   if (append.first == 0) return;
   raft::Term before = core.log().term_of(append.first - 1).value_or(0);
   for (const raft::Entry& entry : append.entries) {

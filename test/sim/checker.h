@@ -58,7 +58,9 @@ class Checker {
     raft::Role role = raft::Role::kFollower;
     raft::Term term = 0;
     raft::LogIndex commit = 0;
-    raft::Term said = 0;  // the highest term in its messages
+    raft::Term said = 0;              // the highest term in its messages
+    raft::Term acknowledged_in = 0;   // the last term in which it did
+    raft::LogIndex acknowledged = 0;  // the highest entry in that term
   };
   std::size_t content(const raft::Entry& entry) const;
   void became_leader(const raft::RaftCore& core);

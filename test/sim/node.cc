@@ -8,6 +8,7 @@ namespace kayak::sim {
 namespace {
 using Kind = NodeEvent::Kind;
 constexpr std::uint64_t kSlices = 3;
+constexpr Duration kSlicePause = std::chrono::milliseconds(20), kSlowSlicePause = std::chrono::milliseconds(1500);
 constexpr Duration kTurn = std::chrono::microseconds(100);  // of a busy loop
 }  // namespace
 
@@ -247,6 +248,7 @@ void Node::handle(const NodeEvent& event) {
 void Node::receive(raft::Message message) {
   advance();
   core_->step(std::move(message));
+  if (core_->refused() > 0) throw Violation("a sound member's message is refused");
   settle();
 }
 
@@ -398,7 +400,9 @@ void Node::settle() {
 }
 
 void Node::perform(raft::Output& output) {
+  if (output.lost) throw Violation("a server whose disk kept everything takes acknowledged entries for lost");
   for (raft::Message& message : output.messages) {
+    if (options_.raft.witness && !raft::witness_sends(message.body)) throw Violation("a witness says what is not its");
     world_.checker().sends(message);
     world_.transmit(std::move(message));
   }
@@ -449,9 +453,9 @@ void Node::perform(raft::Output& output) {
     machine->sweep(8);
   if (output.snapshot_fetch) {
     if (std::exchange(building_, false)) database_->drop_snapshot();  // of the fetch before
-    fetch_ = output.snapshot_fetch;
+    fetch_.emplace(Incoming{*output.snapshot_fetch, world_.dice().chance(0.2) ? kSlowSlicePause : kSlicePause});
     const Instant at = world_.now() + world_.dice().around(std::chrono::milliseconds(10));
-    world_.wake(*this, at, {Kind::kSnapshotSlice, fetch_->from, fetch_->snapshot.id, kSlices});
+    world_.wake(*this, at, {Kind::kSnapshotSlice, fetch_->fetch.from, fetch_->fetch.snapshot.id, kSlices});
   }
   maybe_compact();
 }
@@ -697,23 +701,33 @@ void Node::send_fetched(const NodeEvent& event) {
   settle();
 }
 
-// The follower pulls; all slices are of one image, so that a leader's crash in between is a failure, not a mixture.
+// What was begun to be sent goes on, also when the sender leads no more and has given it up.
+bool Node::finds_sender() {
+  const Node* sender = world_.reach(id(), fetch_->fetch.from);
+  if (!sender) return false;
+  if (fetch_->pin) return sender->life() == fetch_->life;
+  const auto pin = sender->pins_.find(fetch_->fetch.snapshot.id);
+  if (pin == sender->pins_.end()) return false;
+  fetch_->pin = pin->second;
+  fetch_->life = sender->life();
+  return true;
+}
+
+// The follower pulls; all slices are of one image, so that a sender's crash in between is a failure, not a mixture.
 void Node::next_slice(const NodeEvent& event) {
-  if (!fetch_ || fetch_->snapshot.id != event.first) return;  // another took its place
+  if (!fetch_ || fetch_->fetch.snapshot.id != event.first) return;  // another took its place
   advance();
-  Node* leader = world_.reach(id(), fetch_->from);
-  const auto pin = leader ? leader->pins_.find(event.first) : pins_.end();
-  bool there = leader && pin != leader->pins_.end();
+  bool there = finds_sender();
   const auto again = [&](Duration pause, std::uint64_t left) {
     world_.wake(*this, world_.now() + world_.dice().around(pause),
                 {Kind::kSnapshotSlice, event.peer, event.first, left});
   };
   if (there && database_) {
-    if (!building_ && !database_->may_build()) return again(std::chrono::milliseconds(20), event.second);
-    there = take_slice(event, KvMachine::stream_of(pin->second.base.image));
+    if (!building_ && !database_->may_build()) return again(kSlicePause, event.second);
+    there = take_slice(event, KvMachine::stream_of(fetch_->pin->base.image));
   }
-  if (there && event.second > 1) return again(std::chrono::milliseconds(20), event.second - 1);
-  if (there) staged_[event.first] = pin->second.base.image;
+  if (there && event.second > 1) return again(fetch_->pause, event.second - 1);
+  if (there) staged_[event.first] = fetch_->pin->base.image;
   fetch_.reset();
   const bool built = std::exchange(building_, false);
   core_->snapshot_fetched(event.first, there);

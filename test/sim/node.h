@@ -146,6 +146,13 @@ class Node {
     Base base;
     std::shared_ptr<const void> rows;  // of a database: those of its time and after stay
   };
+  // A state on its way here. What the leader thinks of it since is of no matter, as long as its process goes on.
+  struct Incoming {
+    raft::SnapshotFetch fetch;
+    Duration pause;  // between slices
+    std::optional<Pin> pin{};
+    std::uint64_t life = 0;  // of the sender
+  };
   Instant local(Instant sim) const;
   Instant steady() const;
   void wake_up();
@@ -178,6 +185,7 @@ class Node {
   raft::Restored restore_from_database();
   Result<void> write_to_database();
   Result<void> install_database(const SimDisk::Write& write);
+  bool finds_sender();
   bool take_slice(const NodeEvent& event, std::string_view bytes);
   std::optional<store::SweepLimits> sweep_limits();
 
@@ -214,7 +222,7 @@ class Node {
   std::uint64_t next_read_ = 0, next_own_ = 0;
   std::vector<WaitingRead> waiting_reads_;
   std::map<raft::SnapshotId, Pin> pins_;                       // lie ready for others
-  std::optional<raft::SnapshotFetch> fetch_;                   // under way
+  std::optional<Incoming> fetch_;                              // under way
   std::map<raft::SnapshotId, StateMachine::ImageRef> staged_;  // came in, not installed yet
   bool building_ = false;                                      // a database, of what is fetched
   std::optional<store::KvState> installed_state_;              // of the database that is there by now

@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "store/support_raft.h"
+
 namespace kayak::store {
 namespace {
 
@@ -53,6 +55,24 @@ TEST_CASE("as many votes as make sense") {
     CAPTURE(row.group.voters.size(), row.group.witness);
     policy.next(row.group, {7}, kStart);
     CHECK(policy.next(row.group, {7}, kStart + 3s).has_value() == row.promotes);
+  }
+}
+
+TEST_CASE("beside a witness nobody keeps up of whom it has not been told") {
+  using raft::test::Single;
+  for (const raft::NodeId witness : {raft::kNobody, raft::NodeId{9}}) {
+    CAPTURE(witness);
+    const raft::Membership group{{1, 3}, {2}, witness};
+    Single leader(raft::test::disk_of(group, {1}, {.term = 1, .vote = 0, .commit = 0}));
+    leader.elect();
+    leader.persist();
+    const auto knows = [](bool answer) { return [answer](raft::NodeId) { return answer; }; };
+    CHECK(learners_keeping_up(leader.core, leader.now, knows(true)).empty());  // not heard yet
+    leader.step(2, leader.core.term(), raft::AppendEntriesReply{.index = 2});
+    CHECK(learners_keeping_up(leader.core, leader.now, knows(true)) == Nodes{2});
+    CHECK(learners_keeping_up(leader.core, leader.now, nullptr) == Nodes{2});
+    const Nodes untold = witness == raft::kNobody ? Nodes{2} : Nodes{};
+    CHECK(learners_keeping_up(leader.core, leader.now, knows(false)) == untold);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "store/support_etcd_call.h"
 #include "store/support_store.h"
+#include "store/support_transport.h"
 
 namespace kayak::store {
 namespace {
@@ -206,6 +207,87 @@ TEST_CASE("changes are for servers of the cluster") {
   CHECK(f.ask('2', change_of(Verb::kRemove), kChangeMethod) == "ok");
   CHECK(f.group.asked.size() == 2);
   CHECK(f.ask('2', change_of(Verb::kLead), kChangeMethod, "00000000000000bb").starts_with("9 "));
+}
+
+// A witness that takes the list of the members when it `answers`.
+struct Listener {
+  bool answers = false;
+  MemberList told;
+
+  static Task<io::GrpcStatus> take(Listener* listener, io::GrpcCall& call) {
+    auto bytes = co_await call.read();
+    if (!listener->answers) co_return io::GrpcStatus{io::GrpcStatus::Code::kUnavailable, "not now"};
+    Result<PeerChanged> message = decode_peer_changed(**bytes);
+    if (!message) co_return io::GrpcStatus{io::GrpcStatus::Code::kInvalidArgument, "no list"};
+    listener->told = message->members;
+    std::string out = encode_peer_changed(*message);
+    const Result<void> written = co_await call.write(std::move(out));
+    co_return io::GrpcStatus{written ? io::GrpcStatus::Code::kOk : io::GrpcStatus::Code::kUnavailable, ""};
+  }
+};
+
+MemberRecord record_of(const store::test::TestMember& member, const std::string& name) {
+  MemberRecord record;
+  record.id = member.id();
+  record.name = name;
+  record.addresses = member.info().addresses;
+  record.key = member.identity.key;
+  return record;
+}
+
+Task<Result<void>> promote(GroupMembers* members, raft::NodeId id, bool* ended) {
+  Result<void> done = co_await members->promote(id, StopToken());
+  *ended = true;
+  co_return done;
+}
+
+TEST_CASE("nobody gets a vote before the witness has been told of it") {
+  using namespace std::chrono_literals;
+  TempFolder folder;
+  Driver d{options_in(folder)};
+  REQUIRE(d.open());
+  const store::test::PeerCa ca;
+  store::test::TestMember leader(d.harness, ca, ca.issue()), witness(d.harness, ca, ca.issue());
+  Listener listener;
+  witness.on_create = [&listener](Transport& transport) {
+    transport.router().add("kayak.Peer", "Members",
+                           [&listener](io::GrpcCall& call) { return Listener::take(&listener, call); });
+  };
+  leader.start();
+  witness.start();
+  store::test::introduce({&leader, &witness});
+  Group group;
+  group.put(record_of(leader, "leader"), Member::Role::kVoter);
+  group.put(record_of('2', "newcomer"), Member::Role::kLearner);
+  group.put(record_of(witness, "witness"), Member::Role::kWitness);
+  const raft::NodeId newcomer = record_of('2', "").id;
+  GroupMembersOptions own;
+  own.self = record_of(leader, "leader");
+  own.cluster = member_id_text(store::test::kTestCluster);
+  GroupMembers members(d.harness.context(), d.store(), group, leader.transport(), own);
+  io::TaskScope scope;
+  scope.spawn(members.run(scope.token()));
+  bool ended = false;
+  scope.spawn(promote(&members, newcomer, &ended));
+  d.harness.run_for(500ms);
+  CHECK(group.asked.empty());
+  CHECK_FALSE(members.witness_knows(newcomer));
+  listener.answers = true;
+  REQUIRE(store::test::eventually(d.harness, [&] { return ended; }));
+  CHECK(group.asked == std::vector<std::string>{cat("promote ", newcomer)});
+  CHECK(members.witness_knows(newcomer));
+  CHECK(listener.told.find(newcomer) != nullptr);
+  // Of one that comes later, or to another witness, nothing was said yet.
+  group.put(record_of('4', "later"), Member::Role::kLearner);
+  CHECK_FALSE(members.witness_knows(record_of('4', "").id));
+  std::erase_if(group.list, [&](const Member& one) { return one.id == witness.id(); });
+  CHECK(members.witness_knows(record_of('4', "").id));  // there is none
+  group.put(record_of('5', "another"), Member::Role::kWitness);
+  CHECK_FALSE(members.witness_knows(newcomer));
+  scope.stop();
+  REQUIRE(d.harness.wait(scope.join()));
+  leader.stop();
+  witness.stop();
 }
 
 }  // namespace

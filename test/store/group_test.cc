@@ -2,6 +2,7 @@
 // the leader, crashes, partitions, states that are fetched, the witness, full disks. SEED repeats the random ones.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <thread>
@@ -83,6 +84,39 @@ Task<void> wake(Store* store, Leadership known, bool* woken) {
 }
 Task<void> transfer(EmbeddedStore* store, raft::NodeId to) {
   (void)co_await store->transfer_leadership(to, StopToken());
+}
+
+TEST_CASE("a server whose disk has an older state than it acknowledged says so, and does not go on as this member") {
+  namespace fs = std::filesystem;
+  Group group;
+  group.make(3);
+  GroupServer& follower = group.follower();
+  REQUIRE(group.leader().put("early", "1"));
+  follower.crash();
+  TempFolder old;
+  const fs::path folder = fs::path(follower.path()).parent_path();
+  fs::copy(folder, old.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  REQUIRE(follower.start());
+  for (int i = 0; i < 5; ++i) REQUIRE(group.leader().put("key", cat(i)));
+  REQUIRE(group.eventually([&] { return follower.store().revision() == group.leader().store().revision(); }));
+  group.harness.run_for(2 * group.election_timeout);  // the leader has heard of it
+  follower.crash();
+  const fs::path now = fs::path(follower.path()).parent_path();
+  for (const fs::directory_entry& file : fs::directory_iterator(now)) fs::remove(file.path());
+  fs::copy(old.path(), now, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  REQUIRE(follower.start());  // nothing in the files themselves tells
+  REQUIRE(group.leader().put("late", "1"));
+  REQUIRE(group.eventually([&] { return !follower.fatal.empty(); }));
+  CHECK(follower.fatal.size() == 1);
+  CHECK(follower.fatal[0].code() == Code::kCorrupt);
+  CHECK_THAT(follower.fatal[0].message(), Catch::Contains("lacks what this server had acknowledged to the others"));
+  CHECK(group.leader().put("later", "1"));
+  follower.crash();
+  // Now they do: whoever opens them has the server come back as another member.
+  const Result<void> again = follower.start();
+  REQUIRE_FALSE(again);
+  CHECK(again.error().code() == Code::kCorrupt);
+  CHECK_THAT(again.error().message(), Catch::Contains("was acknowledged, but the log now ends with"));
 }
 
 TEST_CASE("a follower closes while entries are on their way to its disk") {

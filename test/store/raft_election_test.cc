@@ -332,6 +332,9 @@ TEST_CASE("messages that are nobody's or nonsense change nothing") {
       {{2, 1, 1, ReadIndexReply{1, 1}}, "a read nobody asked for"},
       {{2, 1, 1, TimeoutNow{}}, "from one who does not lead"},
       {{2, 1, 1, RecordInSync{{.term = 1, .version = 1}}}, "for a witness"},
+      {{2, 1, UINT64_MAX, HeartbeatReply{}}, "from where terms end"},
+      {{2, 1, UINT64_MAX, RequestVote{9, 9, false, true}}, "a vote where terms end"},
+      {{2, 1, Term{1} << 33, Heartbeat{}}, "from a term that nobody lives to see"},
   };
   for (const auto& [message, what] : rows) {
     CAPTURE(what);
@@ -339,6 +342,25 @@ TEST_CASE("messages that are nobody's or nonsense change nothing") {
     CHECK(node.take().messages.empty());
     CHECK(node.core.term() == 1);
     CHECK(node.core.role() == Role::kFollower);
+  }
+}
+
+TEST_CASE("another one that says it leads this term is not listened to by who does") {
+  const auto group = std::make_shared<const Membership>(kThree);
+  const Body rows[] = {Heartbeat{.commit = 9}, AppendEntries{2, 2, {{3, 2, text("x"), nullptr}}, 3, 0},
+                       AppendEntries{1, 1, {{2, 1, text("x"), nullptr}}, 2, 0}, InstallSnapshot{{77, 9, 2, group, 0}}};
+  for (const Body& body : rows) {
+    CAPTURE(body.index());
+    Single node(disk_of(kThree, {1}, {.term = 1}));
+    node.elect();
+    node.persist();
+    REQUIRE(node.core.refused() == 0);
+    const Output output = node.step(2, 2, body);
+    CHECK(node.core.refused() == 1);
+    CHECK(node.core.role() == Role::kLeader);
+    CHECK(node.core.log().last_index() == 2);
+    CHECK(of_kind<AppendEntriesReply>(output.messages).empty());
+    CHECK(of_kind<HeartbeatReply>(output.messages).empty());
   }
 }
 

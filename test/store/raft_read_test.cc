@@ -73,6 +73,19 @@ TEST_CASE("no read before an entry of the own term is committed") {
   CHECK(output.reads[0].index == 2);
 }
 
+TEST_CASE("only the leader that was asked answers a follower's read") {
+  Single node(disk_of(kThree, {1}, {.term = 2, .vote = 0, .commit = 1}));
+  node.step(2, 2, Heartbeat{});
+  node.core.read(70);
+  const auto asked = of_kind<ReadIndex>(node.take().messages);
+  REQUIRE(asked.size() == 1);
+  CHECK(asked[0].first.to == 2);
+  CHECK(node.step(3, 2, ReadIndexReply{asked[0].second.batch, 1}).reads.empty());
+  const Output done = node.step(2, 2, ReadIndexReply{asked[0].second.batch, 1});
+  REQUIRE(done.reads.size() == 1);
+  CHECK(done.reads[0].confirmed);
+}
+
 TEST_CASE("a group of one reads at once") {
   Single node(disk_of(group_of({1}), {1}, {.term = 1}));
   node.pass(0s);

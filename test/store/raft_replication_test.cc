@@ -230,6 +230,213 @@ TEST_CASE("duplicates and old messages do no harm") {
   CHECK(node.core.log().last_index() == 3);
 }
 
+TEST_CASE("who lacks what it had acknowledged finds that out, and is not asked in a loop") {
+  Table table(kThree);
+  table.elect(1);
+  for (int i = 0; i < 8; ++i) table.propose(1, cat(i));
+  table.pass(1s);
+  REQUIRE(table.core(1).progress(3)->match() == 9);
+  table.crash(3);
+  SECTION("an older copy of its disk") { table.seat(3).disk.tail.resize(5); }
+  SECTION("an empty one") { table.seat(3).disk = disk_of(kThree, {}, {}); }
+  SECTION("the last entry alone, which was not committed yet") {
+    table.restart(3);
+    table.isolate(2);
+    table.cut(3, 1);
+    table.propose(1, "last");
+    table.crash(3);
+    table.heal();
+    table.seat(3).disk.tail.resize(9);
+    table.restart(3);
+    table.pass(500ms);
+    CHECK_FALSE(table.seat(3).lost);  // it was never acknowledged, so it comes again
+    CHECK(table.core(3).log().last_index() == 10);
+    table.crash(3);
+    table.seat(3).disk.tail.resize(9);
+  }
+  const LogIndex before = table.seat(3).disk.tail.size();
+  table.restart(3);
+  std::size_t messages = 0;
+  table.drops = [&](const Message&) {
+    ++messages;
+    REQUIRE(messages < 100);
+    return false;
+  };
+  table.propose(1, "one more");  // at once, before any heartbeat
+  table.pass(500ms);
+  REQUIRE(table.seat(3).lost);
+  CHECK(*table.seat(3).lost == table.core(1).progress(3)->match());
+  CHECK(table.core(3).log().last_index() == before);
+}
+
+TEST_CASE("who lacks an entry that is not committed yet is asked for it with each heartbeat, until it is") {
+  Table table(kThree);
+  table.elect(1);
+  table.pass(1s);
+  table.isolate(2);
+  table.seat(1).disk_answers = false;
+  table.propose(1, "on the disk of 3 alone");
+  REQUIRE(table.core(1).progress(3)->match() == 2);
+  REQUIRE(table.core(1).commit() == 1);
+  table.crash(3);
+  table.seat(3).disk.tail.pop_back();
+  table.restart(3);
+  std::size_t messages = 0;
+  table.drops = [&](const Message&) {
+    ++messages;
+    REQUIRE(messages < 100);
+    return false;
+  };
+  table.propose(1, "more");
+  table.pass(600ms);
+  CHECK(messages > 4);
+  CHECK_FALSE(table.seat(3).lost);  // no heartbeat has named it
+  table.persist(1);
+  table.deliver();
+  table.pass(200ms);
+  CHECK(table.seat(3).lost == LogIndex{2});
+}
+
+TEST_CASE("what was acknowledged before a restart, in another term or under a snapshot is not taken for lost") {
+  Table table(kThree);
+  table.elect(1);
+  for (int i = 0; i < 3; ++i) table.propose(1, cat(i));
+  SECTION("a restart with all of it") {
+    table.crash(3);
+    table.restart(3);
+  }
+  SECTION("entries of a leader that were cut off by the next one's") {
+    const Membership five = group_of({1, 2, 3, 4, 5});
+    table = Table(five);
+    table.elect(1);
+    table.pass(500ms);
+    for (const NodeId id : {2, 4, 5}) table.isolate(id);
+    table.propose(1, "on two of five disks");
+    REQUIRE(table.core(1).progress(3)->match() == 2);
+    table.isolate(1);
+    table.isolate(3);
+    for (const NodeId id : {2, 4, 5}) table.isolate(id, false);
+    for (const NodeId id : {1, 3}) table.isolate(id);
+    table.pass(5s);
+    REQUIRE(table.leader() != 1);
+    REQUIRE(table.leader() != 3);
+    table.heal();
+    table.pass(1s);
+    REQUIRE(table.core(3).log().term_of(2) == table.core(table.leader()).term());
+  }
+  SECTION("a snapshot in place of them") {
+    table.isolate(3);
+    for (int i = 0; i < 3; ++i) table.propose(1, cat(i));
+    table.core(1).compact(6);
+    table.heal();
+    table.pass(500ms);
+    table.core(1).snapshot_ready(3, 77, 7);
+    table.settle_and_deliver(1);
+    table.core(3).snapshot_fetched(77, true);
+    table.settle_and_deliver(3);
+    table.crash(3);
+    table.restart(3);
+  }
+  // Heartbeats of before come late, and twice.
+  const Message old{table.leader(), 3, table.core(table.leader()).term(), Heartbeat{1, 0}};
+  for (int i = 0; i < 2; ++i) table.core(3).step(old);
+  table.settle_and_deliver(3);
+  table.propose(table.leader(), "on");
+  table.pass(1s);
+  for (const NodeId id : {1, 2, 3}) CHECK_FALSE(table.seat(id).lost);
+  CHECK(table.core(3).commit() == table.core(table.leader()).log().last_index());
+}
+
+TEST_CASE("a fetched state takes back nothing that was acknowledged to a newer leader meanwhile") {
+  struct Row {
+    const char* what;
+    Term last_term;  // of the entry at the fetched state's index
+    bool installs;
+    LogIndex last;
+  };
+  for (const Row& row :
+       {Row{"the log got all of it", 1, false, 16}, Row{"the log has another entry there", 2, true, 14}}) {
+    CAPTURE(row.what);
+    // 3 has 10 entries and is offered the state at 14 by 1, which 2 then succeeds.
+    Single node(disk_of(kThree, std::vector<Term>(10, 1), {.term = 1, .vote = 0, .commit = 10}), {}, 3);
+    const SnapshotMeta snapshot{77, 14, 1, std::make_shared<const Membership>(kThree), 0};
+    REQUIRE(node.step(1, 1, InstallSnapshot{snapshot}).snapshot_fetch);
+    AppendEntries request{10, 1, {}, 12, 0};
+    for (LogIndex index = 11; index <= 13; ++index) request.entries.push_back({index, 1, text("old"), nullptr});
+    request.entries.push_back({14, row.last_term, text("old"), nullptr});
+    for (LogIndex index = 15; index <= 16; ++index) request.entries.push_back({index, 2, text("new"), nullptr});
+    node.step(2, 2, std::move(request));
+    REQUIRE(of_kind<AppendEntriesReply>(node.persist().messages)[0].second.index == 16);
+    node.core.snapshot_fetched(77, true);
+    const Output output = node.take();
+    CHECK((output.append && output.append->install) == row.installs);
+    CHECK(node.core.log().last_index() == row.last);
+    CHECK(node.core.commit() == 14);
+    if (!row.installs) {
+      const auto replies = of_kind<AppendEntriesReply>(output.messages);
+      REQUIRE(replies.size() == 1);
+      CHECK(replies[0].first.to == 1);
+      CHECK(replies[0].second.index == 14);
+    }
+  }
+}
+
+TEST_CASE("what a disk that hangs keeps back does not grow with the time, and says the newest") {
+  Table table(kThree);
+  table.elect(1);
+  table.pass(1s);
+  table.seat(3).disk_answers = false;
+  for (int i = 0; i < 3; ++i) table.propose(1, cat(i));
+  table.pass(600s);
+  REQUIRE(table.core(1).role() == Role::kLeader);
+  std::vector<Message> said;
+  table.drops = [&](const Message& message) {
+    if (message.from == 3) said.push_back(message);
+    return false;
+  };
+  table.persist(3);
+  table.deliver();
+  const auto replies = of_kind<AppendEntriesReply>(said);
+  CHECK(said.size() < 10);
+  REQUIRE_FALSE(replies.empty());
+  CHECK(replies.back().second.index == 4);
+  CHECK(table.core(1).progress(3)->match() == 4);
+}
+
+TEST_CASE("of a vote, a record or a heartbeat that is asked for again, one answer waits for the disk") {
+  struct Row {
+    const char* what;
+    bool witness;
+    Body body;
+  };
+  const Row rows[] = {
+      {"a vote", false, RequestVote{5, 1}},
+      {"a heartbeat of a new term", false, Heartbeat{}},
+      {"entries of a new term", false, AppendEntries{1, 1, {{2, 2, text("x"), nullptr}}, 0, 0}},
+      {"a record", true, RecordInSync{{.term = 2, .version = 1, .index = 1, .index_term = 1, .in_sync = {1, 2}}}},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    Options options;
+    options.witness = row.witness;
+    Single node(row.witness ? Restored{} : disk_of(kThree, {1}, {.term = 1}), options);
+    std::uint64_t round = 0;
+    for (int i = 0; i < 100; ++i) {
+      Body body = row.body;
+      if (auto* beat = std::get_if<Heartbeat>(&body)) beat->read_round = ++round;
+      if (auto* request = std::get_if<AppendEntries>(&body)) request->read_round = ++round;
+      CHECK(node.step(2, 2, std::move(body)).messages.empty());
+    }
+    const Output output = node.persist();
+    REQUIRE(output.messages.size() == 1);
+    if (const auto* reply = std::get_if<HeartbeatReply>(&output.messages[0].body)) CHECK(reply->read_round == 100);
+    if (const auto* reply = std::get_if<AppendEntriesReply>(&output.messages[0].body)) {
+      CHECK(reply->index == 2);
+      CHECK(reply->read_round == 100);
+    }
+  }
+}
+
 TEST_CASE("what waits is bounded") {
   Options options;
   options.max_uncommitted_bytes = 1000;

@@ -112,6 +112,7 @@ void Table::settle(NodeId id) {
   for (const SnapshotId snapshot : output.snapshots_released) seat.snapshots_released.push_back(snapshot);
   if (output.snapshot_fetch) seat.snapshot_fetch = output.snapshot_fetch;
   if (output.installed) seat.installed = output.installed;
+  if (output.lost) seat.lost = output.lost;
   for (const Fetch& fetch : output.fetches) seat.fetches.push_back(fetch);
   if (seat.disk_answers) persist(id);
 }

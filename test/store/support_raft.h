@@ -68,6 +68,7 @@ class Table {
     std::optional<SnapshotFetch> snapshot_fetch;
     std::optional<SnapshotMeta> installed;
     std::vector<Fetch> fetches;
+    std::optional<LogIndex> lost;
   };
 
   explicit Table(const Membership& group, Options options = {});

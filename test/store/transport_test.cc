@@ -160,6 +160,47 @@ TEST_CASE("transport: messages that are none end the call, not the server") {
   CHECK(group.connected(group.b, group.a));
 }
 
+TEST_CASE("transport: a witness is listened to as a witness alone") {
+  Three group;
+  const raft::NodeId a = group.a.id(), b = group.b.id();
+  PeerInfo witness = group.b.info();
+  witness.witness = true;
+  group.a.transport().set_peers({witness, group.c.info()});
+  const BlobCodec codec;
+  struct Row {
+    std::string what;
+    raft::Body body;
+    bool heard;
+  };
+  for (const Row& row : {
+           Row{"a vote", raft::RequestVoteReply{false, true}, true},
+           Row{"an answer to a heartbeat", raft::HeartbeatReply{7}, true},
+           Row{"that it has a record", raft::RecordInSyncReply{1}, true},
+           Row{"a heartbeat", raft::Heartbeat{0, 1}, false},
+           Row{"an entry of its own", append(b, a, 1, 10).body, false},
+           Row{"that it has entries", raft::AppendEntriesReply{.index = 1}, false},
+           Row{"a candidacy", raft::RequestVote{1, 1}, false},
+           Row{"a state", raft::InstallSnapshot{}, false},
+           Row{"about a state", raft::InstallSnapshotReply{1}, false},
+           Row{"a record", raft::RecordInSync{{.term = 1, .version = 1}}, false},
+           Row{"an order to campaign", raft::TimeoutNow{}, false},
+           Row{"a read", raft::ReadIndex{1}, false},
+           Row{"the answer to a read", raft::ReadIndexReply{1, 1}, false},
+       }) {
+    CAPTURE(row.what);
+    group.a.received.clear();
+    RawPeer peer(group.harness, group.ca, group.b.identity, group.a);
+    REQUIRE(peer.dialled() == "ok");
+    const std::string message = raft::encode({b, a, 3, row.body}, codec);
+    const std::string answer =
+        peer.call(kMessagesMethod, names(kTestCluster, b, a), io::grpc_prefix(message.size()) + message);
+    const std::string refused =
+        cat("gRPC PERMISSION_DENIED: a witness votes: what member ", member_id_text(b), " says is not for it to say");
+    CHECK(answer == (row.heard ? "ok" : refused));
+    CHECK(group.a.received.size() == (row.heard ? 1 : 0));
+  }
+}
+
 namespace {
 
 // "/test.Service/Open" and "/test.Service/Closed" say who calls.

@@ -23,8 +23,12 @@ bool well_formed(const AppendEntries& request, Term term) {
 }  // namespace
 
 void RaftCore::handle(const Message& message, AppendEntries& request) {
-  hear_leader(message.from);
-  if (options_.witness || !well_formed(request, term_)) return;
+  if (!hear_leader(message.from)) return;
+  if (options_.witness) return;
+  if (!well_formed(request, term_)) {
+    ++refused_;
+    return;
+  }
   if (request.prev_index < commit_) return acknowledge(message.from, commit_, request.read_round);
   if (log_.matches(request.prev_index, request.prev_term)) {
     accept_entries(request);
@@ -58,13 +62,19 @@ void RaftCore::acknowledge(NodeId leader, LogIndex index, std::uint64_t read_rou
 }
 
 void RaftCore::handle(const Message& message, Heartbeat& request) {
-  hear_leader(message.from);
+  if (!hear_leader(message.from)) return;
+  // A leader names here no entry that this member has not acknowledged to it in this term, and in a leader's term
+  // nothing is cut off that was acknowledged to it. So what is missing was lost by this disk.
+  if (!options_.witness && request.commit > log_.last_index() && !broken(Mutant::kCommitBeyondMatch)) {
+    output_.lost = request.commit;
+    return;
+  }
   if (!options_.witness) commit_to(std::min(request.commit, log_.last_index()));
   send(message.from, HeartbeatReply{request.read_round});
 }
 
 void RaftCore::handle(const Message& message, InstallSnapshot& request) {
-  hear_leader(message.from);
+  if (!hear_leader(message.from)) return;
   const SnapshotMeta& snapshot = request.snapshot;
   if (options_.witness || !snapshot.membership) return;
   const bool behind = snapshot.index <= commit_ && !broken(Mutant::kSnapshotOverwrites);
@@ -88,6 +98,11 @@ void RaftCore::snapshot_fetched(SnapshotId id, bool complete) {
   const SnapshotMeta& snapshot = fetch.snapshot;
   if (snapshot.index <= commit_ && !broken(Mutant::kSnapshotOverwrites)) {
     return acknowledge(fetch.from, commit_, 0);  // entries were faster
+  }
+  // So were they, if only their commit was not heard of: what follows them here may be acknowledged to a newer leader.
+  if (log_.matches(snapshot.index, snapshot.term)) {
+    commit_to(snapshot.index);
+    return acknowledge(fetch.from, snapshot.index, 0);
   }
   if (role_ != Role::kFollower) return;  // a candidate's or leader's log stays as it was claimed
   commit_ = snapshot.index;

@@ -37,7 +37,7 @@ struct AppendEntriesReply {
 };
 
 struct Heartbeat {
-  LogIndex commit = 0;  // not beyond what this follower is known to have
+  LogIndex commit = 0;  // not beyond what this follower has acknowledged in this term
   std::uint64_t read_round = 0;
 };
 // Also the answer to a leader of the past: its term alone says all.
@@ -73,6 +73,9 @@ struct ReadIndexReply {
 using Body = std::variant<RequestVote, RequestVoteReply, AppendEntries, AppendEntriesReply, Heartbeat, HeartbeatReply,
                           InstallSnapshot, InstallSnapshotReply, RecordInSync, RecordInSyncReply, TimeoutNow, ReadIndex,
                           ReadIndexReply>;
+
+// Whether a witness ever says this: it only answers (witness.cc).
+bool witness_sends(const Body& body);
 
 struct Message {
   NodeId from = kNobody;

@@ -44,6 +44,9 @@ bool Progress::rejected(LogIndex rejected, LogIndex can_match, LogIndex compacte
     return true;
   }
   if (state_ != State::kProbe || next_ != rejected + 1) return false;
+  // It refuses what it had acknowledged: there is nothing before that to try, and what was lost there is for it to find
+  // out (follower.cc). Else every refusal would be answered by the same question.
+  if (rejected <= match_) return false;
   next_ = std::max(std::min(rejected, can_match + 1), match_ + 1);
   probe_sent_ = false;
   return true;

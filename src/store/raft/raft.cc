@@ -18,6 +18,41 @@ constexpr int kLongestTimeout = 10;  // election timeouts of the options: beyond
 // By time and not by fsyncs, as a group at rest makes none; while elections fail for the disk, each one makes new ones.
 constexpr int kFsyncHalfLife = 10;
 
+// No member is away for so many elections. Whoever names such a term would bring the group to where terms end.
+constexpr Term kMostTermsMissed = Term{1} << 32;
+
+// Whether `before`, which waits for the same Append as `later`, need not be said to the same node any more; what it
+// alone says goes over to `later`. What waits for an earlier Append is another matter: with a disk that is busy it
+// always comes first, and without it a leader would wait for the last of all entries.
+bool supersedes(Body* later, const Body& before) {
+  if (later->index() != before.index()) return false;
+  if (auto* reply = std::get_if<AppendEntriesReply>(later)) {
+    const auto& old = std::get<AppendEntriesReply>(before);
+    if (reply->rejected != old.rejected) return false;
+    reply->read_round = std::max(reply->read_round, old.read_round);
+    if (!reply->rejected) reply->index = std::max(reply->index, old.index);
+    return true;
+  }
+  if (auto* reply = std::get_if<HeartbeatReply>(later)) {
+    reply->read_round = std::max(reply->read_round, std::get<HeartbeatReply>(before).read_round);
+    return true;
+  }
+  if (auto* reply = std::get_if<RecordInSyncReply>(later)) {
+    reply->version = std::max(reply->version, std::get<RecordInSyncReply>(before).version);
+    return true;
+  }
+  if (auto* reply = std::get_if<RequestVoteReply>(later)) {
+    const auto& old = std::get<RequestVoteReply>(before);
+    if (reply->pre_vote != old.pre_vote) return false;
+    reply->granted = reply->granted || old.granted;
+    return true;
+  }
+  if (const auto* request = std::get_if<RequestVote>(later)) {
+    return request->pre_vote == std::get<RequestVote>(before).pre_vote;
+  }
+  return std::holds_alternative<ReadIndex>(*later);  // the batch before is given up
+}
+
 // Only a leader sends these.
 bool from_leader(const Body& body) {
   return std::holds_alternative<AppendEntries>(body) || std::holds_alternative<Heartbeat>(body) ||
@@ -96,6 +131,10 @@ Output RaftCore::take_output(std::size_t most) {
 
 void RaftCore::step(Message message) {
   if (message.to != options_.id || message.from == options_.id || message.from == kNobody) return;
+  if (message.term > term_ && message.term - term_ > kMostTermsMissed) {
+    ++refused_;
+    return;
+  }
   if (message.term > term_ && !accept_higher_term(message)) return;
   if (message.term < term_) return answer_lower_term(message);
   std::visit([&](auto& body) { handle(message, body); }, message.body);
@@ -143,11 +182,16 @@ void RaftCore::become_follower(Term term, NodeId leader) {
   votes_.clear();
 }
 
-void RaftCore::hear_leader(NodeId leader) {
-  ASSERT(role_ != Role::kLeader);  // a term has one leader
+// False: a term has one leader, and that is this node.
+bool RaftCore::hear_leader(NodeId leader) {
+  if (role_ == Role::kLeader) {
+    ++refused_;
+    return false;
+  }
   if (role_ != Role::kFollower || leader_ != leader) become_follower(term_, leader);
   leader_heard_ = now_;
   wait_for_leader();
+  return true;
 }
 
 void RaftCore::hear(Progress* progress) {
@@ -161,8 +205,20 @@ void RaftCore::send_after(NodeId to, Body body, std::uint64_t append, std::optio
   if (append <= durable_) {
     output_.messages.push_back(std::move(message));
   } else {
-    held_.push_back({append, std::move(message)});
+    hold(append, std::move(message));
   }
+}
+
+// While a disk hangs or is full, the same questions come again and again: what waits is bounded by the Appends under
+// way.
+void RaftCore::hold(std::uint64_t append, Message message) {
+  for (Held& held : held_) {
+    const bool same = held.after == append && held.message.to == message.to && held.message.term == message.term;
+    if (!same || !supersedes(&message.body, held.message.body)) continue;
+    held.message = std::move(message);
+    return;
+  }
+  held_.push_back({append, std::move(message)});
 }
 
 std::uint64_t RaftCore::whole_number() const {

@@ -75,6 +75,8 @@ struct Output {
   std::vector<NodeId> snapshots_wanted;  // make one for this follower: snapshot_ready() or snapshot_failed()
   std::vector<SnapshotId> snapshots_released;
   std::optional<SnapshotFetch> snapshot_fetch;  // replaces an earlier one: snapshot_fetched()
+  // This member has acknowledged the entries up to here, and its log ends before: it must not go on under its id.
+  std::optional<LogIndex> lost;
 };
 
 class RaftCore {
@@ -91,8 +93,10 @@ class RaftCore {
   Output take_output(std::size_t most = SIZE_MAX);
   bool more_committed() const { return handed_ < may_hand_out(); }
 
-  // A message from a peer that the shell has authenticated as message.from.
+  // A message from a peer that the shell has authenticated as message.from. Whatever it says, nothing breaks here.
   void step(Message message);
+  // Messages that no sound member sends: they changed nothing.
+  std::uint64_t refused() const { return refused_; }
   // Every Append up to this one is on disk. Numbers, not (index, term): an entry can be written, overwritten and come
   // back with the same index and term while the disk is still at the first.
   void appended(std::uint64_t number);
@@ -150,10 +154,11 @@ class RaftCore {
   bool accept_higher_term(const Message& message);
   void answer_lower_term(const Message& message);
   void become_follower(Term term, NodeId leader);
-  void hear_leader(NodeId leader);
+  bool hear_leader(NodeId leader);
   void hear(Progress* progress);
   void send(NodeId to, Body body) { send_after(to, std::move(body), hard_number_); }
   void send_after(NodeId to, Body body, std::uint64_t append, std::optional<Term> term = std::nullopt);
+  void hold(std::uint64_t append, Message message);
   // The Append with which everything that is in memory now will be on disk.
   std::uint64_t whole_number() const;
   void hard_changed();
@@ -249,6 +254,7 @@ class RaftCore {
   std::map<std::uint64_t, Instant> under_way_;  // Appends that the disk has not answered: since when
   std::vector<Held> held_;
   Output output_;
+  std::uint64_t refused_ = 0;
 
   LogIndex commit_ = 0;
   LogIndex handed_ = 0;  // entries up to here went to the state machine

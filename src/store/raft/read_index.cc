@@ -108,8 +108,9 @@ void RaftCore::forward_reads() {
   send(leader_, ReadIndex{batch_asked_});
 }
 
-void RaftCore::handle(const Message&, ReadIndexReply& reply) {
+void RaftCore::handle(const Message& message, ReadIndexReply& reply) {
   if (role_ == Role::kLeader || batch_asked_ == 0 || reply.batch != batch_asked_) return;
+  if (message.from != leader_) return;  // nobody else was asked
   batch_asked_ = 0;
   for (const PendingRead& read : reads_) {
     if (read.round == reply.batch) output_.reads.push_back({read.id, true, reply.index});

@@ -87,7 +87,7 @@ void RaftCore::handle(const Message& message, RecordInSyncReply& reply) {
 void RaftCore::handle(const Message& message, RecordInSync& request) {
   const WitnessRecord& record = request.record;
   if (!options_.witness || record.term != message.term) return;
-  hear_leader(message.from);
+  if (!hear_leader(message.from)) return;
   const auto age = [](const WitnessRecord& of) { return std::pair(of.term, of.version); };
   if (record_ && age(record) < age(*record_)) return;
   if (!record_ || age(record) > age(*record_)) {
@@ -97,6 +97,11 @@ void RaftCore::handle(const Message& message, RecordInSync& request) {
   }
   const std::uint64_t after = broken(Mutant::kWitnessRecordNotPersisted) ? 0 : std::max(hard_number_, record_number_);
   send_after(message.from, RecordInSyncReply{record.version}, after);
+}
+
+bool witness_sends(const Body& body) {
+  return std::holds_alternative<RequestVoteReply>(body) || std::holds_alternative<HeartbeatReply>(body) ||
+         std::holds_alternative<RecordInSyncReply>(body);
 }
 
 bool RaftCore::witness_would_vote(NodeId candidate, const RequestVote& request) const {

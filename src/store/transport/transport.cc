@@ -341,6 +341,11 @@ io::GrpcStatus TransportImpl::check_message(const raft::Message& message, NodeId
   if (message.to != settings_.options.self) {
     return io::GrpcStatus{Grpc::kInvalidArgument, cat("a message for ", member_id_text(message.to))};
   }
+  const auto link = links_.find(from);
+  if (link != links_.end() && link->second->peer().witness && !raft::witness_sends(message.body)) {
+    return io::GrpcStatus{Grpc::kPermissionDenied,
+                          cat("a witness votes: what member ", member_id_text(from), " says is not for it to say")};
+  }
   return io::GrpcStatus();
 }
 

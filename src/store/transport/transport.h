@@ -30,7 +30,9 @@ struct PeerInfo {
   std::string name;
   std::vector<std::string> addresses;  // "host:port", tried in turn
   std::string key;                     // hex of SHA-256 over the SubjectPublicKeyInfo, lower case
-  bool witness = false;  // votes, and is given no data: messages and what is open to strangers are all it may call
+  // Votes, and is trusted with no more: it is given no data, messages and what is open to strangers are all it may
+  // call, and the messages are those that a witness sends.
+  bool witness = false;
 };
 struct TransportTimes {
   Duration connect = std::chrono::seconds(3);  // for each address: its name, TCP and TLS
