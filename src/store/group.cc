@@ -169,11 +169,16 @@ Task<Result<void>> SqliteStore::add(MemberRecord member, raft::MembershipChange:
   Active active(*this);
   if (auto good = leading(); !good) co_return good;
   const raft::NodeId id = member.id;
+  const raft::MembershipChange wanted{type, id};
   const bool newcomer = records_.count(id) == 0;
+  if (!replica_->core().membership().contains(id)) {
+    // It asks again and again: that must not cost a record, written and taken back, each time.
+    const Result<raft::Membership> may = raft::changed(replica_->core().membership(), wanted);
+    if (!may) co_return may.error();
+  }
   auto written = co_await write_record(std::move(member), stop);
   if (!written) co_return written.error();
   if (replica_->core().membership().contains(id)) co_return Result<void>();
-  const raft::MembershipChange wanted{type, id};
   auto changed = co_await change(wanted, stop);
   // Of one that was stopped it is not known whether it comes yet.
   const bool refused = !changed && changed.error().code() != Code::kCancelled;

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/strings.h"
+#include "store/announce.h"
 #include "store/database.h"
 #include "store/support_group.h"
 
@@ -416,6 +417,29 @@ TEST_CASE("two servers and a witness go on when either server is lost") {
     group.harness.run_for(3 * group.election_timeout);  // until the witness has written that it is in sync again
   }
   CHECK(group.differences() == "");
+}
+
+TEST_CASE("a witness that a group has no use for is refused without a write, however often it asks") {
+  Group group;
+  group.make(1);
+  group.witness = std::make_unique<GroupWitness>(group);
+  group.witness->start();
+  for (const std::size_t servers : {1, 3}) {
+    CAPTURE(servers);
+    while (group.servers.size() < servers) group.join(group.add());
+    const Revision before = *group.leader().put("key", "value");
+    for (int i = 0; i < 5; ++i) {
+      CHECK(says(group.take_in(group.witness->record())) ==
+            says(Error(Code::kInvalid, "a witness is for a group of two servers")));
+    }
+    CHECK(*group.leader().put("key", "value") == before + 1);
+  }
+}
+
+TEST_CASE("who is refused as before asks less and less often") {
+  Duration pause = 2s;
+  for (const Duration next : {4s, 8s, 16s, 16s}) CHECK((pause = announce_pause(pause, true)) == next);
+  CHECK(announce_pause(pause, false) == 2s);
 }
 
 // ---- full disks
