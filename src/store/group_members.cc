@@ -187,15 +187,18 @@ Task<Result<void>> GroupMembers::join_here(PeerChange join, StopToken stop) {
                       cat("member ", member_id_text(member.id), " (", member.name,
                           ") was removed from this cluster: it comes in again with an empty data directory alone"));
     }
-    if (same_name != members.end()) {
-      const raft::NodeId old = same_name->id;
-      const bool gave_up = std::find(join.replaces.begin(), join.replaces.end(), old) != join.replaces.end();
-      if (!gave_up || (same_name->role == Member::Role::kWitness) != witness) {
-        co_return name_is_taken(*same_name);
-      }
+    // Under another name, too: the old self would stay among the voters for ever, dead.
+    std::vector<raft::NodeId> old;
+    for (const Member& one : members) {
+      const bool gave_up = std::find(join.replaces.begin(), join.replaces.end(), one.id) != join.replaces.end();
+      if (gave_up && (one.role == Member::Role::kWitness) == witness) old.push_back(one.id);
+    }
+    const auto stays = [&old](raft::NodeId id) { return std::find(old.begin(), old.end(), id) == old.end(); };
+    if (same_name != members.end() && stays(same_name->id)) co_return name_is_taken(*same_name);
+    for (const raft::NodeId id : old) {
       context_.log.info("a server lost its disk and comes back as another member",
-                        {{"name", member.name}, {"old", member_id_text(old)}, {"new", member_id_text(member.id)}});
-      Result<void> removed = co_await local_.remove(old, stop);
+                        {{"name", member.name}, {"old", member_id_text(id)}, {"new", member_id_text(member.id)}});
+      Result<void> removed = co_await local_.remove(id, stop);
       if (!removed) co_return removed;
     }
     context_.log.info(

@@ -154,6 +154,20 @@ TEST_CASE("a name that is taken, and a server that lost its disk") {
   CHECK(f.group.asked == std::vector<std::string>{"remove 2", "add learner second"});
 }
 
+TEST_CASE("a server that lost its disk and has another name now leaves nobody behind") {
+  Fixture f;
+  f.group.put(record_of('8', "second"), Member::Role::kLearner);  // taken in, and lost again before it could vote
+  f.group.put(record_of('2', "second-before"), Member::Role::kVoter);
+  CHECK(f.ask('7', join_of(record_of('7', "witness"), record_of('2', "").id)).find("another --node-name") !=
+        std::string::npos);
+  CHECK(f.group.asked.empty());
+  CHECK(f.ask('7', join_of(record_of('7', "renamed"), record_of('2', "").id)) == "ok");
+  CHECK(f.group.asked == std::vector<std::string>{"remove 8", "remove 2", "add learner renamed"});
+  // Only who was the same: a witness is none.
+  CHECK(f.ask('6', join_of(record_of('6', "other"), record_of('3', "").id)) == "ok");
+  CHECK(f.group.asked.back() == "add learner other");
+}
+
 TEST_CASE("a witness's certificate is good for a witness, also for one that was removed") {
   Fixture f;
   MemberRecord other = record_of('7', "third");
