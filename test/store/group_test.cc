@@ -389,6 +389,46 @@ TEST_CASE("leadership moves when asked, and at once when the leader closes") {
   CHECK(group.leader().put("key", "value"));
 }
 
+// Five servers with the same log, led by the one with the lowest id.
+struct Five {
+  explicit Five(Group& group) {
+    group.make(5);
+    for (const auto& server : group.servers) by_id.push_back(server.get());
+    std::sort(by_id.begin(), by_id.end(), [](const auto* a, const auto* b) { return a->id() < b->id(); });
+    if (!by_id[0]->leads()) {
+      REQUIRE(group.harness.wait(group.leader().members().transfer_leadership(by_id[0]->id(), StopToken())));
+    }
+    REQUIRE(group.leader().put("key", "value"));
+    REQUIRE(group.differences() == "");
+    REQUIRE(by_id[0]->leads());
+  }
+  std::vector<GroupServer*> by_id;
+};
+
+TEST_CASE("a leader that closes hands over to one that answers") {
+  Group group(600ms);
+  const Five five(group);
+  const raft::NodeId silent = five.by_id[4]->id();
+  group.isolate({silent});
+  group.harness.run_for(700ms);
+  REQUIRE(five.by_id[0]->leads());
+  const Instant before = group.harness.clock.now();
+  five.by_id[0]->close();
+  CHECK(group.eventually([&] { return group.leader_now() != nullptr; }));
+  CHECK(group.harness.clock.now() - before < 500ms);  // sooner than by an election
+}
+
+TEST_CASE("a leader that closes asks the next one when the first does not take over") {
+  Group group(600ms);
+  const Five five(group);
+  const raft::NodeId silent = five.by_id[4]->id();
+  group.isolate({silent});
+  five.by_id[0]->close();
+  const Instant closed = group.harness.clock.now();  // the others have heard from it until now
+  CHECK(group.eventually([&] { return group.leader_now() != nullptr; }));
+  CHECK(group.harness.clock.now() - closed < 500ms);
+}
+
 // ---- two servers and a witness
 
 TEST_CASE("two servers and a witness go on when either server is lost") {
