@@ -280,6 +280,8 @@ Task<Result<void>> GroupMembers::run(StopToken stop) {
 Task<Result<void>> GroupMembers::keep_own_record(StopToken stop) {
   while (!stop.stopped()) {
     const Leadership leadership = store_.leadership();
+    // Here and not behind the waits below: the leadership may have come to this server during any of them.
+    changed_.set();
     if (leadership.leader != raft::kNobody && !own_record_is_right()) {
       PeerChange here = join_of(options_.self);
       here.returns = true;
@@ -295,8 +297,6 @@ Task<Result<void>> GroupMembers::keep_own_record(StopToken stop) {
     }
     const bool changed = co_await store_.leadership_changed(leadership, stop);
     if (!changed) break;
-    told_ = MemberList();  // a new leader says it anew: the old one may not have come to it
-    changed_.set();
   }
   co_return Result<void>();
 }
@@ -319,12 +319,18 @@ Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
     const auto witness = std::find_if(now.members.begin(), now.members.end(), [](const MemberRecord& member) {
       return member.role == MemberRecord::Role::kWitness;
     });
-    if (!store_.leadership().leads || witness == now.members.end() || now == told_) {
+    const Leadership leadership = store_.leadership();
+    // A new leader says it anew: the old one may not have come to it, or have said something else since.
+    const bool told_already = now == told_ && leadership.term == told_in_;
+    if (!leadership.leads || witness == now.members.end() || told_already) {
       (void)co_await changed_.wait(stop);
       continue;
     }
     const Result<void> told = co_await tell(witness->id, vouched(now), stop);
-    if (told) told_ = now;
+    if (told) {
+      told_ = now;
+      told_in_ = leadership.term;
+    }
     if (told || stop.stopped()) continue;
     // The transport says when a member cannot be reached; it is enough to try again.
     context_.log.debug("the witness was not told of the members", {{"error", told.error().message()}});
