@@ -16,6 +16,8 @@ using namespace std::chrono_literals;
 constexpr std::int64_t kToldSeconds = 24 * 60 * 60;
 constexpr Duration kToldPeriod = 8h;
 constexpr Duration kRetry = 2s;
+// The first lease is renewed when both are there: well before others may take it.
+constexpr Duration kTakeBoth = 8s;
 
 struct LeaseRow {
   const char* name;
@@ -138,9 +140,20 @@ Task<Result<void>> ControlPlane::run_elected(StopToken stop) {
   auto second_client = client::make_inprocess_client(context_.named("leader-election"), api_, kLeases[1].identity());
   LeaderLease first(context_, *first_client, kLeases[0].name, holder_, LeaderLease::kSeconds);
   LeaderLease second(context_, *second_client, kLeases[1].name, holder_, LeaderLease::kSeconds);
-  Result<void> held = co_await first.acquire(stop);
-  if (held) held = co_await second.take(stop);
-  if (!held) co_return stop.stopped() ? Result<void>() : held;
+  const Result<void> acquired = co_await first.acquire(stop);
+  if (!acquired) co_return Result<void>();  // to stop is all that ends it
+  const io::Deadline patience(context_.loop, kTakeBoth, stop);
+  const Result<void> both = co_await second.take(patience.token());
+  if (!both) {
+    // Who had it has written it in this moment, or etcd does not answer. Others may have more luck meanwhile.
+    if (!stop.stopped()) {
+      context_.log.warn("one of the two leases could not be had: the other one is given up for now",
+                        {{"lease", kLeases[1].name}, {"error", both.error().message()}});
+    }
+    co_await first.release();
+    (void)co_await context_.loop.sleep(kRetry, stop);
+    co_return Result<void>();
+  }
   context_.log.info("this server holds the leases: scheduler and controllers run here");
   io::TaskScope scope(stop);
   bool lost = false;

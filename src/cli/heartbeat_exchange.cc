@@ -36,7 +36,8 @@ Task<bool> HeartbeatExchange::offer(api::Heartbeat heartbeat, StopToken stop) {
   const store::Leadership leadership = store_.leadership();
   if (leadership.leads) co_return true;
   if (leadership.leader == store::raft::kNobody) co_return false;
-  auto client = co_await transport_.client(leadership.leader, stop);
+  const io::Deadline deadline(context_.loop, kCallTimeout, stop);
+  auto client = co_await transport_.client(leadership.leader, deadline.token());
   if (!client) co_return false;
   io::GrpcRequest request = transport_.request(leadership.leader, kOffer);
   request.timeout = kCallTimeout;
@@ -91,44 +92,64 @@ void HeartbeatExchange::noticed(const api::ObjectRef& now) {
 }
 
 Task<Result<void>> HeartbeatExchange::run(StopToken stop) {
-  for (;;) {
+  io::TaskScope senders(stop);
+  while (!stop.stopped()) {
     const bool some = co_await work_.wait(stop);
-    if (!some) co_return Result<void>();
+    if (!some) break;
     const Result<void> slept = co_await context_.loop.sleep(kGather, stop);
-    if (!slept) co_return Result<void>();
+    if (!slept) break;
     work_.reset();
     const std::map<std::string, api::Heartbeat> taken = std::exchange(waiting_, {});
-    std::vector<store::raft::NodeId> others;
+    const store::Leadership leadership = store_.leadership();
+    std::set<store::raft::NodeId> others;
     for (const store::Member& member : store_.members()) {
-      const bool other = member.id != store_.leadership().self && member.role != store::Member::Role::kWitness;
-      if (other) others.push_back(member.id);
+      const bool other = member.id != leadership.self && member.role != store::Member::Role::kWitness;
+      if (other && leadership.leads) others.insert(member.id);
     }
-    if (others.empty() || !store_.leadership().leads) continue;
-    io::TaskScope scope(stop);
+    for (auto& [id, lane] : lanes_) {
+      if (others.count(id) == 0) lane.waiting.clear();
+    }
+    for (const store::raft::NodeId to : others) {
+      Lane& lane = lanes_[to];
+      for (const auto& [key, beat] : taken) lane.waiting.insert_or_assign(key, beat);
+      if (!lane.sending) senders.spawn(send_waiting(to, senders.token()));
+    }
+    std::erase_if(lanes_, [](const auto& one) { return one.second.waiting.empty() && !one.second.sending; });
+  }
+  senders.stop();
+  (void)co_await senders.join();
+  co_return Result<void>();
+}
+
+Task<Result<void>> HeartbeatExchange::send_waiting(store::raft::NodeId to, StopToken stop) {
+  Lane& lane = lanes_[to];  // stays while `sending` is set
+  lane.sending = true;
+  while (!lane.waiting.empty() && !stop.stopped()) {
+    const std::map<std::string, api::Heartbeat> taken = std::exchange(lane.waiting, {});
     std::vector<api::Heartbeat> batch;
     std::size_t bytes = 0, left = taken.size();
     for (const auto& [key, beat] : taken) {
       batch.push_back(beat);
       bytes += beat.text->size();
       if (--left > 0 && bytes < kBatchBytes) continue;
-      const std::string encoded = api::encode_heartbeats(batch);
-      for (const store::raft::NodeId to : others) scope.spawn(send(to, encoded, scope.token()));
+      std::string encoded = api::encode_heartbeats(batch);
       batch.clear();
       bytes = 0;
+      co_await send(to, std::move(encoded), stop);
     }
-    (void)co_await scope.join();
   }
+  lane.sending = false;
+  co_return Result<void>();
 }
 
 // Whoever does not get it shows what it has.
-Task<Result<void>> HeartbeatExchange::send(store::raft::NodeId to, std::string batch, StopToken stop) {
+Task<void> HeartbeatExchange::send(store::raft::NodeId to, std::string batch, StopToken stop) {
   const io::Deadline deadline(context_.loop, kCallTimeout, stop);
   auto client = co_await transport_.client(to, deadline.token());
-  if (!client) co_return Result<void>();
+  if (!client) co_return;
   io::GrpcRequest request = transport_.request(to, kBatch);
   request.timeout = kCallTimeout;
   (void)co_await io::grpc_unary(**client, std::move(request), std::move(batch), stop);
-  co_return Result<void>();
 }
 
 }  // namespace kayak::cli

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "api/api.h"
@@ -31,7 +32,14 @@ class HeartbeatExchange final : public api::HeartbeatLink {
   Task<io::GrpcStatus> take_batch(io::GrpcCall& call);
   Task<Result<std::string>> read(io::GrpcCall& call);
   void noticed(const api::ObjectRef& now);
-  Task<Result<void>> send(store::raft::NodeId to, std::string batch, StopToken stop);
+  Task<Result<void>> send_waiting(store::raft::NodeId to, StopToken stop);
+  Task<void> send(store::raft::NodeId to, std::string batch, StopToken stop);
+
+  // What is on its way to one member: who does not answer is waited for by its own lane alone.
+  struct Lane {
+    std::map<std::string, api::Heartbeat> waiting;  // as waiting_
+    bool sending = false;
+  };
 
   Context context_;
   store::EmbeddedStore& store_;
@@ -40,6 +48,7 @@ class HeartbeatExchange final : public api::HeartbeatLink {
   std::shared_ptr<const void> observer_;
   std::map<std::string, api::Heartbeat> waiting_;  // by key of the store: the newest of each
   io::Event work_;
+  std::map<store::raft::NodeId, Lane> lanes_;
 };
 
 }  // namespace kayak::cli

@@ -35,7 +35,7 @@ Peers::Peers(Context context, Options options) : context_(std::move(context)), o
   transport_ = store::Transport::create(context_, store::log_payloads(), std::move(transport), std::move(events));
   list_ = options_.join.peers;
   list_.cluster = options_.cluster.cluster;
-  written_ = list_;
+  written_ = kept_ = list_;
   set_peers(list_.members);
 }
 
@@ -50,12 +50,14 @@ void Peers::members_changed(const std::vector<store::MemberRecord>& members) {
   const bool was_member = list_.find(self) != nullptr;
   list_.members = members;
   set_peers(members);
-  if (was_member && list_.find(self) == nullptr) {
-    // The file keeps the list with this server in it: without, the next start would take it for one that is to join.
+  const bool is_member = list_.find(self) != nullptr;
+  if (was_member && !is_member) {
     context_.log.warn("this server was removed from its cluster: it takes part no more until it joins anew",
                       {{"member", store::member_id_text(self)}});
-    return;
   }
+  // The file keeps the list with this server in it: without, the next start would take it for one that is to join.
+  if (!is_member && kept_.find(self) != nullptr) return;
+  kept_ = list_;
   list_changed_.set();
 }
 
@@ -139,11 +141,11 @@ Task<Result<void>> Peers::join(StopToken stop) {
 Task<Result<void>> Peers::keep_file(StopToken stop) {
   while (!stop.stopped()) {
     list_changed_.reset();
-    if (list_ == written_) {
+    if (kept_ == written_) {
       (void)co_await list_changed_.wait(stop);
       continue;
     }
-    const store::MemberList list = list_;
+    const store::MemberList list = kept_;
     auto write = [path = options_.members_path, list] { return store::write_member_list(path, list); };
     const Result<void> written = co_await context_.loop.offload(std::move(write));
     if (written) {

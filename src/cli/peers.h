@@ -61,6 +61,7 @@ class Peers {
   std::unique_ptr<store::GroupMembers> members_;
   store::EmbeddedStore* store_ = nullptr;
   store::MemberList list_;  // as the store has it, or as it was told before that
+  store::MemberList kept_;  // what the file is to hold, and what it does
   store::MemberList written_;
   // Since when members have said that this server is none, and nobody has sent it anything.
   std::optional<Instant> refused_since_;

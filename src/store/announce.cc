@@ -1,6 +1,8 @@
 // announce.cc: see announce.h.
 #include "store/announce.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "store/peer_change.h"
 #include "store/transport/dial.h"
@@ -13,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kDialTimeout = 5s;
-constexpr Duration kRetry = 2s;
+constexpr Duration kRetry = 2s, kLongestRetry = 16s;
 
 Task<Result<MemberList>> announce_at(Context context, const Announcement& announcement, std::string address,
                                      StopToken stop) {
@@ -43,21 +45,34 @@ Task<Result<MemberList>> announce_at(Context context, const Announcement& announ
   co_return members_after(bytes);
 }
 
+// What the group is, and a person would have to change; all else may be over in a moment.
+bool is_refusal(const Error& error) {
+  return error.code() == Code::kInvalid || error.code() == Code::kAlreadyExists || error.code() == Code::kForbidden;
+}
+
 }  // namespace
+
+Duration announce_pause(Duration before, bool refused_again) {
+  return refused_again ? std::min(2 * before, kLongestRetry) : kRetry;
+}
 
 Task<Result<MemberList>> announce(Context context, Announcement announcement, StopToken stop) {
   std::string last;
+  Duration pause = kRetry;
   for (;;) {
     std::string errors;
+    bool refused = false;
     for (const std::string& address : announcement.addresses) {
       Result<MemberList> list = co_await announce_at(context, announcement, address, stop);
       if (list) co_return list;
       if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while asking to be taken in");
+      refused = refused || is_refusal(list.error());
       errors += cat(errors.empty() ? "" : "; ", address, ": ", list.error().message());
     }
     if (errors != last) context.log.warn("not taken into the cluster yet, asking on", {{"errors", errors}});
+    pause = announce_pause(pause, refused && errors == last);
     last = errors;
-    Result<void> slept = co_await context.loop.sleep(kRetry, stop);
+    Result<void> slept = co_await context.loop.sleep(pause, stop);
     if (!slept) co_return slept.error();
   }
 }

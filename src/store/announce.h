@@ -19,7 +19,9 @@ struct Announcement {
   std::string certificate_pem, key_pem, ca_pem;
 };
 // Asks to be taken in until that has happened; the group as it is then. Whoever answers with a refusal is asked again,
-// too, as a person may do something about it: the log says what. Errors: Cancelled.
+// too, as a person may do something about it: the log says what, once. Errors: Cancelled.
 Task<Result<MemberList>> announce(Context context, Announcement announcement, StopToken stop);
+// How long it waits before it asks again: 2 s; twice as long as `before`, up to 16 s, when it was refused as before.
+Duration announce_pause(Duration before, bool refused_again);
 
 }  // namespace kayak::store

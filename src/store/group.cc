@@ -170,11 +170,16 @@ Task<Result<void>> SqliteStore::add(MemberRecord member, raft::MembershipChange:
   Active active(*this);
   if (auto good = leading(); !good) co_return good;
   const raft::NodeId id = member.id;
+  const raft::MembershipChange wanted{type, id};
   const bool newcomer = records_.count(id) == 0;
+  if (!replica_->core().membership().contains(id)) {
+    // It asks again and again: that must not cost a record, written and taken back, each time.
+    const Result<raft::Membership> may = raft::changed(replica_->core().membership(), wanted);
+    if (!may) co_return may.error();
+  }
   auto written = co_await write_record(std::move(member), stop);
   if (!written) co_return written.error();
   if (replica_->core().membership().contains(id)) co_return Result<void>();
-  const raft::MembershipChange wanted{type, id};
   auto changed = co_await change(wanted, stop);
   // Of one that was stopped it is not known whether it comes yet.
   const bool refused = !changed && changed.error().code() != Code::kCancelled;
@@ -245,24 +250,38 @@ Task<Result<void>> SqliteStore::transfer_leadership(raft::NodeId id, StopToken s
   co_return Result<void>();
 }
 
-Task<void> SqliteStore::hand_over() {
-  Active active(*this);
+// Those that answer, furthest first. Of one that is gone the log may be as long as anyone's, when nothing was written.
+std::vector<raft::NodeId> SqliteStore::successors() const {
   const raft::RaftCore& core = replica_->core();
-  if (!leadership_.leads || core.membership().voters.size() < 2) co_return;
-  raft::NodeId best = raft::kNobody;
-  LogIndex furthest = 0;
+  const Instant now = context_.clock.now();
+  std::vector<std::pair<LogIndex, raft::NodeId>> found;
   for (const raft::NodeId id : core.membership().voters) {
     const raft::Progress* progress = core.progress(id);
-    if (progress == nullptr || progress->match() < furthest) continue;
-    best = id;
-    furthest = progress->match();
+    if (progress == nullptr || !progress->answers_within(core.election_timeout(), now)) continue;
+    found.emplace_back(progress->match(), id);
   }
-  if (best == raft::kNobody || !replica_->transfer_leadership(best)) co_return;
+  std::sort(found.rbegin(), found.rend());
+  std::vector<raft::NodeId> ids;
+  for (const auto& [match, id] : found) ids.push_back(id);
+  return ids;
+}
+
+Task<void> SqliteStore::hand_over() {
+  Active active(*this);
   const io::Deadline deadline(context_.loop, kHandOver);
-  // Leading again, it has waited in vain.
-  while (!leadership_.leads && (leadership_.leader == leadership_.self || leadership_.leader == raft::kNobody)) {
-    const bool changed = co_await leadership_changed(leadership_, deadline.token());
-    if (!changed) co_return;
+  std::vector<raft::NodeId> tried;
+  while (leadership_.leads && !deadline.expired()) {
+    const std::vector<raft::NodeId> may = successors();
+    const auto next = std::find_if(may.begin(), may.end(), [&tried](raft::NodeId id) {
+      return std::find(tried.begin(), tried.end(), id) == tried.end();
+    });
+    if (next == may.end() || !replica_->transfer_leadership(*next)) co_return;
+    tried.push_back(*next);
+    // Leading again, it has waited in vain.
+    while (!leadership_.leads && (leadership_.leader == leadership_.self || leadership_.leader == raft::kNobody)) {
+      const bool changed = co_await leadership_changed(leadership_, deadline.token());
+      if (!changed) co_return;
+    }
   }
 }
 

@@ -189,15 +189,18 @@ Task<Result<void>> GroupMembers::join_here(PeerChange join, StopToken stop) {
                       cat("member ", member_id_text(member.id), " (", member.name,
                           ") was removed from this cluster: it comes in again with an empty data directory alone"));
     }
-    if (same_name != members.end()) {
-      const raft::NodeId old = same_name->id;
-      const bool gave_up = std::find(join.replaces.begin(), join.replaces.end(), old) != join.replaces.end();
-      if (!gave_up || (same_name->role == Member::Role::kWitness) != witness) {
-        co_return name_is_taken(*same_name);
-      }
+    // Under another name, too: the old self would stay among the voters for ever, dead.
+    std::vector<raft::NodeId> old;
+    for (const Member& one : members) {
+      const bool gave_up = std::find(join.replaces.begin(), join.replaces.end(), one.id) != join.replaces.end();
+      if (gave_up && (one.role == Member::Role::kWitness) == witness) old.push_back(one.id);
+    }
+    const auto stays = [&old](raft::NodeId id) { return std::find(old.begin(), old.end(), id) == old.end(); };
+    if (same_name != members.end() && stays(same_name->id)) co_return name_is_taken(*same_name);
+    for (const raft::NodeId id : old) {
       context_.log.info("a server lost its disk and comes back as another member",
-                        {{"name", member.name}, {"old", member_id_text(old)}, {"new", member_id_text(member.id)}});
-      Result<void> removed = co_await local_.remove(old, stop);
+                        {{"name", member.name}, {"old", member_id_text(id)}, {"new", member_id_text(member.id)}});
+      Result<void> removed = co_await local_.remove(id, stop);
       if (!removed) co_return removed;
     }
     context_.log.info(
@@ -292,6 +295,8 @@ Task<Result<void>> GroupMembers::run(StopToken stop) {
 Task<Result<void>> GroupMembers::keep_own_record(StopToken stop) {
   while (!stop.stopped()) {
     const Leadership leadership = store_.leadership();
+    // Here and not behind the waits below: the leadership may have come to this server during any of them.
+    changed_.set();
     if (leadership.leader != raft::kNobody && !own_record_is_right()) {
       PeerChange here = join_of(options_.self);
       here.returns = true;
@@ -307,8 +312,6 @@ Task<Result<void>> GroupMembers::keep_own_record(StopToken stop) {
     }
     const bool changed = co_await store_.leadership_changed(leadership, stop);
     if (!changed) break;
-    told_ = MemberList();  // a new leader says it anew: the old one may not have come to it
-    changed_.set();
   }
   co_return Result<void>();
 }
@@ -340,12 +343,18 @@ Task<Result<void>> GroupMembers::keep_witness_told(StopToken stop) {
     const auto witness = std::find_if(now.members.begin(), now.members.end(), [](const MemberRecord& member) {
       return member.role == MemberRecord::Role::kWitness;
     });
-    if (!store_.leadership().leads || witness == now.members.end() || now == told_) {
+    const Leadership leadership = store_.leadership();
+    // A new leader says it anew: the old one may not have come to it, or have said something else since.
+    const bool told_already = now == told_ && leadership.term == told_in_;
+    if (!leadership.leads || witness == now.members.end() || told_already) {
       (void)co_await changed_.wait(stop);
       continue;
     }
     const Result<void> told = co_await tell(witness->id, vouched(now), stop);
-    if (told) told_ = now;
+    if (told) {
+      told_ = now;
+      told_in_ = leadership.term;
+    }
     if (told || stop.stopped()) continue;
     // The transport says when a member cannot be reached; it is enough to try again.
     context_.log.debug("the witness was not told of the members", {{"error", told.error().message()}});

@@ -63,7 +63,8 @@ class GroupMembers final : public Members {
   Transport& transport_;
   const GroupMembersOptions options_;
   MemberList vouched(MemberList list);
-  MemberList told_;  // what the witness has heard of this leader
+  MemberList told_;         // what the witness has heard of this leader
+  raft::Term told_in_ = 0;  // when it was that
   std::uint64_t told_version_ = 0;
   io::Event changed_;  // there may be something to tell
 };

@@ -162,6 +162,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Task<Result<Revision>> write_record(MemberRecord member, StopToken stop);
   Task<void> take_back_record(raft::NodeId id, Revision written);
   Result<void> leading() const;
+  std::vector<raft::NodeId> successors() const;
   void note_record(const Effect& effect);
   void records_changed();
   Task<Result<void>> load_records();

@@ -8,12 +8,14 @@
 #include "store/support_etcd_call.h"
 #include "store/support_store.h"
 #include "store/support_transport.h"
+#include "support/fake_group.h"
 
 namespace kayak::store {
 namespace {
 
 using store::test::Call;
 using store::test::Driver;
+using store::test::Harness;
 using store::test::options_in;
 using store::test::run_call;
 using store::test::TempFolder;
@@ -155,6 +157,20 @@ TEST_CASE("a name that is taken, and a server that lost its disk") {
   CHECK(f.group.asked == std::vector<std::string>{"remove 2", "add learner second"});
 }
 
+TEST_CASE("a server that lost its disk and has another name now leaves nobody behind") {
+  Fixture f;
+  f.group.put(record_of('8', "second"), Member::Role::kLearner);  // taken in, and lost again before it could vote
+  f.group.put(record_of('2', "second-before"), Member::Role::kVoter);
+  CHECK(f.ask('7', join_of(record_of('7', "witness"), record_of('2', "").id)).find("another --node-name") !=
+        std::string::npos);
+  CHECK(f.group.asked.empty());
+  CHECK(f.ask('7', join_of(record_of('7', "renamed"), record_of('2', "").id)) == "ok");
+  CHECK(f.group.asked == std::vector<std::string>{"remove 8", "remove 2", "add learner renamed"});
+  // Only who was the same: a witness is none.
+  CHECK(f.ask('6', join_of(record_of('6', "other"), record_of('3', "").id)) == "ok");
+  CHECK(f.group.asked.back() == "add learner other");
+}
+
 TEST_CASE("a witness's certificate is good for a witness, also for one that was removed") {
   Fixture f;
   MemberRecord other = record_of('7', "third");
@@ -288,6 +304,63 @@ TEST_CASE("nobody gets a vote before the witness has been told of it") {
   REQUIRE(d.harness.wait(scope.join()));
   leader.stop();
   witness.stop();
+}
+
+// A server whose record is being written, by the leader, when the leadership comes to it.
+struct MovedServer {
+  Harness harness;
+  kayak::test::FakeGroupStore store;
+  kayak::test::FakeTransport transport;
+  io::Event leader_answers;
+  std::vector<raft::NodeId> called;
+
+  MovedServer() {
+    transport.on_client = [this](raft::NodeId to, StopToken stop) { return connect(to, std::move(stop)); };
+  }
+  Task<kayak::test::FakeTransport::Connection> connect(raft::NodeId to, StopToken stop) {
+    called.push_back(to);
+    if (to == record_of('2', "").id) (void)co_await leader_answers.wait(stop);
+    co_return Error(Code::kUnavailable, "not reached");
+  }
+  void led_by(char digit, raft::Term term) {
+    Leadership leadership;
+    leadership.self = record_of('1', "").id;
+    leadership.leader = record_of(digit, "").id;
+    leadership.leads = leadership.leader == leadership.self;
+    leadership.term = term;
+    store.set(leadership);
+  }
+  void put(const MemberRecord& record, Member::Role role) {
+    std::erase_if(store.list, [&record](const Member& one) { return one.id == record.id; });
+    store.list.push_back(Member{record.id, record.name, record.key, record.addresses, role});
+  }
+};
+
+TEST_CASE("a witness is told by a leader that became one while its own record was being written") {
+  MovedServer moved;
+  const MemberRecord self = record_of('1', "first");
+  MemberRecord before = self;
+  before.addresses = {"198.51.100.1:6443"};
+  moved.put(before, Member::Role::kVoter);
+  moved.put(record_of('2', "second"), Member::Role::kVoter);
+  moved.put(record_of('3', "witness"), Member::Role::kWitness);
+  moved.led_by('2', 5);
+  GroupMembersOptions options;
+  options.self = self;
+  options.cluster = kCluster;
+  GroupMembers members(moved.harness.context(), moved.store, moved.store, moved.transport, std::move(options));
+  io::TaskScope scope;
+  scope.spawn(members.run(scope.token()));
+  moved.harness.run_for(std::chrono::milliseconds(20));
+  REQUIRE(moved.called == std::vector<raft::NodeId>{record_of('2', "").id});
+  moved.put(self, Member::Role::kVoter);
+  moved.led_by('1', 6);
+  moved.leader_answers.set();
+  const auto told = [&] { return moved.called.back() == record_of('3', "").id; };
+  for (int i = 0; i < 50 && !told(); ++i) moved.harness.run_for(std::chrono::milliseconds(100));
+  CHECK(told());
+  scope.stop();
+  REQUIRE(moved.harness.wait(scope.join()).ok());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/strings.h"
+#include "store/announce.h"
 #include "store/database.h"
 #include "store/support_group.h"
 
@@ -424,6 +425,46 @@ TEST_CASE("leadership moves when asked, and at once when the leader closes") {
   CHECK(group.leader().put("key", "value"));
 }
 
+// Five servers with the same log, led by the one with the lowest id.
+struct Five {
+  explicit Five(Group& group) {
+    group.make(5);
+    for (const auto& server : group.servers) by_id.push_back(server.get());
+    std::sort(by_id.begin(), by_id.end(), [](const auto* a, const auto* b) { return a->id() < b->id(); });
+    if (!by_id[0]->leads()) {
+      REQUIRE(group.harness.wait(group.leader().members().transfer_leadership(by_id[0]->id(), StopToken())));
+    }
+    REQUIRE(group.leader().put("key", "value"));
+    REQUIRE(group.differences() == "");
+    REQUIRE(by_id[0]->leads());
+  }
+  std::vector<GroupServer*> by_id;
+};
+
+TEST_CASE("a leader that closes hands over to one that answers") {
+  Group group(600ms);
+  const Five five(group);
+  const raft::NodeId silent = five.by_id[4]->id();
+  group.isolate({silent});
+  group.harness.run_for(700ms);
+  REQUIRE(five.by_id[0]->leads());
+  const Instant before = group.harness.clock.now();
+  five.by_id[0]->close();
+  CHECK(group.eventually([&] { return group.leader_now() != nullptr; }));
+  CHECK(group.harness.clock.now() - before < 500ms);  // sooner than by an election
+}
+
+TEST_CASE("a leader that closes asks the next one when the first does not take over") {
+  Group group(600ms);
+  const Five five(group);
+  const raft::NodeId silent = five.by_id[4]->id();
+  group.isolate({silent});
+  five.by_id[0]->close();
+  const Instant closed = group.harness.clock.now();  // the others have heard from it until now
+  CHECK(group.eventually([&] { return group.leader_now() != nullptr; }));
+  CHECK(group.harness.clock.now() - closed < 500ms);
+}
+
 // ---- two servers and a witness
 
 TEST_CASE("two servers and a witness go on when either server is lost") {
@@ -452,6 +493,29 @@ TEST_CASE("two servers and a witness go on when either server is lost") {
     group.harness.run_for(3 * group.election_timeout);  // until the witness has written that it is in sync again
   }
   CHECK(group.differences() == "");
+}
+
+TEST_CASE("a witness that a group has no use for is refused without a write, however often it asks") {
+  Group group;
+  group.make(1);
+  group.witness = std::make_unique<GroupWitness>(group);
+  group.witness->start();
+  for (const std::size_t servers : {1, 3}) {
+    CAPTURE(servers);
+    while (group.servers.size() < servers) group.join(group.add());
+    const Revision before = *group.leader().put("key", "value");
+    for (int i = 0; i < 5; ++i) {
+      CHECK(says(group.take_in(group.witness->record())) ==
+            says(Error(Code::kInvalid, "a witness is for a group of two servers")));
+    }
+    CHECK(*group.leader().put("key", "value") == before + 1);
+  }
+}
+
+TEST_CASE("who is refused as before asks less and less often") {
+  Duration pause = 2s;
+  for (const Duration next : {4s, 8s, 16s, 16s}) CHECK((pause = announce_pause(pause, true)) == next);
+  CHECK(announce_pause(pause, false) == 2s);
 }
 
 // ---- full disks
