@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "cli/damage.h"
 #include "cli/host.h"
 #include "cli/join.h"
 #include "io/http.h"
@@ -59,7 +60,8 @@ Result<ClusterIdentity> identify(Random& random, const ServerOptions& options, c
       member_of(options, keys.peer.certificate_pem, advertise, store::MemberRecord::Role::kVoter);
   if (!self) return self.error();
   identity.self = std::move(*self);
-  Result<Token> token = keep_token(random, options.data_dir + "/server", keys.server_ca.certificate_pem, given_token);
+  Result<Token> token = keep_token(random, options.data_dir + "/server", keys.server_ca.certificate_pem, given_token,
+                                   &identity.token_changed);
   if (!token) return token.error();
   identity.token = std::move(*token);
   return identity;
@@ -120,7 +122,10 @@ Result<void> reset(const ServerOptions& options) {
 
 int run_cluster_reset(const ServerOptions& options) {
   if (const Result<void> done = reset(options); !done) {
-    std::fprintf(stderr, "kayak: resetting the cluster: %s\n", done.error().message().c_str());
+    const Error error = done.error().code() == Code::kCorrupt
+                            ? with_way_out(done.error(), options, SystemClock().wall())
+                            : done.error();
+    std::fprintf(stderr, "kayak: resetting the cluster: %s\n", error.message().c_str());
     return 1;
   }
   std::printf(
