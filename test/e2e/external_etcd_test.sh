@@ -65,7 +65,12 @@ eventually 10 "a watch shows what is there" 'configmap/one' cat "$work/watch.txt
 kubectl create configmap two --from-literal=k=v >/dev/null
 eventually 10 "a watch shows what comes" 'configmap/two' cat "$work/watch.txt"
 check "delete" kubectl delete configmap two
-check_output "snapshots are etcd's" 'saved by its own means: etcdctl snapshot save' "$kayak" snapshot save --data-dir "$work/data"
+check_output "snapshots are etcd's" "^kayak: what is kept in an existing etcd is saved with etcd's tools: etcdctl snapshot save$" "$kayak" snapshot save --data-dir "$work/data"
+for verb in list add "remove default" "promote default"; do
+  # shellcheck disable=SC2086
+  check_output "members are etcd's: $verb" '^kayak: this server keeps its data in an existing etcd .* use .etcdctl member. with' "$kayak" member $verb --data-dir "$work/data"
+done
+check_output "which is an error" '^1 0$' bash -c "'$kayak' member list --data-dir '$work/data' >'$work/list.txt' 2>/dev/null; echo \$? \$(wc -c <'$work/list.txt')"
 kill "$watch_pid"
 check "a deployment" kubectl create deployment web --image=web --replicas=2
 eventually 20 "controllers work" '^2$' bash -c 'kubectl get pods -o name | wc -l'
