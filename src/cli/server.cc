@@ -28,6 +28,7 @@
 #include "cli/renewal.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
+#include "cli/start_checks.h"
 #include "cli/until_signal.h"
 #include "client/inprocess.h"
 #include "io/http.h"
@@ -467,6 +468,11 @@ int run_server(const ServerOptions& options) {
   set_up_heap();
   if (options.cluster_reset) return run_cluster_reset(options);
   if (options.witness) return run_witness(options);
+  SystemRandom random;
+  if (const Result<void> fine = check_named_files(random, options); !fine) {
+    std::fprintf(stderr, "kayak: %s\n", fine.error().message().c_str());
+    return 1;
+  }
   return run_service("server", options, [&options](const Context& context) {
     Server server(context, options);
     return context.loop.run(server.run());

@@ -47,10 +47,23 @@ trial() { timeout 60 "$kayak" server --data-dir "$work/trial" --write-kubeconfig
 
 check_output "a database is no datastore" '^kayak: --datastore-endpoint "postgres://db" names a database' trial --datastore-endpoint postgres://db
 check_output "a certificate needs its key" 'go together' trial "${datastore[@]}" --datastore-certfile /x
+# Files that cannot serve end the start at once.
+openssl ecparam -name prime256v1 -genkey -noout -out "$work/tls/other.key" 2>/dev/null
+printf 'no PEM\n' >"$work/tls/none.pem"
+check_output "a CA file that is not there" '^kayak: --datastore-cafile: opening /none: ' \
+  trial --disable-agent --datastore-endpoint https://127.0.0.1:1 --datastore-cafile /none
+check_output "a CA file that is no PEM" '^kayak: --datastore-cafile .*none.pem holds no certificate' \
+  trial --disable-agent --datastore-endpoint https://127.0.0.1:1 --datastore-cafile "$work/tls/none.pem"
+check_output "a key that is no PEM" '^kayak: --datastore-keyfile .*none.pem holds no private key' \
+  trial "${datastore[@]}" --datastore-certfile "$work/tls/client.crt" --datastore-keyfile "$work/tls/none.pem"
+check_output "another certificate's key" '^kayak: --datastore-keyfile .*other.key is not the key of --datastore-certfile' \
+  trial "${datastore[@]}" --datastore-certfile "$work/tls/client.crt" --datastore-keyfile "$work/tls/other.key"
 check_output "a group of our own goes with our own store" 'see etcdctl member' \
   trial "${datastore[@]}" --witness --server https://127.0.0.1:1 --token 0123456789abcdef
 start_etcd
 eventually 20 "etcd is up" 'is healthy' ctl endpoint health
+check_output "http:// where there is TLS" 'is not usable .*serves over TLS is named by https://' \
+  timeout 5 "$kayak" server --data-dir "$work/trial" --write-kubeconfig "$work/trial.yaml" --bind-address 127.0.0.1 --https-listen-port "$(free_port)" --disable-agent --datastore-endpoint "http://127.0.0.1:$etcd_port"
 check_output "another CA is refused at once" '^kayak: opening the store: the datastore.s TLS identity is not accepted: https://127.0.0.1:.*check --datastore-cafile' \
   trial --disable-agent --datastore-endpoint "https://127.0.0.1:$etcd_port"
 
@@ -161,6 +174,8 @@ start_member() {
   members[$1]=$!
 }
 for i in 0 1 2; do start_member "$i"; done
+check_output "https:// where there is none" 'is not usable .*without TLS is named by http://' \
+  timeout 5 "$kayak" server --data-dir "$work/trial" --write-kubeconfig "$work/trial.yaml" --bind-address 127.0.0.1 --https-listen-port "$(free_port)" --disable-agent --datastore-endpoint "https://127.0.0.1:${ports[0]}"
 start_server --disable-agent --datastore-endpoint "$endpoints"
 wait_ready 30
 # The member that the server is connected to, when connections that were left have ended.

@@ -172,6 +172,11 @@ check_output "also from a pipe" '^whole$' bash -c "'$kayak' snapshot --data-dir 
 rm "$work/data/server/old-tokens"
 check_output "with the newer one alone it does not" 'the passphrase is wrong.*server/token was tried; name another' snapshot check "$older"
 
+# A start that could never save says so.
+start_wrong() { timeout 20 "$kayak" server --data-dir "$work/data" --disable-agent --snapshot-schedule-cron @daily "$@"; echo "status $?"; }
+check_output "a passphrase that is not there" '^kayak: --snapshot-passphrase-file: opening /none: ' start_wrong --snapshot-passphrase-file /none
+check_output "a folder that is a file" "^kayak: --snapshot-dir $work/token is not a folder" start_wrong --snapshot-dir "$work/token"
+check_output "both end the start" '^status 1$' start_wrong --snapshot-dir "$work/token"
 check_output "a schedule that is none is refused" 'snapshot-schedule-cron "often" is no schedule' "$kayak" server --data-dir "$work/data" --snapshot-schedule-cron often
 clean_up
 finish
