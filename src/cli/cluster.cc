@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "cli/damage.h"
 #include "cli/host.h"
 #include "cli/join.h"
 #include "io/http.h"
@@ -59,7 +60,8 @@ Result<ClusterIdentity> identify(Random& random, const ServerOptions& options, c
       member_of(options, keys.peer.certificate_pem, advertise, store::MemberRecord::Role::kVoter);
   if (!self) return self.error();
   identity.self = std::move(*self);
-  Result<Token> token = keep_token(random, options.data_dir + "/server", keys.server_ca.certificate_pem, given_token);
+  Result<Token> token = keep_token(random, options.data_dir + "/server", keys.server_ca.certificate_pem, given_token,
+                                   &identity.token_changed);
   if (!token) return token.error();
   identity.token = std::move(*token);
   return identity;
@@ -94,10 +96,21 @@ Result<void> reset(const ServerOptions& options) {
   SystemRandom random;
   Result<LocalState> state = look_at(random, server_dir);
   if (!state) return state.error();
+  // A server that has lost its key goes on under another one. It is on disk last: until then it is missing as before,
+  // and the reset can be run again.
+  Result<std::string> fresh_key = std::string();
   if (state->self == store::raft::kNobody) {
-    return Error(Code::kNotFound, cat(server_dir, "/tls/peer.key is missing: start the server once before its reset"));
+    fresh_key = io::generate_key_pem(random);
+    if (!fresh_key) return fresh_key.error();
+    const Result<std::string> public_key = io::public_key_of(random, *fresh_key);
+    if (!public_key) return public_key.error();
+    state->self = store::member_id(hex_encode(io::sha256(*public_key)));
   }
   if (auto done = store::reset_membership(database, state->self); !done) return done;
+  if (!fresh_key->empty()) {
+    if (auto made = make_directories(server_dir + "/tls", 0700); !made) return made;
+    if (auto written = write_file_atomic(server_dir + "/tls/peer.key", *fresh_key, 0600); !written) return written;
+  }
   // Nobody but this server is asked for anything at the next start.
   if (!state->peers) return Result<void>();
   std::erase_if(state->peers->members, [&](const store::MemberRecord& member) { return member.id != state->self; });
@@ -109,7 +122,10 @@ Result<void> reset(const ServerOptions& options) {
 
 int run_cluster_reset(const ServerOptions& options) {
   if (const Result<void> done = reset(options); !done) {
-    std::fprintf(stderr, "kayak: resetting the cluster: %s\n", done.error().message().c_str());
+    const Error error = done.error().code() == Code::kCorrupt
+                            ? with_way_out(done.error(), options, SystemClock().wall())
+                            : done.error();
+    std::fprintf(stderr, "kayak: resetting the cluster: %s\n", error.message().c_str());
     return 1;
   }
   std::printf(

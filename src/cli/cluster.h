@@ -20,8 +20,9 @@ bool is_loopback(const std::string& ip);
 Addresses choose_addresses(const ServerOptions& options);
 
 struct ClusterIdentity {
-  std::string cluster;  // store::cluster_id
-  Token token;          // whole, as it stands in <data-dir>/server/token
+  std::string cluster;         // store::cluster_id
+  Token token;                 // whole, as it stands in <data-dir>/server/token
+  bool token_changed = false;  // another stood there before
   store::MemberRecord self;
 };
 // `advertise`: the address that is told to others when no --peer-address is. Blocking. Errors: those of keep_token,

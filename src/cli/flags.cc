@@ -113,6 +113,7 @@ std::string complete_flags(std::vector<Flag>& flags, const std::string& config_p
         reason = assign(flag, it->second);
       }
       if (!reason.empty()) return cat(source, " ", reason);
+      flag.given = in_environment || config.contains(flag.name);
     }
     if (!flag.check) continue;
     if (flag.text && !flag.text->empty()) {

@@ -22,7 +22,7 @@ struct Flag {
   bool* boolean = nullptr;
   std::function<std::string(const std::string&)> check = nullptr;
   CLI::Option* option = nullptr;
-  bool given = false;  // on the command line
+  bool given = false;  // on the command line; after complete_flags anywhere
 };
 // "KAYAK_DATA_DIR" of --data-dir.
 std::string variable_of(const Flag& flag);

@@ -50,6 +50,25 @@ Result<void> check_token(const LocalState& state, const std::string& token) {
   return other_cluster(cat("its CA has the SHA-256 ", own, ", the token names ", parsed->ca_hash));
 }
 
+// A database with all its data, whose member's key is gone: what it is to do about that only a person knows.
+Error lost_key(const LocalState& state, const ServerOptions& options) {
+  const std::string server_dir = options.data_dir + "/server";
+  const std::string reset = cat("run `kayak server --cluster-reset --data-dir ", options.data_dir,
+                                "`, which keeps all data that is here and makes a new key, then start as before");
+  const bool only =
+      state.peers && state.peers->members.size() == 1 && state.peers->members.front().name == options.node_name;
+  std::string text = cat(server_dir, "/tls/peer.key is missing, the key by which ");
+  if (only) {
+    text += cat("this server is known as the only member of its cluster. Its database is there: ", reset);
+  } else {
+    text +=
+        cat("the other servers of its cluster know this one. If they run, let it come back as another member: remove "
+            "the one that it was (`kayak member list` and `kayak member remove` on one of them), move ",
+            server_dir, "/db away, and start with --server and --token. If they are lost, or there were none, ", reset);
+  }
+  return Error(Code::kConflict, std::move(text));
+}
+
 Error needs_token() {
   return Error(Code::kInvalid,
                "--server needs --token or --token-file: what stands in <data-dir>/server/token of a "
@@ -109,6 +128,7 @@ Result<LocalState> look_at(Random& random, const std::string& server_dir) {
 Result<bool> must_join(const LocalState& state, const ServerOptions& options, const std::string& token) {
   const bool comes_back = !state.replaced.empty() || has_lost_store(state, options);
   if (options.server.empty()) {
+    if (state.has_store && state.self == store::raft::kNobody && !comes_back) return lost_key(state, options);
     if (!state.joining() || comes_back) return false;
     return Error(
         Code::kConflict,

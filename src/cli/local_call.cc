@@ -15,25 +15,33 @@ using namespace std::chrono_literals;
 constexpr Duration kTimeout = 30s;
 constexpr std::string_view kEtcdPrefix = "etcdserver: ";
 
-Error without_prefix(const Error& error) {
-  const std::string& message = error.message();
-  const std::size_t at = message.find(kEtcdPrefix);
-  return at == std::string::npos ? error : Error(error.code(), message.substr(at + kEtcdPrefix.size()));
-}
-
 }  // namespace
 
-Task<Result<void>> with_local_server(Context context, std::string data_dir, LocalWork work) {
+Error plain_error(const Error& error) {
+  std::string_view message = error.message();
+  constexpr std::string_view kGrpc = "gRPC ";  // "gRPC UNAVAILABLE: "
+  const std::size_t colon = message.find(": ");
+  if (message.starts_with(kGrpc) && colon != std::string_view::npos) message.remove_prefix(colon + 2);
+  if (message.starts_with(kEtcdPrefix)) message.remove_prefix(kEtcdPrefix.size());
+  return Error(error.code(), std::string(message));
+}
+
+Task<Result<void>> with_local_server(Context context, std::string data_dir, LocalWork work, StopToken stop) {
   const std::string path = data_dir + "/server/etcd.sock";
-  Result<io::StreamPtr> stream = co_await io::connect_unix(context, path);
+  Result<io::StreamPtr> stream = co_await io::connect_unix(context, path, stop);
   if (!stream) {
     if (!file_exists(path) && ::geteuid() != 0) {
       co_return Error(Code::kForbidden, cat(path, " cannot be reached: run as root, or name the server's --data-dir"));
     }
+    if (file_exists(data_dir + "/server/witness/state")) {
+      co_return Error(Code::kUnavailable, cat(data_dir,
+                                              " is the data directory of a witness, which votes and answers "
+                                              "nothing: ask on a server of the cluster"));
+    }
     co_return Error(Code::kUnavailable, cat("no server runs on ", data_dir, " (", stream.error().message(),
                                             "): start it, or name the --data-dir of the one that runs"));
   }
-  io::TaskScope scope;
+  io::TaskScope scope(stop);
   const std::unique_ptr<io::Http2Client> client =
       io::Http2Client::create(context, std::move(*stream), io::Http2ClientOptions());
   scope.spawn(client->run(scope.token()));
@@ -58,7 +66,7 @@ Task<Result<std::string>> call_local(Context context, std::string data_dir, std:
   std::string reply;
   auto call = [&](io::Http2Client& client) -> Task<Result<void>> {
     Result<std::string> answer = co_await io::grpc_unary(client, std::move(request), std::move(message));
-    if (!answer) co_return without_prefix(answer.error());
+    if (!answer) co_return plain_error(answer.error());
     reply = std::move(*answer);
     co_return Result<void>();
   };

@@ -31,9 +31,19 @@ Task<Result<A>> call(Context context, std::string data_dir, std::string method, 
   co_return etcd::decode<A>(*bytes);
 }
 
+// On an existing etcd there is nothing to list or to change here.
+Error no_group() {
+  return Error(Code::kMethodNotAllowed,
+               "this server keeps its data in an existing etcd (--datastore-endpoint), which looks after its members "
+               "itself: use `etcdctl member` with that etcd's endpoints. Servers on one etcd are no members of "
+               "anything: another one is started with the same --datastore-endpoint, and --server and --token-file to "
+               "take the keys");
+}
+
 Task<Result<Listing>> fetch_listing(Context context, std::string data_dir) {
   auto members = co_await call<etcd::MemberListResponse>(context, data_dir, "Cluster/MemberList", etcd::Empty());
   if (!members) co_return members.error();
+  if (members->external) co_return no_group();
   auto status = co_await call<etcd::StatusResponse>(context, data_dir, "Maintenance/Status", etcd::Empty());
   if (!status) co_return status.error();
   Listing listing;

@@ -5,6 +5,7 @@
 
 #include "api/validation/cron.h"
 #include "base/strings.h"
+#include "cli/snapshot_schedule.h"
 #include "cli/token.h"
 #include "io/http.h"
 #include "store/etcd/client.h"
@@ -105,7 +106,8 @@ std::string check_peer_address(const std::string& text) {
 std::string check_schedule(const std::string& text) {
   const Result<api::validation::CronSchedule> schedule = api::validation::parse_cron(text);
   if (!schedule) return cat("is no schedule: ", schedule.error().message());
-  return schedule->time_zone.empty() ? "" : "must name no time zone: the machine's own counts";
+  if (!schedule->time_zone.empty()) return "must name no time zone: the machine's own counts";
+  return next_time(*schedule, 0) != 0 ? "" : "names no day that ever comes";
 }
 
 Result<io::Endpoint> parse_listen_address(std::string_view text) {

@@ -57,6 +57,28 @@ void add_snapshot_verbs(CLI::App& app, SnapshotOptions* options) {
   for (CLI::App* verb : {save, list, check, restore}) verb->fallthrough();
 }
 
+// What asks a witness for something that it has not got. "" or one line of error.
+std::string check_witness_flags(const std::vector<Flag>& flags) {
+  constexpr std::string_view kNotItsOwn[] = {"etcd-listen",
+                                             "tls-san",
+                                             "node-label",
+                                             "node-taint",
+                                             "runtime",
+                                             "private-registry",
+                                             "stop-pods-on-exit",
+                                             "snapshot-schedule-cron",
+                                             "snapshot-retention",
+                                             "snapshot-dir",
+                                             "snapshot-passphrase-file"};
+  for (const Flag& flag : flags) {
+    const bool no_use = std::find(std::begin(kNotItsOwn), std::end(kNotItsOwn), flag.name) != std::end(kNotItsOwn);
+    if (flag.given && no_use) {
+      return cat("--", flag.name, " is of no use beside --witness: a witness has no data, no API and no node");
+    }
+  }
+  return "";
+}
+
 CommandLine fail(std::string line) {
   CommandLine result;
   result.exit_code = 2;
@@ -313,6 +335,9 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
       return fail(error);
     while (server.data_dir.size() > 1 && server.data_dir.back() == '/') server.data_dir.pop_back();
     if (std::string error = check_together(server); !error.empty()) return fail(error);
+    if (server.witness) {
+      if (std::string error = check_witness_flags(server_flags); !error.empty()) return fail(error);
+    }
     parse_log_level(log_level, &server.log_level);
   } else {
     line.exit_code = args.empty() ? 2 : 0;

@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "cli/cluster.h"
 #include "cli/control_plane.h"
+#include "cli/damage.h"
 #include "cli/datastore.h"
 #include "cli/etcd_endpoints.h"
 #include "cli/heartbeat_exchange.h"
@@ -28,6 +29,7 @@
 #include "cli/renewal.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
+#include "cli/start_checks.h"
 #include "cli/until_signal.h"
 #include "client/inprocess.h"
 #include "io/http.h"
@@ -123,7 +125,8 @@ class Server {
     if (!keys) co_return keys;
     Result<void> opened = co_await open_store(stop);
     if (!opened && opened.error().code() == Code::kCorrupt) opened = co_await come_back(opened.error(), stop);
-    if (!opened) co_return opened.error().while_doing("opening the store");
+    if (!opened && has_datastore(options_)) co_return opened.error().while_doing("opening the store");
+    if (!opened) co_return opened.error();
     // The others are reached until the store is closed: it hands the leadership over before that.
     io::TaskScope peers;
     if (peers_) peers.spawn(peers_->run(peers.token()));
@@ -181,11 +184,16 @@ class Server {
   }
 
   // A damaged database is of no use where others have what was in it, and must not be repaired: what it acknowledged is
-  // not known any more. Errors: `damage`, when there are no others.
+  // not known any more. Errors: `damage` with what to do, when there are no others.
   Task<Result<void>> come_back(Error damage, StopToken stop) {
     const std::string server_dir = options_.data_dir + "/server";
     Result<LocalState> state = look_at(context_.random, server_dir);
-    if (has_datastore(options_) || !state || !has_peers(*state)) co_return damage;
+    if (has_datastore(options_)) co_return damage;
+    if (!state || !has_peers(*state)) {
+      const WallTime at = context_.clock.wall();
+      auto look = [damage, options = options_, at] { return Result<void>(with_way_out(damage, options, at)); };
+      co_return co_await context_.loop.offload(std::move(look));
+    }
     context_.log.error("the database is damaged: it is set aside, and this server comes back as another member",
                        {{"member", store::member_id_text(state->self)}, {"error", damage.message()}});
     const WallTime now = context_.clock.wall();
@@ -225,6 +233,13 @@ class Server {
     Result<ClusterIdentity> cluster = identify(random, options_, keys_, addresses_.advertise, join_.token);
     if (!cluster) co_return cluster.error();
     cluster_ = std::move(*cluster);
+    if (cluster_.token_changed) {
+      context_.log.warn(
+          "the token was changed: snapshots that were encrypted with the older one open with nothing else. It is kept "
+          "here, and should be kept elsewhere as well. Other servers go on with the older one until they are started "
+          "with the new one",
+          {{"file", old_tokens_path(options_.data_dir + "/server")}});
+    }
     co_return write_kubeconfigs(options_, addresses_, keys_);
   }
 
@@ -464,6 +479,11 @@ int run_server(const ServerOptions& options) {
   set_up_heap();
   if (options.cluster_reset) return run_cluster_reset(options);
   if (options.witness) return run_witness(options);
+  SystemRandom random;
+  if (const Result<void> fine = check_named_files(random, options); !fine) {
+    std::fprintf(stderr, "kayak: %s\n", fine.error().message().c_str());
+    return 1;
+  }
   return run_service("server", options, [&options](const Context& context) {
     Server server(context, options);
     return context.loop.run(server.run());

@@ -1,8 +1,5 @@
 // snapshot.cc: `kayak snapshot save|ls|check|restore`. Saving asks the server of this machine for the state and reads
 // the keys beside it; the other verbs need no server.
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,12 +9,17 @@
 #include "base/json.h"
 #include "base/strings.h"
 #include "cli/host.h"
+#include "cli/join.h"
 #include "cli/local_call.h"
+#include "cli/option_checks.h"
 #include "cli/print.h"
 #include "cli/process.h"
 #include "cli/server.h"
+#include "cli/snapshot_list.h"
 #include "cli/snapshot_restore.h"
 #include "cli/snapshot_save.h"
+#include "cli/token.h"
+#include "io/signals.h"
 #include "store/etcd/messages.h"
 #include "store/snapshot_stream.h"
 
@@ -61,7 +63,8 @@ Result<std::string> passphrase_for(const SnapshotOptions& options) {
                                     token, ", which is used otherwise, does not exist)"));
 }
 
-Task<Result<void>> save_from(Context context, io::Http2Client& client, SnapshotOptions options, SaveOptions save) {
+Task<Result<void>> save_from(Context context, io::Http2Client& client, SnapshotOptions options, SaveOptions save,
+                             StopToken stop) {
   io::GrpcRequest request = local_request("/etcdserverpb.Maintenance/Snapshot");
   request.max_message_bytes = store::kMaxSnapshotSliceBytes + 64 * 1024;
   Result<std::unique_ptr<io::GrpcClientCall>> call = co_await io::GrpcClientCall::open(client, std::move(request));
@@ -77,18 +80,31 @@ Task<Result<void>> save_from(Context context, io::Http2Client& client, SnapshotO
   Result<std::unique_ptr<SnapshotOutput>> output = SnapshotOutput::to_descriptor(1);
   if (!to_stdout) output = SnapshotOutput::create(path);
   if (!output) co_return output.error();
-  Result<store::SnapshotInfo> info = co_await save_snapshot(context, state, std::move(save), **output);
+  Result<store::SnapshotInfo> info = co_await save_snapshot(context, state, std::move(save), **output, stop);
   if (::isatty(2) != 0) std::fputs("\n", stderr);
-  if (!info) co_return info.error();
+  if (!info) co_return plain_error(info.error());
   std::fprintf(to_stdout ? stderr : stdout, "%s: revision %lld, %lld keys, %s\n", to_stdout ? "snapshot" : path.c_str(),
                static_cast<long long>(info->revision), static_cast<long long>(info->keys),
                size_text((*output)->bytes()).c_str());
   co_return Result<void>();
 }
 
-Task<Result<void>> save(Context context, SnapshotOptions options) {
+Task<Result<void>> stop_at_signal(Context context, io::StopSource* stop, StopToken end) {
+  const Result<int> signal = co_await io::wait_for_signal(context, end);
+  if (signal) stop->stop();
+  co_return Result<void>();
+}
+
+// As the server calls itself: its --node-name is among its flags, not among ours.
+std::string node_name_of_server(Random& random, const std::string& data_dir) {
+  const Result<LocalState> state = look_at(random, data_dir + "/server");
+  const store::MemberRecord* self = state && state->peers ? state->peers->find(state->self) : nullptr;
+  return self != nullptr && check_node_name(self->name).empty() ? self->name : host_name();
+}
+
+Task<Result<void>> save(Context context, SnapshotOptions options, StopToken stop) {
   SaveOptions save;
-  save.node = host_name();
+  save.node = node_name_of_server(context.random, options.data_dir);
   save.progress = progress_line();
   Result<std::string> passphrase = passphrase_for(options);
   if (!passphrase) co_return passphrase.error();
@@ -97,50 +113,29 @@ Task<Result<void>> save(Context context, SnapshotOptions options) {
     Result<std::vector<store::KeptFile>> files = read_kept_files(options.data_dir);
     if (!files) co_return files.error();
     save.files = std::move(*files);
-    co_return co_await save_from(context, client, options, std::move(save));
+    co_return co_await save_from(context, client, options, std::move(save), stop);
   };
-  co_return co_await with_local_server(context, options.data_dir, work);
+  Result<void> saved = co_await with_local_server(context, options.data_dir, work, stop);
+  if (!saved && stop.stopped()) co_return Error(Code::kCancelled, "interrupted: no snapshot was saved");
+  co_return saved;
 }
 
-struct Listed {
-  std::string name;
-  std::uint64_t bytes = 0;
-  store::SnapshotInfo info;
-};
-
-// Nothing when it is no snapshot.
-std::optional<store::SnapshotInfo> read_info(const std::string& path) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::string bytes(64 * 1024, '\0');
-  const ssize_t got = fd ? ::read(fd.get(), bytes.data(), bytes.size()) : -1;
-  if (got <= 0) return std::nullopt;
-  store::SnapshotFileReader reader(std::nullopt, store::SnapshotFileReader::Sink());
-  (void)reader.feed(std::string_view(bytes).substr(0, static_cast<std::size_t>(got)));
-  return reader.info();
+// A file that is half written goes when a signal ends the program. A pipe has nothing to clear up, and must end at once
+// although nobody reads from it.
+Task<Result<void>> save_until_signal(Context context, SnapshotOptions options) {
+  if (options.output == "-") co_return co_await save(context, options, StopToken());
+  io::StopSource stop;
+  io::TaskScope signals;
+  signals.spawn(stop_at_signal(context, &stop, signals.token()));
+  Result<void> saved = co_await save(context, options, stop.token());
+  signals.stop();
+  (void)co_await signals.join();
+  co_return saved;
 }
 
-std::vector<Listed> list_folder(const std::string& folder) {
-  std::vector<Listed> listed;
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folder.c_str()), ::closedir);
-  if (!dir) return listed;
-  while (const dirent* entry = ::readdir(dir.get())) {
-    const std::string name = entry->d_name;
-    if (name.front() == '.' || name.ends_with(".part")) continue;
-    const std::string path = cat(folder, "/", name);
-    std::optional<store::SnapshotInfo> info = read_info(path);
-    struct stat status {};
-    if (info && ::stat(path.c_str(), &status) == 0) {
-      listed.push_back({name, static_cast<std::uint64_t>(status.st_size), std::move(*info)});
-    }
-  }
-  std::sort(listed.begin(), listed.end(),
-            [](const Listed& a, const Listed& b) { return a.info.created < b.info.created; });
-  return listed;
-}
-
-void print_json(const std::string& folder, const std::vector<Listed>& snapshots) {
+void print_json(const std::string& folder, const std::vector<ListedSnapshot>& snapshots) {
   json::Array items;
-  for (const Listed& one : snapshots) {
+  for (const ListedSnapshot& one : snapshots) {
     json::Object item;
     item.set("name", one.name);
     item.set("location", cat("file://", folder, "/", one.name));
@@ -157,15 +152,21 @@ void print_json(const std::string& folder, const std::vector<Listed>& snapshots)
 }
 
 Result<void> list(const SnapshotOptions& options) {
-  const std::vector<Listed> snapshots = list_folder(options.dir);
+  Result<std::vector<ListedSnapshot>> found = list_snapshots(options.dir);
+  // The first snapshot makes the folder of a server that has named none.
+  const bool none_yet = !found && found.error().code() == Code::kNotFound &&
+                        options.dir == snapshot_folder(options.data_dir) &&
+                        file_exists(options.data_dir + "/server/db");
+  if (!found && !none_yet) return found.error();
+  const std::vector<ListedSnapshot> snapshots = found ? std::move(*found) : std::vector<ListedSnapshot>();
   if (options.json) {
     print_json(options.dir, snapshots);
     return Result<void>();
   }
   std::size_t width = 4;
-  for (const Listed& one : snapshots) width = std::max(width, one.name.size());
+  for (const ListedSnapshot& one : snapshots) width = std::max(width, one.name.size());
   std::printf("%-*s  %10s  %-20s  %s\n", static_cast<int>(width), "NAME", "SIZE", "CREATED", "REVISION");
-  for (const Listed& one : snapshots) {
+  for (const ListedSnapshot& one : snapshots) {
     std::printf("%-*s  %10s  %-20s  %lld\n", static_cast<int>(width), one.name.c_str(), size_text(one.bytes).c_str(),
                 format_time(WallTime{one.info.created * 1'000'000}).c_str(), static_cast<long long>(one.info.revision));
   }
@@ -180,22 +181,32 @@ std::string path_of(const SnapshotOptions& options) {
 }
 
 Result<void> run(Context context, const SnapshotOptions& options) {
-  if (options.verb == "save") return context.loop.run(save(context, options));
+  if (options.verb == "save") return context.loop.run(save_until_signal(context, options));
   if (options.verb == "ls") return list(options);
   RestoreOptions restore;
   restore.data_dir = options.data_dir;
   restore.file = path_of(options);
   const bool check = options.verb == "check";
-  Result<std::string> passphrase = passphrase_for(options);
-  if (passphrase) restore.passphrase = std::move(*passphrase);
   const bool named = !options.passphrase_file.empty();
+  Result<std::string> passphrase = passphrase_for(options);
+  if (passphrase) restore.passphrases.push_back(std::move(*passphrase));
   if (!passphrase && named) return passphrase.error();
-  Result<RestoreReport> report = check ? check_snapshot(context, restore) : restore_snapshot(context, restore);
+  // What was saved before the token was changed opens with the one of then.
+  const std::string server_dir = options.data_dir + "/server";
+  if (!named) {
+    Result<std::vector<std::string>> older = read_old_secrets(server_dir);
+    if (!older) return older.error();
+    restore.passphrases.insert(restore.passphrases.end(), older->begin(), older->end());
+  }
+  const bool tried = !restore.passphrases.empty();
+  Result<RestoreReport> report = check ? check_snapshot(restore) : restore_snapshot(context, restore);
   const bool not_opened = !report && report.error().code() == Code::kUnauthorized;
-  if (not_opened && !passphrase) return passphrase.error();
+  if (not_opened && !tried) return passphrase.error();
   if (not_opened && !named) {
-    return Error(Code::kUnauthorized, cat(report.error().message(), " (", options.data_dir,
-                                          "/server/token was tried; name another with --passphrase-file)"));
+    return Error(Code::kUnauthorized,
+                 cat(report.error().message(), " (", server_dir, "/token was tried",
+                     restore.passphrases.size() > 1 ? cat(", and those of ", old_tokens_path(server_dir)) : "",
+                     "; name another with --passphrase-file)"));
   }
   if (!report) return report.error();
   std::fputs(report->text.c_str(), stdout);

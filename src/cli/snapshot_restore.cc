@@ -9,12 +9,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+#include <optional>
 
 #include "base/fd.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "cli/pki.h"
 #include "cli/snapshot_save.h"
+#include "cli/token.h"
 #include "io/tls.h"
 #include "store/member.h"
 #include "store/restore.h"
@@ -30,6 +32,7 @@ constexpr std::size_t kMaxKeptBytes = 1024 * 1024;
 // What our own stream begins with when it was saved as it is, by `etcdctl snapshot save`: without keys and passphrase.
 constexpr std::string_view kStreamMagic = "kayak snapshot\n";
 constexpr std::size_t kStreamMagicAt = 5;
+constexpr std::string_view kTokenName = "token";
 
 struct Snapshot {
   std::optional<store::SnapshotInfo> info;  // none of a plain stream
@@ -45,6 +48,17 @@ Result<std::string> read_piece(int fd) {
     if (got < 0) return error_from_errno(errno, "reading the snapshot");
     piece.resize(static_cast<std::size_t>(got));
     return piece;
+  }
+}
+
+// Of a pipe as much as of a file: a head is never cut.
+Result<std::string> read_first_piece(int fd) {
+  std::string first;
+  for (;;) {
+    Result<std::string> piece = read_piece(fd);
+    if (!piece) return piece;
+    first += *piece;
+    if (piece->empty() || first.size() >= kPieceBytes) return first;
   }
 }
 
@@ -64,6 +78,18 @@ Result<void> for_each_piece(int fd, std::string piece, const StreamSink& take) {
   return Result<void>();
 }
 
+// The reader that opens what begins with `first`, and has been given that.
+Result<void> start_reader(const std::vector<std::string>& passphrases, const store::SnapshotFileReader::Sink& sink,
+                          std::string_view first, std::optional<store::SnapshotFileReader>* reader) {
+  Result<void> fed;
+  if (passphrases.empty()) return reader->emplace(std::nullopt, sink).feed(first);
+  for (const std::string& passphrase : passphrases) {
+    fed = reader->emplace(passphrase, sink).feed(first);
+    if (fed || fed.error().code() != Code::kUnauthorized) break;
+  }
+  return fed;
+}
+
 // Reads the file; `stream` gets the bytes of the state, those of a plain stream with what stands behind its end.
 Result<Snapshot> read_snapshot(const RestoreOptions& options, bool needs_passphrase, const StreamSink& stream) {
   Fd owned;
@@ -72,14 +98,14 @@ Result<Snapshot> read_snapshot(const RestoreOptions& options, bool needs_passphr
     if (!owned) return error_from_errno(errno, cat("opening ", options.file));
   }
   const int fd = owned ? owned.get() : 0;
-  Result<std::string> first = read_piece(fd);
+  Result<std::string> first = read_first_piece(fd);
   if (!first) return first.error();
   Snapshot snapshot;
   if (is_plain_stream(*first)) {
     if (auto read = for_each_piece(fd, std::move(*first), stream); !read) return read.error();
     return snapshot;
   }
-  if (needs_passphrase && !options.passphrase)
+  if (needs_passphrase && options.passphrases.empty())
     return Error(Code::kUnauthorized, "it is encrypted, and opens with its passphrase alone");
   store::SnapshotFileReader::Sink sink;
   sink.files = [&snapshot](std::vector<store::KeptFile> files) {
@@ -87,17 +113,29 @@ Result<Snapshot> read_snapshot(const RestoreOptions& options, bool needs_passphr
     return Result<void>();
   };
   sink.data = stream;
-  store::SnapshotFileReader reader(options.passphrase, std::move(sink));
-  auto feed = [&reader](std::string_view bytes) { return reader.feed(bytes); };
-  if (auto read = for_each_piece(fd, std::move(*first), feed); !read) return read.error();
-  if (auto whole = reader.finish(); !whole) return whole.error();
-  snapshot.info = reader.info();
+  std::optional<store::SnapshotFileReader> reader;
+  // A wrong passphrase is known by the head, before anything is given on; the file is read once, as it may be a pipe.
+  Result<void> begun = start_reader(options.passphrases, sink, *first, &reader);
+  if (!begun) return begun.error();
+  Result<std::string> second = read_piece(fd);
+  if (!second) return second.error();
+  auto feed = [&reader](std::string_view bytes) { return reader->feed(bytes); };
+  if (auto read = for_each_piece(fd, std::move(*second), feed); !read) return read.error();
+  if (auto whole = reader->finish(); !whole) return whole.error();
+  snapshot.info = reader->info();
   return snapshot;
 }
 
 std::string describe(const store::SnapshotInfo& info) {
   return cat("taken on ", info.node, " at ", format_time(WallTime{info.created * 1'000'000}), ", revision ",
              info.revision, ", ", info.keys, " keys, cluster ", info.cluster, ", kayak ", info.version);
+}
+
+// The token may have been changed since the snapshot was taken: the same CA with another secret.
+bool is_newer_token(const store::KeptFile& file, const std::string& there) {
+  if (file.name != kTokenName) return false;
+  const Result<Token> kept = parse_token(file.bytes), now = parse_token(there);
+  return kept && now && !now->ca_hash.empty() && kept->ca_hash == now->ca_hash;
 }
 
 // Files of another cluster are in the way: nothing of them is overwritten.
@@ -109,10 +147,10 @@ Result<void> check_files(const std::string& server_dir, const std::vector<store:
       return Error(Code::kInvalid, cat("the snapshot holds a file ", quote(file.name), ", which is not known"));
     const std::string path = cat(server_dir, "/", file.name);
     const Result<std::string> there = read_file(path, kMaxKeptBytes);
-    const bool free = there ? *there == file.bytes : there.error().code() == Code::kNotFound;
-    if (!free) {
+    if (!there && there.error().code() != Code::kNotFound) return there.error();
+    if (there && *there != file.bytes && !is_newer_token(file, *there)) {
       return Error(Code::kAlreadyExists, cat(path, " is of another cluster than the snapshot. Move ", server_dir,
-                                             " away, then restore again"));
+                                             "/tls and ", server_dir, "/token away, then restore again"));
     }
   }
   return Result<void>();
@@ -120,9 +158,9 @@ Result<void> check_files(const std::string& server_dir, const std::vector<store:
 
 Result<void> write_files(const std::string& server_dir, const std::vector<store::KeptFile>& files) {
   for (const store::KeptFile& file : files) {
-    if (auto written = write_file_atomic(cat(server_dir, "/", file.name), file.bytes, file.mode & 0777U); !written) {
-      return written;
-    }
+    const std::string path = cat(server_dir, "/", file.name);
+    if (file.name == kTokenName && file_exists(path)) continue;
+    if (auto written = write_file_atomic(path, file.bytes, file.mode & 0777U); !written) return written;
   }
   return Result<void>();
 }
@@ -135,6 +173,28 @@ Result<void> clear_identity(const std::string& server_dir) {
   return Result<void>();
 }
 
+// Folders that go again, as far as they are empty, unless they are kept.
+class MadeFolders {
+ public:
+  MadeFolders() = default;
+  MadeFolders(const MadeFolders&) = delete;
+  MadeFolders& operator=(const MadeFolders&) = delete;
+  ~MadeFolders() {
+    for (auto path = made_.rbegin(); path != made_.rend(); ++path) ::rmdir(path->c_str());
+  }
+  // As make_directories; parents that it makes stay.
+  Result<void> make(const std::string& path, unsigned mode) {
+    const bool there = file_exists(path);
+    Result<void> made = make_directories(path, mode);
+    if (made && !there) made_.push_back(path);
+    return made;
+  }
+  void keep() { made_.clear(); }
+
+ private:
+  std::vector<std::string> made_;
+};
+
 Error why_not(const Error& error, const std::string& data_dir) {
   if (error.code() == Code::kUnavailable) {
     return Error(error.code(), cat("a server runs on ", data_dir, ": stop it first (", error.message(), ")"));
@@ -142,14 +202,16 @@ Error why_not(const Error& error, const std::string& data_dir) {
   if (error.code() == Code::kAlreadyExists) {
     return Error(error.code(), cat(error.message(),
                                    ". A snapshot is restored where there is none, so that nothing is lost: with the ",
-                                   "server stopped, move ", data_dir, "/server away, then restore again"));
+                                   "server stopped, move ", data_dir,
+                                   "/server/db/state.db* to another folder (that alone: token, keys and snapshots are "
+                                   "needed where they are), then restore again"));
   }
   return error;
 }
 
 }  // namespace
 
-Result<RestoreReport> check_snapshot(Context, const RestoreOptions& options) {
+Result<RestoreReport> check_snapshot(const RestoreOptions& options) {
   store::SnapshotReader reader{store::SnapshotReader::Sink()};
   auto feed = [&reader](std::string_view bytes) {
     const Result<std::size_t> used = reader.feed(bytes);
@@ -157,7 +219,7 @@ Result<RestoreReport> check_snapshot(Context, const RestoreOptions& options) {
   };
   Result<Snapshot> snapshot = read_snapshot(options, false, feed);
   if (!snapshot) return snapshot.error().while_doing(options.file);
-  const bool opened = !snapshot->info || options.passphrase;
+  const bool opened = !snapshot->info || !options.passphrases.empty();
   if (opened) {
     if (auto whole = reader.finish(); !whole) return whole.error().while_doing(options.file);
   }
@@ -170,9 +232,10 @@ Result<RestoreReport> check_snapshot(Context, const RestoreOptions& options) {
 
 Result<RestoreReport> restore_snapshot(Context context, const RestoreOptions& options) {
   const std::string server_dir = options.data_dir + "/server";
-  if (auto made = make_directories(options.data_dir, 0711); !made) return made.error();
+  MadeFolders folders;
+  if (auto made = folders.make(options.data_dir, 0711); !made) return made.error();
   for (const char* folder : {"", "/tls", "/db"}) {
-    if (auto made = make_directories(server_dir + folder, 0700); !made) return made.error();
+    if (auto made = folders.make(server_dir + folder, 0700); !made) return made.error();
   }
   Result<std::string> key = io::generate_key_pem(context.random);
   if (!key) return key.error();
@@ -194,6 +257,7 @@ Result<RestoreReport> restore_snapshot(Context context, const RestoreOptions& op
   if (auto cleared = clear_identity(server_dir); !cleared) return cleared.error();
   if (auto written = write_file_atomic(server_dir + "/tls/peer.key", *key, 0600); !written) return written.error();
   if (auto done = (*restore)->finish(); !done) return done.error();
+  folders.keep();
   std::string text = cat("restored revision ", head->revision, ", ", head->keys, " keys, to ", options.data_dir, "\n");
   if (!snapshot->info) {
     text += cat("The snapshot holds no keys: with none in ", server_dir,

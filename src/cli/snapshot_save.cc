@@ -1,12 +1,15 @@
 // snapshot_save.cc: see snapshot_save.h.
 #include "cli/snapshot_save.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/files.h"
 #include "base/strings.h"
@@ -20,11 +23,50 @@ namespace kayak::cli {
 namespace {
 
 constexpr std::size_t kMaxKeptBytes = 1024 * 1024;
+constexpr std::string_view kPartPrefix = ".kayak-snapshot-", kPartSuffix = ".part";
+constexpr int kAttempts = 10;
 constexpr std::string_view kPeerCa = "tls/peer-ca.crt";
 
 std::string folder_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : path.substr(0, std::max<std::size_t>(slash, 1));
+}
+
+bool is_there(const std::string& path) {
+  struct stat info {};
+  return ::lstat(path.c_str(), &info) == 0;
+}
+
+// What a save that was killed has left in `folder`. Who is at it still holds its lock. A failure is none of the saving:
+// at worst a file stays.
+void remove_leftovers(const std::string& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(folder.c_str()), ::closedir);
+  if (!dir) return;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const std::string_view name = entry->d_name;
+    if (!name.starts_with(kPartPrefix) || !name.ends_with(kPartSuffix)) continue;
+    const std::string path = cat(folder, "/", name);
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
+  }
+}
+
+// Never over what has come there meanwhile. Errors: AlreadyExists, Io.
+Result<void> rename_to_free_name(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return Result<void>();
+  // Not every file system can do that, e.g. NFS.
+  if (errno == EINVAL || errno == ENOSYS) {
+    if (::link(from.c_str(), to.c_str()) == 0) {
+      ::unlink(from.c_str());
+      return Result<void>();
+    }
+    // Nor links: what is left is to look first.
+    const bool no_links = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS;
+    if (no_links && !is_there(to) && ::rename(from.c_str(), to.c_str()) == 0) return Result<void>();
+    if (no_links && is_there(to)) errno = EEXIST;
+  }
+  if (errno == EEXIST) return Error(Code::kAlreadyExists, cat(to, " exists"));
+  return error_from_errno(errno, cat("putting ", to, " in place"));
 }
 
 }  // namespace
@@ -76,14 +118,25 @@ std::string snapshot_name(const std::string& prefix, const std::string& node, Wa
 }
 
 Result<std::unique_ptr<SnapshotOutput>> SnapshotOutput::create(const std::string& path) {
-  if (auto made = make_directories(folder_of(path), 0700); !made) return made.error();
-  if (file_exists(path)) return Error(Code::kAlreadyExists, cat(path, " exists"));
+  const std::string folder = folder_of(path);
+  if (auto made = make_directories(folder, 0700); !made) return made.error();
+  if (is_there(path)) return Error(Code::kAlreadyExists, cat(path, " exists"));
+  remove_leftovers(folder);
   std::unique_ptr<SnapshotOutput> output(new SnapshotOutput(path, Fd(), -1));
-  Fd fd(::open(output->part().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return error_from_errno(errno, cat("making ", output->part()));
-  output->fd_ = fd.get();
-  output->owned_ = std::move(fd);
-  return output;
+  // Its name may be lost to someone who clears up before it is locked.
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    std::string name = cat(folder, "/", kPartPrefix, "XXXXXX", kPartSuffix);
+    Fd fd(::mkostemps(name.data(), static_cast<int>(kPartSuffix.size()), O_CLOEXEC));
+    if (!fd) return error_from_errno(errno, cat("making a file in ", folder));
+    output->part_ = std::move(name);
+    struct stat info {};
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
+    if (::fstat(fd.get(), &info) != 0 || info.st_nlink == 0) continue;
+    output->fd_ = fd.get();
+    output->owned_ = std::move(fd);
+    return output;
+  }
+  return Error(Code::kIo, cat("others remove what is made in ", folder));
 }
 
 std::unique_ptr<SnapshotOutput> SnapshotOutput::to_descriptor(int fd) {
@@ -91,7 +144,7 @@ std::unique_ptr<SnapshotOutput> SnapshotOutput::to_descriptor(int fd) {
 }
 
 SnapshotOutput::~SnapshotOutput() {
-  if (!path_.empty() && !finished_) ::unlink(part().c_str());
+  if (!part_.empty() && !finished_) ::unlink(part_.c_str());
 }
 
 Result<void> SnapshotOutput::write(std::string_view bytes) {
@@ -108,7 +161,7 @@ Result<void> SnapshotOutput::write(std::string_view bytes) {
 Result<void> SnapshotOutput::finish() {
   if (path_.empty()) return Result<void>();
   if (::fsync(fd_) != 0) return error_from_errno(errno, cat("syncing ", path_));
-  if (::rename(part().c_str(), path_.c_str()) != 0) return error_from_errno(errno, cat("putting ", path_, " in place"));
+  if (auto placed = rename_to_free_name(part_, path_); !placed) return placed;
   finished_ = true;
   const Fd folder(::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder || ::fsync(folder.get()) != 0) return error_from_errno(errno, cat("syncing ", folder_of(path_)));

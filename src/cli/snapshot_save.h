@@ -33,23 +33,26 @@ std::string snapshot_folder(const std::string& data_dir);
 // "<prefix>-<node>-<seconds since 1970>"
 std::string snapshot_name(const std::string& prefix, const std::string& node, WallTime now);
 
-// A file that is there whole or not at all, mode 0600; or a descriptor that is written as it comes.
+// A file that is there whole or not at all, mode 0600; or a descriptor that is written as it comes. Until it is whole
+// it is a locked file of another name in the same folder; several may be on their way to one name, and one of them gets
+// it.
 class SnapshotOutput {
  public:
-  // Makes the folder, mode 0700. Errors: AlreadyExists, NoSpace, Io.
+  // Makes the folder, mode 0700, and removes what others that were killed have left in it. Errors: AlreadyExists,
+  // NoSpace, Io.
   static Result<std::unique_ptr<SnapshotOutput>> create(const std::string& path);
   // Not owned, e.g. 1.
   static std::unique_ptr<SnapshotOutput> to_descriptor(int fd);
   ~SnapshotOutput();  // removes what was not finished
-  // Both block. Errors: NoSpace, Io.
+  // Both block. Errors: NoSpace, Io; of finish() also AlreadyExists, when the name was taken meanwhile.
   Result<void> write(std::string_view bytes);
   Result<void> finish();
   std::uint64_t bytes() const { return bytes_; }
 
  private:
   SnapshotOutput(std::string path, Fd owned, int fd) : path_(std::move(path)), owned_(std::move(owned)), fd_(fd) {}
-  std::string part() const { return path_ + ".part"; }
   std::string path_;  // empty: a descriptor
+  std::string part_;  // what it is called until finish()
   Fd owned_;
   int fd_;
   std::uint64_t bytes_ = 0;

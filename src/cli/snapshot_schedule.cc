@@ -137,27 +137,20 @@ Task<Result<void>> SnapshotSchedule::save(StopToken stop) {
   co_return pruned;
 }
 
-// Of the schedule's own on this node, by the time in their names; what a crash left half-made goes, too.
+// Of the schedule's own on this node, by the time in their names.
 Result<void> SnapshotSchedule::prune() const {
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(options_.dir.c_str()), ::closedir);
   if (!dir) return error_from_errno(errno, cat("listing ", options_.dir));
   std::vector<std::pair<std::int64_t, std::string>> own;
   while (const dirent* entry = ::readdir(dir.get())) {
     std::string_view name = entry->d_name;
-    const std::string whole(name);
     if (!name.starts_with(prefix())) continue;
     name.remove_prefix(prefix().size());
-    const bool part = name.ends_with(".part");
-    if (part) name.remove_suffix(5);
     std::int64_t time = 0;
-    if (!parse_int64(name, &time)) continue;
-    own.emplace_back(part ? -1 : time, whole);
+    if (parse_int64(name, &time)) own.emplace_back(time, entry->d_name);
   }
   std::sort(own.begin(), own.end());
-  const auto halves =
-      static_cast<std::size_t>(std::count_if(own.begin(), own.end(), [](const auto& one) { return one.first < 0; }));
-  const std::size_t whole = own.size() - halves;
-  const std::size_t excess = halves + (whole > options_.retention ? whole - options_.retention : 0);
+  const std::size_t excess = own.size() > options_.retention ? own.size() - options_.retention : 0;
   for (std::size_t i = 0; i < excess; ++i) {
     if (auto removed = remove_file(cat(options_.dir, "/", own[i].second)); !removed) return removed;
   }

@@ -19,6 +19,7 @@ namespace {
 constexpr std::string_view kPrefix = "K10";
 constexpr std::string_view kUser = "server";
 constexpr std::size_t kHashDigits = 64;
+constexpr std::size_t kMaxOldTokens = 32;
 
 bool is_hash(std::string_view text) {
   return text.size() == kHashDigits &&
@@ -51,6 +52,18 @@ Result<void> link_node_token(const std::string& server_dir) {
     return error_from_errno(errno, path);
   }
   return Result<void>();
+}
+
+// On disk before the token that takes its place.
+Result<void> keep_old(const std::string& server_dir, std::string_view ca_pem, const std::string& secret) {
+  Result<std::vector<std::string>> secrets = read_old_secrets(server_dir);
+  if (!secrets) return secrets.error();
+  std::erase(*secrets, secret);
+  secrets->insert(secrets->begin(), secret);
+  if (secrets->size() > kMaxOldTokens) secrets->resize(kMaxOldTokens);
+  std::string text;
+  for (const std::string& one : *secrets) text += format_token(ca_pem, one) + "\n";
+  return write_file_atomic(old_tokens_path(server_dir), text, 0600);
 }
 
 }  // namespace
@@ -93,8 +106,21 @@ std::string make_secret(Random& random) {
   return hex_encode(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
-Result<Token> keep_token(Random& random, const std::string& server_dir, std::string_view ca_pem,
-                         std::string_view given) {
+std::string old_tokens_path(const std::string& server_dir) { return server_dir + "/old-tokens"; }
+
+Result<std::vector<std::string>> read_old_secrets(const std::string& server_dir) {
+  std::vector<std::string> secrets;
+  const Result<std::string> text = read_file(old_tokens_path(server_dir), kMaxOldTokens * (kMaxTokenBytes + 1));
+  if (!text && text.error().code() == Code::kNotFound) return secrets;
+  if (!text) return text.error();
+  for (const std::string_view line : split(*text, '\n')) {
+    if (Result<Token> token = parse_token(line)) secrets.push_back(std::move(token->secret));
+  }
+  return secrets;
+}
+
+Result<Token> keep_token(Random& random, const std::string& server_dir, std::string_view ca_pem, std::string_view given,
+                         bool* changed) {
   const std::string path = server_dir + "/token";
   Result<std::string> stored = read_file(path, kMaxTokenBytes + 2);
   if (!stored && stored.error().code() != Code::kNotFound) return stored.error();
@@ -114,6 +140,11 @@ Result<Token> keep_token(Random& random, const std::string& server_dir, std::str
     token.secret = parsed->secret;
   } else {
     token.secret = make_secret(random);
+  }
+  const Result<Token> before = stored ? parse_token(*stored) : Result<Token>(invalid("is missing"));
+  if (before && before->secret != token.secret) {
+    if (auto kept = keep_old(server_dir, ca_pem, before->secret); !kept) return kept.error();
+    if (changed != nullptr) *changed = true;
   }
   const std::string text = format_token(ca_pem, token.secret) + "\n";
   struct stat info {};

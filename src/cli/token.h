@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/random.h"
 #include "base/result.h"
@@ -31,8 +32,13 @@ std::string make_secret(Random& random);  // 128 bits as 32 hex digits
 
 // The token of a server whose CA is `ca_pem`: `given` (empty: none), else the one in <server_dir>/token, else a new
 // one. It then stands there whole (mode 0600), and node-token beside it is a link to it, as k3s has it.
+// One that `given` takes the place of is kept in old-tokens (mode 0600): snapshots that it encrypted open with nothing
+// else. `changed` (may be null) says that this happened now.
 // Blocking. Errors: Invalid (`given` or the file is no token), Conflict (`given` is of another cluster), Io, NoSpace.
-Result<Token> keep_token(Random& random, const std::string& server_dir, std::string_view ca_pem,
-                         std::string_view given);
+Result<Token> keep_token(Random& random, const std::string& server_dir, std::string_view ca_pem, std::string_view given,
+                         bool* changed = nullptr);
+std::string old_tokens_path(const std::string& server_dir);
+// The secrets there, newest first; what is no token is passed over. Blocking. Errors: Io.
+Result<std::vector<std::string>> read_old_secrets(const std::string& server_dir);
 
 }  // namespace kayak::cli

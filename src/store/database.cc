@@ -24,8 +24,7 @@ std::uint64_t file_bytes(const std::string& path) {
 }  // namespace
 
 Error damaged(const std::string& file, std::uint64_t offset, std::string_view what) {
-  return Error(Code::kCorrupt, cat(file, " is damaged at byte ", offset, ": ", what,
-                                   ". Nothing was changed. Restore the newest snapshot: kayak snapshot restore"));
+  return Error(Code::kCorrupt, cat(file, " is damaged at byte ", offset, ": ", what));
 }
 
 void ConnectionCloser::operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,14 +32,21 @@ std::uint32_t crc_of(const MarkBytes& bytes) {
 }  // namespace
 
 Result<LockFile> LockFile::acquire(const std::string& path) {
-  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return error_from_errno(errno, cat("opening ", path));
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return error_from_errno(errno, cat("locking ", path));
-    return Error(Code::kUnavailable, cat("busy: another process holds ", path));
+  for (;;) {
+    Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd) return error_from_errno(errno, cat("opening ", path));
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) return error_from_errno(errno, cat("locking ", path));
+      return Error(Code::kUnavailable, cat("busy: another process holds ", path));
+    }
+    // Who held it may have removed it in between: then it keeps nobody away.
+    struct stat info {};
+    if (::fstat(fd.get(), &info) != 0) return error_from_errno(errno, cat("looking at ", path));
+    if (info.st_nlink > 0) return LockFile(std::move(fd));
   }
-  return LockFile(std::move(fd));
 }
+
+void LockFile::remove(const std::string& path) const { ::unlink(path.c_str()); }
 
 std::optional<LockFile::Mark> LockFile::mark() const {
   MarkBytes bytes;

@@ -26,6 +26,8 @@ class LockFile {
   void set_mark(Mark mark) const;
   // On disk when it returns. Errors: NoSpace, Io.
   Result<void> sync_mark(Mark mark) const;
+  // The file, at `path`, while it is still locked.
+  void remove(const std::string& path) const;
 
  private:
   explicit LockFile(Fd fd) : fd_(std::move(fd)) {}

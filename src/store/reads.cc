@@ -12,9 +12,7 @@ constexpr std::size_t kSliceRows = 1000;
 constexpr std::size_t kSliceBytes = 512 * 1024;
 
 Error missing_row(RowId row) {
-  return Error(Code::kCorrupt, cat("log entry ", row_index(row),
-                                   " is missing. Restore the newest snapshot: kayak "
-                                   "snapshot restore"));
+  return Error(Code::kCorrupt, cat("the database is damaged: log entry ", row_index(row), " is missing"));
 }
 
 KeyMeta meta_of(RowId row, const RowView& view) {

@@ -11,17 +11,21 @@
 
 namespace kayak::store {
 
-Restore::Restore(std::string path, LockFile lock, std::unique_ptr<DatabaseBuilder> builder)
-    : path_(std::move(path)), lock_(std::move(lock)), builder_(std::move(builder)) {}
+Restore::Restore(std::string path, LockFile lock, bool made_lock)
+    : path_(std::move(path)), lock_(std::move(lock)), made_lock_(made_lock) {}
 
 Restore::~Restore() {
   builder_.reset();
-  if (prepared_ && !finished_) remove_database_files(incoming_path(path_));
+  if (finished_) return;
+  remove_database_files(incoming_path(path_));
+  if (made_lock_) lock_.remove(path_ + "-lock");
 }
 
 Result<std::unique_ptr<Restore>> Restore::begin(Options options) {
+  const bool had_lock = file_exists(options.path + "-lock");
   Result<LockFile> lock = LockFile::acquire(options.path + "-lock");
   if (!lock) return lock.error();
+  std::unique_ptr<Restore> restore(new Restore(options.path, std::move(*lock), !had_lock));
   for (const char* suffix : {"", "-wal"}) {
     if (!file_exists(options.path + suffix)) continue;
     return Error(Code::kAlreadyExists, cat("there is a store already: ", options.path, suffix));
@@ -33,7 +37,8 @@ Result<std::unique_ptr<Restore>> Restore::begin(Options options) {
   build.alone = DatabaseBuilder::Alone{options.self, std::string(kMemberPrefix), kSkippedRevisions};
   Result<std::unique_ptr<DatabaseBuilder>> builder = DatabaseBuilder::create(std::move(build));
   if (!builder) return builder.error();
-  return std::unique_ptr<Restore>(new Restore(std::move(options.path), std::move(*lock), std::move(*builder)));
+  restore->builder_ = std::move(*builder);
+  return restore;
 }
 
 Result<void> Restore::feed(std::string_view bytes) {

@@ -33,9 +33,10 @@ class Restore {
   Result<void> finish();
 
  private:
-  Restore(std::string path, LockFile lock, std::unique_ptr<DatabaseBuilder> builder);
+  Restore(std::string path, LockFile lock, bool made_lock);
   std::string path_;
   LockFile lock_;
+  const bool made_lock_;  // there was none before
   std::unique_ptr<DatabaseBuilder> builder_;
   bool prepared_ = false, finished_ = false;
 };

@@ -33,7 +33,8 @@ Result<void> Store::healthy() const {
 }
 
 Result<std::unique_ptr<StateStream>> Store::snapshot() {
-  return Error(Code::kMethodNotAllowed, "this store is saved by its own means: etcdctl snapshot save");
+  return Error(Code::kMethodNotAllowed,
+               "what is kept in an existing etcd is saved with etcd's tools: etcdctl snapshot save");
 }
 
 }  // namespace kayak::store

@@ -228,9 +228,9 @@ struct SqliteStoreOptions {
   // The shortest time without a leader after which another one is elected; the same at all members.
   Duration election_timeout = std::chrono::milliseconds(1000);
 };
-// Opens or makes the embedded engine. Checks the WAL frame by frame first. Errors: Corrupt (says what is damaged and
-// names `kayak snapshot restore`), NoSpace, Io, Invalid (a newer version made it), Unavailable (another
-// process holds it).
+// Opens or makes the embedded engine. Checks the WAL frame by frame first. Errors: Corrupt (says what is damaged; what
+// to do about it is known above), NoSpace, Io, Invalid (a newer version made it), Unavailable (another process holds
+// it).
 Task<Result<std::unique_ptr<Store>>> open_sqlite_store(Context context, SqliteStoreOptions options);
 
 }  // namespace kayak::store

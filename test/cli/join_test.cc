@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "cli/cluster.h"
 #include "cli/join_client.h"
 #include "cli/join_server.h"
 #include "cli/pki.h"
@@ -413,6 +414,50 @@ TEST_CASE("a member without its database comes back as another one") {
     CHECK(join->replaces == std::vector{old});
     CHECK(record_of(keys_in(second)).id != old);
   }
+}
+
+TEST_CASE("a member whose key is lost is told how to keep its data, by what is known of others") {
+  const Folder folder;
+  const ServerKeys keys = keys_in(folder);
+  SystemRandom random;
+  store::MemberList list;
+  list.cluster = *store::cluster_id(keys.peer_ca.certificate_pem);
+  list.members = {record_of(keys)};
+  REQUIRE(write_file_atomic(folder.server() + "/db/state.db", "data", 0600));
+  REQUIRE(remove_file(folder.server() + "/tls/peer.key"));
+  ServerOptions options;
+  options.data_dir = folder.path;
+  struct Row {
+    const char* what;
+    std::size_t members;
+    const char* name;
+    bool alone;
+  };
+  for (const Row& row : {Row{"alone", 1, "first", true}, Row{"a list of another server", 1, "second", false},
+                         Row{"one of two", 2, "first", false}, Row{"unknown", 0, "first", false}}) {
+    CAPTURE(row.what);
+    REQUIRE(remove_file(folder.server() + "/db/members.json"));
+    list.members.resize(1);
+    if (row.members == 2) {
+      list.members.push_back(list.members.front());
+      list.members.back().name = "second";
+      list.members.back().key = std::string(64, '0');
+      list.members.back().id = store::member_id(list.members.back().key);
+    }
+    if (row.members > 0) REQUIRE(store::write_member_list(folder.server() + "/db/members.json", list));
+    options.node_name = row.name;
+    const Result<bool> join = must_join(look_at(random, folder.server()).value(), options, "");
+    REQUIRE_FALSE(join);
+    const std::string& text = join.error().message();
+    INFO(text);
+    CHECK(text.find("--cluster-reset --data-dir " + folder.path) != std::string::npos);
+    CHECK((text.find("the only member") != std::string::npos) == row.alone);
+    CHECK((text.find("member remove") != std::string::npos) != row.alone);
+    CHECK(text.find("server/tls") == text.find("server/tls/peer.key"));
+  }
+  options.node_name = "first";
+  CHECK(run_cluster_reset(options) == 1);  // that is no database
+  CHECK_FALSE(file_exists(folder.server() + "/tls/peer.key"));
 }
 
 TEST_CASE("a damaged database is set aside, one at a time") {

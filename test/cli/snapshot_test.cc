@@ -11,6 +11,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "cli/damage.h"
 #include "cli/pki.h"
 #include "cli/snapshot_restore.h"
 #include "cli/snapshot_save.h"
@@ -155,7 +156,8 @@ TEST_CASE("scheduled snapshots: the newest stay, what was saved by hand is not t
   machine.put("/a", "1");
   SnapshotSchedule schedule(machine.context(), *machine.store, machine.schedule());
   fs::create_directories(folder.path + "/snapshots");
-  for (const char* name : {"on-demand-here-1", "scheduled-there-1", "scheduled-here-other", "scheduled-here-5.part"}) {
+  for (const char* name :
+       {"on-demand-here-1", "scheduled-there-1", "scheduled-here-other", ".kayak-snapshot-abcdef.part"}) {
     std::ofstream(cat(folder.path, "/snapshots/", name)) << "x";
   }
   for (int i = 0; i < 4; ++i) {
@@ -197,6 +199,38 @@ TEST_CASE("a snapshot that cannot be written leaves no half") {
   CHECK(saved.error().code() == Code::kNoSpace);
 }
 
+TEST_CASE("two snapshots on their way to one name: the first that is whole gets it, and is not touched") {
+  Folder folder;
+  const std::string path = folder.path + "/one";
+  auto first = SnapshotOutput::create(path).value();
+  auto second = SnapshotOutput::create(path).value();
+  REQUIRE(first->write("first"));
+  REQUIRE(second->write("2"));
+  REQUIRE(first->write(", whole"));
+  REQUIRE(first->finish());
+  const Result<void> late = second->finish();
+  REQUIRE_FALSE(late);
+  CHECK(late.error().code() == Code::kAlreadyExists);
+  CHECK(read_file(path).value() == "first, whole");
+  second.reset();
+  CHECK(names_in(folder.path) == std::vector<std::string>{"one"});
+  CHECK(SnapshotOutput::create(path).error().code() == Code::kAlreadyExists);
+}
+
+TEST_CASE("what a killed save left goes with the next one; what is being written stays") {
+  Folder folder;
+  for (const char* name : {".kayak-snapshot-abcdef.part", "theirs.part", ".kayak-snapshot-abcdef"}) {
+    std::ofstream(cat(folder.path, "/", name)) << "x";
+  }
+  fs::create_symlink("theirs.part", folder.path + "/.kayak-snapshot-link00.part");
+  auto running = SnapshotOutput::create(folder.path + "/running").value();
+  auto next = SnapshotOutput::create(folder.path + "/next").value();
+  REQUIRE(next->finish());
+  REQUIRE(running->finish());
+  CHECK(names_in(folder.path) == std::vector<std::string>{".kayak-snapshot-abcdef", ".kayak-snapshot-link00.part",
+                                                          "next", "running", "theirs.part"});
+}
+
 TEST_CASE("restored: the keys and the state; refused where something would be lost") {
   Folder folder;
   const std::string from = folder.path + "/from", to = folder.path + "/to";
@@ -209,7 +243,7 @@ TEST_CASE("restored: the keys and the state; refused where something would be lo
   options.file = cat(from, "/snapshots/", names_in(from + "/snapshots").front());
   options.data_dir = to;
   // Of the token the secret alone counts.
-  options.passphrase = "a-secret-of-the-cluster";
+  options.passphrases = {"a-secret-of-the-cluster"};
   Loop loop;
   const Context context{loop, machine->clock, machine->random, Log::discard(), machine->metrics};
 
@@ -227,7 +261,7 @@ TEST_CASE("restored: the keys and the state; refused where something would be lo
     const auto again = restore_snapshot(context, options);
     REQUIRE_FALSE(again);
     CHECK(again.error().code() == Code::kAlreadyExists);
-    CHECK(again.error().message().find(cat("move ", to, "/server away")) != std::string::npos);
+    CHECK(again.error().message().find(cat("move ", to, "/server/db/state.db* to")) != std::string::npos);
   }
   SECTION("beside a running server") {
     options.data_dir = from;
@@ -249,14 +283,19 @@ TEST_CASE("restored: the keys and the state; refused where something would be lo
     CHECK_FALSE(file_exists(to + "/server/db/state.db"));
   }
   SECTION("with a wrong passphrase, or without one") {
-    options.passphrase = "another";
+    options.passphrases = {"another", "or this one"};
     CHECK(restore_snapshot(context, options).error().code() == Code::kUnauthorized);
-    CHECK(check_snapshot(context, options).error().code() == Code::kUnauthorized);
-    options.passphrase.reset();
+    CHECK(check_snapshot(options).error().code() == Code::kUnauthorized);
+    options.passphrases.clear();
     CHECK(restore_snapshot(context, options).error().code() == Code::kUnauthorized);
-    CHECK(check_snapshot(context, options));
+    CHECK(check_snapshot(options));
     CHECK_FALSE(file_exists(to + "/server/db/state.db"));
     CHECK_FALSE(file_exists(to + "/server/tls/server-ca.key"));
+  }
+  SECTION("with the older of two passphrases") {
+    options.passphrases = {"the newer one", "a-secret-of-the-cluster"};
+    CHECK(check_snapshot(options));
+    CHECK(restore_snapshot(context, options));
   }
   SECTION("of a file that is cut short") {
     const std::string bytes = read_file(options.file).value();
@@ -265,8 +304,72 @@ TEST_CASE("restored: the keys and the state; refused where something would be lo
       REQUIRE(write_file_atomic(folder.path + "/cut", bytes.substr(0, size), 0600));
       options.file = folder.path + "/cut";
       CHECK_FALSE(restore_snapshot(context, options));
-      CHECK_FALSE(file_exists(to + "/server/db/state.db"));
-      CHECK_FALSE(file_exists(to + "/server/tls/server-ca.key"));
+      CHECK_FALSE(file_exists(to));
+      // What was there before stays.
+      fs::create_directories(to + "/server/db");
+      CHECK_FALSE(restore_snapshot(context, options));
+      CHECK(names_in(to + "/server") == std::vector<std::string>{"db"});
+      CHECK(names_in(to + "/server/db").empty());
+      fs::remove_all(to);
     }
   }
+  SECTION("where one was interrupted") {
+    fs::create_directories(to + "/server/db");
+    for (const char* name : {"state.db.incoming", "state.db.incoming-journal", "state.db-lock"}) {
+      std::ofstream(cat(to, "/server/db/", name)) << "x";
+    }
+    REQUIRE(restore_snapshot(context, options));
+    CHECK(names_in(to + "/server/db") == std::vector<std::string>{"state.db", "state.db-lock"});
+  }
+  SECTION("where the token was changed since") {
+    fs::create_directories(to + "/server");
+    const std::string token = "K10" + std::string(64, 'a') + "::server:another-secret-since\n";
+    REQUIRE(write_file_atomic(to + "/server/token", token, 0600));
+    REQUIRE(restore_snapshot(context, options));
+    CHECK(read_file(to + "/server/token").value() == token);
+  }
+}
+
+TEST_CASE("damage: the command that goes back to the newest snapshot of the cluster that is whole") {
+  Folder folder;
+  const std::string data = folder.path + "/it's here";
+  Machine machine(data);
+  machine.put("/a", "1");
+  SnapshotScheduleOptions schedule_options = machine.schedule(10);
+  SnapshotSchedule schedule(machine.context(), *machine.store, schedule_options);
+  for (int i = 0; i < 2; ++i) {
+    machine.clock.set_wall(WallTime{(1'700'000'000 + std::int64_t{i}) * 1'000'000});
+    REQUIRE(machine.wait(schedule.save(StopToken())));
+  }
+  ServerOptions options;
+  options.data_dir = data;
+  options.snapshot_dir = schedule_options.dir;
+  const Error damage(Code::kCorrupt, "state.db is damaged");
+  const WallTime now{std::int64_t{1'700'000'100} * 1'000'000};
+  auto text = [&] { return with_way_out(damage, options, now).message(); };
+  const std::string word = cat(folder.path, "/it'\\''s here");
+  const std::string aside = cat("'", word, "/server/damaged-1700000100'");
+  const std::string set_aside = cat("\n  mkdir -m 700 ", aside, " && mv '", word, "/server'/db/state.db* ", aside, "/");
+  auto restore = [&](const std::string& rest) {
+    return cat(set_aside, " && kayak snapshot restore --data-dir '", word, "' ", rest);
+  };
+  const std::string newest = "scheduled-here-1700000001", older = "scheduled-here-1700000000";
+  CHECK(text().starts_with("state.db is damaged. Nothing was changed. Go back to the newest snapshot, of 2023-11-14T"));
+  CHECK(text().ends_with(restore(cat("'", word, "/snapshots/", newest, "'"))));
+  options.snapshot_passphrase_file = "/root/phrase";
+  CHECK(text().ends_with(restore(cat("--passphrase-file /root/phrase '", word, "/snapshots/", newest, "'"))));
+  options.snapshot_passphrase_file.clear();
+  // A damaged one is passed over.
+  std::string bytes = read_file(cat(options.snapshot_dir, "/", newest)).value();
+  bytes.pop_back();
+  REQUIRE(write_file_atomic(cat(options.snapshot_dir, "/", newest), bytes, 0600));
+  CHECK(text().ends_with(restore(cat("'", word, "/snapshots/", older, "'"))));
+  // So are those of another cluster.
+  fs::remove_all(data + "/server/tls");
+  ServerKeyOptions other;
+  other.tls_dir = data + "/server/tls";
+  REQUIRE(load_or_make_server_keys(machine.random, machine.clock.wall(), other));
+  CHECK(text().find("There is no snapshot of this cluster in " + options.snapshot_dir) != std::string::npos);
+  CHECK(text().find(restore("<the snapshot>\n")) != std::string::npos);
+  CHECK(text().ends_with(set_aside));
 }

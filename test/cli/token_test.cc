@@ -85,6 +85,31 @@ TEST_CASE("a server's token is made once and kept") {
   CHECK(keep_token(random, folder.path, kPem, "")->secret == kSecret);
 }
 
+TEST_CASE("a token that another takes the place of is kept, newest first") {
+  const Folder folder;
+  SeededRandom random(7);
+  const std::string secrets[] = {"the-first-of-secrets", "the-second-of-secrets", "the-third-of-secrets"};
+  bool changed = false;
+  REQUIRE(keep_token(random, folder.path, kPem, secrets[0], &changed));
+  CHECK_FALSE(changed);
+  CHECK(read_old_secrets(folder.path)->empty());
+  CHECK_FALSE(file_exists(old_tokens_path(folder.path)));
+  REQUIRE(keep_token(random, folder.path, kPem, secrets[1], &changed));
+  CHECK(changed);
+  REQUIRE(keep_token(random, folder.path, kPem, secrets[2]));
+  changed = false;
+  REQUIRE(keep_token(random, folder.path, kPem, "", &changed));
+  REQUIRE(keep_token(random, folder.path, kPem, secrets[2], &changed));
+  CHECK_FALSE(changed);
+  CHECK(*read_old_secrets(folder.path) == std::vector<std::string>{secrets[1], secrets[0]});
+  struct stat info {};
+  REQUIRE(::stat(old_tokens_path(folder.path).c_str(), &info) == 0);
+  CHECK((info.st_mode & 07777) == 0600);
+  // Back and forth: each is there once.
+  REQUIRE(keep_token(random, folder.path, kPem, secrets[0]));
+  CHECK(*read_old_secrets(folder.path) == std::vector<std::string>{secrets[2], secrets[1], secrets[0]});
+}
+
 TEST_CASE("a token of another cluster is refused") {
   const Folder folder;
   SeededRandom random(7);

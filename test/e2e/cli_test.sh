@@ -34,6 +34,11 @@ check "an unknown key of the config file" refused 'nodename' server --config "$w
 printf '[1,2\n' >"$work/bad.yaml"
 check "a config file that is no YAML" refused 'config file' server --config "$work/bad.yaml"
 check "a config file that is not there" refused 'config file' server --config "$work/none.yaml"
+check "a day that never comes" refused '--snapshot-schedule-cron "0 0 31 2 \*" names no day that ever comes' server --snapshot-schedule-cron '0 0 31 2 *'
+for flag in "--etcd-listen 127.0.0.1:1" "--snapshot-schedule-cron @daily" "--node-label a=b" "--node-taint a:NoSchedule" --stop-pods-on-exit; do
+  # shellcheck disable=SC2086
+  check "a witness with $flag" refused "${flag%% *} is of no use beside --witness" server --witness --server https://a:6443 $flag
+done
 check_output "version" '^kayak version v1\.36\.0\+kayak1$' "$kayak" version
 for verb in "" server image "image pull" member "member remove" version; do
   # shellcheck disable=SC2086

@@ -40,10 +40,23 @@ trial() { timeout 60 "$kayak" server --data-dir "$work/trial" --write-kubeconfig
 
 check_output "a database is no datastore" '^kayak: --datastore-endpoint "postgres://db" names a database' trial --datastore-endpoint postgres://db
 check_output "a certificate needs its key" 'go together' trial "${datastore[@]}" --datastore-certfile /x
+# Files that cannot serve end the start at once.
+openssl ecparam -name prime256v1 -genkey -noout -out "$work/tls/other.key" 2>/dev/null
+printf 'no PEM\n' >"$work/tls/none.pem"
+check_output "a CA file that is not there" '^kayak: --datastore-cafile: opening /none: ' \
+  trial --disable-agent --datastore-endpoint https://127.0.0.1:1 --datastore-cafile /none
+check_output "a CA file that is no PEM" '^kayak: --datastore-cafile .*none.pem holds no certificate' \
+  trial --disable-agent --datastore-endpoint https://127.0.0.1:1 --datastore-cafile "$work/tls/none.pem"
+check_output "a key that is no PEM" '^kayak: --datastore-keyfile .*none.pem holds no private key' \
+  trial "${datastore[@]}" --datastore-certfile "$work/tls/client.crt" --datastore-keyfile "$work/tls/none.pem"
+check_output "another certificate's key" '^kayak: --datastore-keyfile .*other.key is not the key of --datastore-certfile' \
+  trial "${datastore[@]}" --datastore-certfile "$work/tls/client.crt" --datastore-keyfile "$work/tls/other.key"
 check_output "a group of our own goes with our own store" 'see etcdctl member' \
   trial "${datastore[@]}" --witness --server https://127.0.0.1:1 --token 0123456789abcdef
 start_etcd
 eventually 20 "etcd is up" 'is healthy' ctl endpoint health
+check_output "http:// where there is TLS" 'is not usable .*serves over TLS is named by https://' \
+  timeout 5 "$kayak" server --data-dir "$work/trial" --write-kubeconfig "$work/trial.yaml" --bind-address 127.0.0.1 --https-listen-port "$(free_port)" --disable-agent --datastore-endpoint "http://127.0.0.1:$etcd_port"
 check_output "another CA is refused at once" '^kayak: opening the store: the datastore.s TLS identity is not accepted: https://127.0.0.1:.*check --datastore-cafile' \
   trial --disable-agent --datastore-endpoint "https://127.0.0.1:$etcd_port"
 
@@ -58,7 +71,12 @@ eventually 10 "a watch shows what is there" 'configmap/one' cat "$work/watch.txt
 kubectl create configmap two --from-literal=k=v >/dev/null
 eventually 10 "a watch shows what comes" 'configmap/two' cat "$work/watch.txt"
 check "delete" kubectl delete configmap two
-check_output "snapshots are etcd's" 'saved by its own means: etcdctl snapshot save' "$kayak" snapshot save --data-dir "$work/data"
+check_output "snapshots are etcd's" "^kayak: what is kept in an existing etcd is saved with etcd's tools: etcdctl snapshot save$" "$kayak" snapshot save --data-dir "$work/data"
+for verb in list add "remove default" "promote default"; do
+  # shellcheck disable=SC2086
+  check_output "members are etcd's: $verb" '^kayak: this server keeps its data in an existing etcd .* use .etcdctl member. with' "$kayak" member $verb --data-dir "$work/data"
+done
+check_output "which is an error" '^1 0$' bash -c "'$kayak' member list --data-dir '$work/data' >'$work/list.txt' 2>/dev/null; echo \$? \$(wc -c <'$work/list.txt')"
 kill "$watch_pid"
 check "a deployment" kubectl create deployment web --image=web --replicas=2
 eventually 20 "controllers work" '^2$' bash -c 'kubectl get pods -o name | wc -l'
@@ -157,6 +175,8 @@ start_member() {
   members[$1]=$!
 }
 for i in 0 1 2; do start_member "$i"; done
+check_output "https:// where there is none" 'is not usable .*without TLS is named by http://' \
+  timeout 5 "$kayak" server --data-dir "$work/trial" --write-kubeconfig "$work/trial.yaml" --bind-address 127.0.0.1 --https-listen-port "$(free_port)" --disable-agent --datastore-endpoint "https://127.0.0.1:${ports[0]}"
 start_server --disable-agent --datastore-endpoint "$endpoints"
 wait_ready 30
 # The member that the server is connected to, when connections that were left have ended.

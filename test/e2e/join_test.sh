@@ -101,4 +101,21 @@ start_server --disable-agent --node-name first --token "$secret"
 wait_ready 30
 check_output "the data is there" '^v$' kubectl get configmap kept -o 'jsonpath={.data.k}'
 check_output "so is the token" "^$token$" cat "$dir/token"
+
+# A lost peer key costs no data.
+stop_server
+start_server --disable-agent --node-name first
+wait_ready 30
+eventually 20 "the copy of the member list is of this server alone" '^1$' jq '.members | length' "$dir/db/members.json"
+old_member="$(member list -o json | jq -r '.members[0].id')"
+stop_server
+rm "$dir"/tls/peer.crt "$dir"/tls/peer.key
+check_output "a lost peer key: the way that keeps the data is named" \
+  "peer.key is missing, .* the only member of its cluster.* run .kayak server --cluster-reset --data-dir $work/data." \
+  timeout 10 "$kayak" server --data-dir "$work/data" --disable-agent --node-name first
+check_output "a reset makes a new key" 'only member of its cluster' "$kayak" server --cluster-reset --data-dir "$work/data"
+start_server --disable-agent --node-name first
+wait_ready 30
+check_output "the data are there" '^v$' kubectl get configmap kept -o 'jsonpath={.data.k}'
+check_output "one member, another one" '^1 differ$' bash -c "'$kayak' member list -o json --data-dir '$work/data' | jq -r '\"\(.members | length) \(if .members[0].id == \"$old_member\" then \"same\" else \"differ\" end)\"'"
 finish

@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 constexpr Duration kFirstPause = 100ms;
 constexpr Duration kLongestPause = 5s;
 constexpr Duration kConnectTimeout = 5s;
+constexpr Duration kTellAgain = 60s;
 // Beyond what a call may take.
 constexpr Duration kLinger = 2s;
 constexpr std::string_view kUnix = "unix://";
@@ -108,6 +109,9 @@ Task<Result<io::StreamPtr>> Links::connect(const Target& target, StopToken stop)
   if (!tls) co_return tls.error();
   auto secured = co_await io::tls_connect(context_, std::move(*plain), std::move(*tls), until);
   if (!secured && deadline.expired()) co_return Error(Code::kTimeout, "the TLS handshake does not end");
+  if (!secured && secured.error().code() == Code::kIo) {
+    co_return Error(Code::kIo, cat(secured.error().message(), " (an etcd without TLS is named by http://)"));
+  }
   if (!secured) co_return secured.error();
   io::StreamPtr stream = std::move(*secured);
   co_return stream;
@@ -119,6 +123,13 @@ void Links::failed(std::size_t at, const Error& error) {
   errors_[at] = error;
   if (news) {
     context_.log.warn("an etcd endpoint is not usable", {{"endpoint", targets_[at].url}, {"error", error.message()}});
+  }
+  // Each error is told when it is new; that nothing can be read or written is told as long as it lasts.
+  const Instant now = context_.clock.now();
+  if (failures_ == 1) told_ = now;
+  if (!link_ && now - told_ >= kTellAgain) {
+    told_ = now;
+    context_.log.warn("no etcd endpoint is usable: nothing can be read or written", {{"errors", failures()}});
   }
   if (all_failed(Code::kGone)) events_.all_gone();
 }
@@ -180,7 +191,10 @@ Task<void> Links::carry(std::size_t at, LinkRef link, StopToken stop) {
   link->linger.cancel();
   // When it was left before, it is known why.
   if (!link->over.is_set() && !stop.stopped()) {
-    failed(at, ended ? Error(Code::kIo, "the server closed the connection") : ended.error());
+    const bool perhaps_tls = link_ != link && !targets_[at].tls && !targets_[at].host.empty();
+    const std::string what = ended ? std::string("the server closed the connection") : ended.error().message();
+    const Code code = ended ? Code::kIo : ended.error().code();
+    failed(at, Error(code, cat(what, perhaps_tls ? " (an etcd that serves over TLS is named by https://)" : "")));
   }
   if (link_ == link) {
     link_.reset();

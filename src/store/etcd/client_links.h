@@ -84,6 +84,7 @@ class Links {
   std::vector<Target> targets_;
   std::vector<std::optional<Error>> errors_;  // of the last attempt at each
   std::size_t failures_ = 0;                  // in a row
+  Instant told_{};                            // when that lasts for long: when the log last said so
   LinkRef link_;                              // null: none now
   io::Event there_;
 };

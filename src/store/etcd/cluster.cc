@@ -40,6 +40,7 @@ MemberListResponse list_of(const Backend& backend) {
   MemberListResponse out;
   out.header = backend.header();
   out.members = all_members(backend);
+  out.external = backend.options.members == nullptr;
   return out;
 }
 

@@ -222,6 +222,7 @@ template <typename V, FieldsOf<MemberListResponse> M>
 void fields(V& v, M& m) {
   v.message(1, m.header);
   v.messages(2, m.members);
+  v.number(1000, m.external);
 }
 template <typename V, FieldsOf<MemberAddRequest> M>
 void fields(V& v, M& m) {

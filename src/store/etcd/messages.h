@@ -184,6 +184,7 @@ struct Member {
 struct MemberListResponse {
   ResponseHeader header;
   std::vector<Member> members;
+  bool external = false;  // ours: the data are in an existing etcd, so the one member is nobody's voter
 };
 struct MemberAddRequest {
   std::vector<std::string> peer_urls;
