@@ -468,7 +468,7 @@ void SqliteStore::on_lost(LogIndex acknowledged) {
 
 Task<void> SqliteStore::give_up_log(LogIndex acknowledged) {
   auto work = [acknowledged](Database& database) { return database.lost(acknowledged); };
-  const Result<void> given_up = co_await storage_->call(std::move(work));
+  const Result<void> given_up = co_await storage_->call(storage_->epoch(), std::move(work));
   // The storage tells of that itself; not of a database that was replaced meanwhile, whose log this was.
   if (given_up.error().code() == Code::kExpired && !failed_) on_fatal(given_up.error());
 }
