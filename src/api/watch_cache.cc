@@ -125,7 +125,7 @@ Task<Result<void>> WatchCache::load(StopToken stop) {
   Result<void> filled;
   if (past < newest) filled = co_await fill(past, stop);
   if (past < newest && filled) filled = co_await replay(newest, stop);
-  const bool not_from_there = !filled && (filled.error().code() == Code::kExpired || waits(filled.error(), stop));
+  const bool not_from_there = !filled && waits(filled.error(), stop);
   if (past >= newest || not_from_there) filled = co_await fill_whole(stop);
   if (!filled) co_return filled.error().while_doing("filling the watch cache");
   loaded_ = true;
@@ -133,9 +133,9 @@ Task<Result<void>> WatchCache::load(StopToken stop) {
 }
 
 // Among several servers one may start, or fall behind, while nobody leads: what is there now is known when somebody
-// does.
+// does. And between two pages another server's state may have taken the place of the one that the first is of.
 bool WatchCache::waits(const Error& error, const StopToken& stop) {
-  return error.code() == Code::kUnavailable && !stop.stopped();
+  return (error.code() == Code::kUnavailable || error.code() == Code::kExpired) && !stop.stopped();
 }
 
 Task<Result<void>> WatchCache::fill_whole(StopToken stop) {

@@ -317,6 +317,49 @@ Task<Result<void>> fills_again_after_compaction(Rig& rig) {
   co_return Result<void>();
 }
 
+// A store in which the next ranges at a revision find it compacted.
+class Compacting final : public store::Store {
+ public:
+  Compacting(store::Store& real, int times) : real_(real), times_(times) {}
+  Task<Result<store::RangeResponse>> range(store::RangeRequest request, StopToken stop) override {
+    if (request.revision != 0 && times_ > 0) {
+      --times_;
+      co_return Error(Code::kExpired, "required revision has been compacted");
+    }
+    co_return co_await real_.range(std::move(request), std::move(stop));
+  }
+  Task<Result<store::TxnResponse>> txn(store::TxnRequest request, StopToken stop) override {
+    return real_.txn(std::move(request), std::move(stop));
+  }
+  Result<std::unique_ptr<store::Watch>> watch(store::WatchRequest request) override {
+    return real_.watch(std::move(request));
+  }
+  Task<Result<void>> compact(store::Revision revision, StopToken stop) override {
+    return real_.compact(revision, std::move(stop));
+  }
+  store::Revision revision() const override { return real_.revision(); }
+  store::Revision compacted() const override { return real_.compacted(); }
+  store::Stats stats() const override { return real_.stats(); }
+  Task<void> close() override { co_return; }
+  int times() const { return times_; }
+
+ private:
+  store::Store& real_;
+  int times_;
+};
+
+Task<Result<void>> filling_outlives_compaction(Rig& rig) {
+  for (int i = 0; i < 600; ++i) co_await rig.put("d", cat("p", i), "");  // more than one page
+  // Of the first page a little in the past, and of the second one of what is there now.
+  Compacting store(rig.store, 2);
+  WatchCache cache(rig.context, store, WatchCache::Options());
+  auto loaded = co_await cache.load(StopToken());
+  CHECK(loaded.ok());
+  CHECK(store.times() == 0);
+  CHECK(names(cache, ObjectFilter()).size() == 600);
+  co_return Result<void>();
+}
+
 // A second cache on the same store is what a restart makes.
 Task<std::vector<std::string>> events_after_restart(Rig* rig, store::Revision after, WatchCache::Options options) {
   WatchCache cache(rig->context, rig->store, options);
@@ -403,6 +446,9 @@ TEST_CASE("a watch too slow for its events ends") {
 }
 TEST_CASE("a cache that fell behind the store's history fills itself again") {
   Rig().run(fills_again_after_compaction);
+}
+TEST_CASE("a cache is filled also when what it reads is compacted between two pages") {
+  Rig().run(filling_outlives_compaction);
 }
 TEST_CASE("watches go on over a restart") { Rig().run(history_lasts_over_a_restart); }
 TEST_CASE("keys of others and unreadable values do no harm") { Rig().run(foreign_keys); }
