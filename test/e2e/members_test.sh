@@ -85,10 +85,11 @@ eventually 20 "a disk that went back is told of" 'lacks what this server had ack
 eventually 20 "and ends its server" '^ended$' bash -c "grep -qs '^State:[[:space:]]*[^Z[:space:]]' /proc/${pids[$left]}/status || echo ended"
 halt "$left"
 run "$left"
-eventually 60 "which comes back" '^a=voter b=voter c=voter$' roles "$leader"
+has_new_id() { local id; id="$(id_of "$leader" "$left")"; [ -n "$id" ] && [ "$id" != "$old" ] && echo different; }
+eventually 60 "which comes back as another member" '^different$' has_new_id
 ready "$left"
-check_output "as another member" '^different$' bash -c "[ '$old' != '$(id_of "$leader" "$left")' ] && echo different"
-check_output "with all that was written" '^v$' k "$left" get configmap newer-5 -o 'jsonpath={.data.k}'
+eventually 60 "and votes again" '^a=voter b=voter c=voter$' roles "$left"
+check_output "it has all that was written" '^v$' k "$left" get configmap newer-5 -o 'jsonpath={.data.k}'
 check_output "and in no loop" '^[0-9]{1,2}$' bash -c "grep -c 'acknowledged' '$work/$left.log'"
 
 # Two servers and a witness.
