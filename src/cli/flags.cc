@@ -16,9 +16,6 @@ std::string variable_of(const Flag& flag) {
   return name;
 }
 
-namespace {
-
-// Assigns a value that came from a variable or the config file; "" or the reason.
 std::string assign(Flag& flag, const std::vector<std::string>& values) {
   if (flag.list) {
     for (const std::string& value : values) {
@@ -40,6 +37,8 @@ std::string assign(Flag& flag, const std::vector<std::string>& values) {
   }
   return "";
 }
+
+namespace {
 
 // The config file's values by flag name. Errors: the file's path and what is wrong with it.
 Result<std::map<std::string, std::vector<std::string>>> read_config(const std::string& path) {
@@ -86,18 +85,18 @@ std::string environment_value(const std::vector<std::string>& environment, const
   return "";
 }
 
-std::string complete_flags(std::vector<Flag>& flags, const std::string& config_path, bool config_required,
+std::string complete_flags(std::vector<Flag>& flags, const ConfigFile& file,
                            const std::vector<std::string>& environment) {
   std::map<std::string, std::vector<std::string>> config;
-  if (config_required || file_exists(config_path)) {
-    auto read = read_config(config_path);
-    if (!read) return cat("config file ", config_path, ": ", read.error().message());
+  if (file.required || file_exists(file.path)) {
+    auto read = read_config(file.path);
+    if (!read) return cat("config file ", file.path, ": ", read.error().message());
     config = std::move(*read);
   }
   for (auto& [key, values] : config) {
     const bool known = std::any_of(flags.begin(), flags.end(), [&key = key](const Flag& f) { return key == f.name; });
-    if (!known)
-      return cat("config file ", config_path, ": unknown key ", quote(key), "; keys are flag names without --");
+    if (!known && !file.shared)
+      return cat("config file ", file.path, ": unknown key ", quote(key), "; keys are flag names without --");
   }
   for (Flag& flag : flags) {
     std::string source = cat("--", flag.name);
@@ -109,7 +108,7 @@ std::string complete_flags(std::vector<Flag>& flags, const std::string& config_p
         source = variable_of(flag);
         reason = assign(flag, {value});
       } else if (auto it = config.find(flag.name); it != config.end()) {
-        source = cat("config file ", config_path, ": ", flag.name);
+        source = cat("config file ", file.path, ": ", flag.name);
         reason = assign(flag, it->second);
       }
       if (!reason.empty()) return cat(source, " ", reason);

@@ -28,8 +28,15 @@ struct Flag {
 std::string variable_of(const Flag& flag);
 // Of `environment`'s "NAME=value" lines.
 std::string environment_value(const std::vector<std::string>& environment, const std::string& name, bool* found);
-// Fills what the command line left open, then checks every value. "" or one line of error. `config_path`: may be empty.
-std::string complete_flags(std::vector<Flag>& flags, const std::string& config_path, bool config_required,
+// Gives the flag a value that is text everywhere but in memory. "" or the reason why it cannot have it.
+std::string assign(Flag& flag, const std::vector<std::string>& values);
+struct ConfigFile {
+  std::string path;
+  bool required = false;  // it was named: it has to be there
+  bool shared = false;    // it is another command's, of whose keys some are this one's, too
+};
+// Fills what the command line left open, then checks every value. "" or one line of error.
+std::string complete_flags(std::vector<Flag>& flags, const ConfigFile& file,
                            const std::vector<std::string>& environment);
 
 }  // namespace kayak::cli

@@ -17,6 +17,9 @@ namespace kayak::cli {
 namespace {
 
 namespace etcd = store::etcd;
+using namespace std::chrono_literals;
+
+constexpr Duration kElection = 5s, kLook = 250ms;
 
 struct Listing {
   std::vector<etcd::Member> members;
@@ -104,8 +107,17 @@ void print_json(const Listing& listing) {
   std::printf("%s\n", json::write_pretty(out).c_str());
 }
 
+std::string no_leader(const std::string& data_dir) {
+  return cat(
+      "this cluster has no leader now: nothing can be written or changed until more than half of its votes are "
+      "there. If most of them are lost for good, stop the server that is left and run `kayak server "
+      "--cluster-reset --data-dir ",
+      data_dir, "`");
+}
+
 // What a person would want to know about such a group.
-void warn(const Listing& listing) {
+void warn(const Listing& listing, const std::string& data_dir) {
+  if (listing.leader == 0) std::fprintf(stderr, "warning: %s\n", no_leader(data_dir).c_str());
   const auto votes = std::count_if(listing.members.begin(), listing.members.end(),
                                    [](const etcd::Member& member) { return !member.is_learner; });
   if (votes == 0 || votes % 2 != 0) return;
@@ -128,12 +140,25 @@ Result<std::uint64_t> find_member(const Listing& listing, const std::string& tex
   return found.front()->id;
 }
 
+// An election takes a second or two; without a majority none ever ends. Errors: Unavailable.
+Task<Result<void>> wait_for_leader(Context context, Listing listing, std::string data_dir) {
+  const Instant until = context.clock.now() + kElection;
+  while (listing.leader == 0) {
+    if (context.clock.now() >= until) co_return Error(Code::kUnavailable, no_leader(data_dir));
+    (void)co_await context.loop.sleep(kLook, StopToken());
+    Result<Listing> now = co_await fetch_listing(context, data_dir);
+    if (!now) co_return now.error();
+    listing = std::move(*now);
+  }
+  co_return Result<void>();
+}
+
 Task<Result<void>> run(Context context, MemberOptions options) {
   Result<Listing> listing = co_await fetch_listing(context, options.data_dir);
   if (!listing) co_return listing.error();
   if (options.verb == "list") {
     options.json ? print_json(*listing) : print_table(*listing);
-    if (!options.json) warn(*listing);
+    if (!options.json) warn(*listing, options.data_dir);
     co_return Result<void>();
   }
   if (options.verb == "add") {
@@ -154,9 +179,15 @@ Task<Result<void>> run(Context context, MemberOptions options) {
   }
   Result<std::uint64_t> id = find_member(*listing, options.member);
   if (!id) co_return id.error();
+  const bool remove = options.verb == "remove";
+  if (remove && listing->members.size() == 1) {
+    co_return Error(Code::kConflict, cat("member ", options.member,
+                                         " is the only one of its cluster: to give that up, stop the server and move ",
+                                         options.data_dir, " away"));
+  }
+  if (auto led = co_await wait_for_leader(context, *listing, options.data_dir); !led) co_return led.error();
   etcd::MemberIdRequest request;
   request.id = *id;
-  const bool remove = options.verb == "remove";
   auto done = co_await call<etcd::MemberListResponse>(
       context, options.data_dir, remove ? "Cluster/MemberRemove" : "Cluster/MemberPromote", request);
   if (!done) co_return done.error();

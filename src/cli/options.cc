@@ -15,6 +15,9 @@ namespace kayak::cli {
 namespace {
 
 constexpr const char* kDefaultConfig = "/etc/kayak/config.yaml";
+constexpr const char* kServersConfig =
+    "The server's config file: what it says of this command's flags, above all data-dir, counts here, too "
+    "[$KAYAK_CONFIG]";
 constexpr const char* kDefaultDataDir = "/var/lib/kayak";
 
 void add_flags(CLI::App& app, std::vector<Flag>& flags) {
@@ -23,16 +26,37 @@ void add_flags(CLI::App& app, std::vector<Flag>& flags) {
     const std::string help = cat(flag.help, " [$", variable_of(flag), "]");
     if (flag.boolean) flag.option = app.add_flag(name, *flag.boolean, help);
     if (flag.text) flag.option = app.add_option(name, *flag.text, help)->capture_default_str();
-    if (flag.number) flag.option = app.add_option(name, *flag.number, help)->capture_default_str();
+    if (flag.number) {
+      auto take = [&flag, name](const std::string& text) {
+        const std::string reason = assign(flag, {text});
+        if (!reason.empty()) throw CLI::ValidationError(name, cat(quote(text), " ", reason));
+      };
+      flag.option = app.add_option_function<std::string>(name, take, help)
+                        ->type_name("UINT")
+                        ->default_str(std::to_string(*flag.number));
+    }
     if (flag.list) flag.option = app.add_option(name, *flag.list, help)->delimiter(',')->take_all();
     if (!flag.list && !flag.boolean) flag.option->multi_option_policy(CLI::MultiOptionPolicy::Throw);
   }
 }
 
-std::string complete(std::vector<Flag>& flags, const std::string& config_path, bool config_required,
-                     const std::vector<std::string>& environment) {
+// --config of a command, and what it comes to.
+struct Config {
+  std::string path = kDefaultConfig;
+  CLI::Option* option = nullptr;
+  void add(CLI::App& app, const char* help) { option = app.add_option("--config", path, help)->capture_default_str(); }
+  ConfigFile file(const std::vector<std::string>& environment, bool shared) const {
+    ConfigFile file{path, option->count() > 0, shared};
+    if (file.required) return file;
+    const std::string value = environment_value(environment, "KAYAK_CONFIG", &file.required);
+    if (file.required) file.path = value;
+    return file;
+  }
+};
+
+std::string complete(std::vector<Flag>& flags, const ConfigFile& file, const std::vector<std::string>& environment) {
   for (Flag& flag : flags) flag.given = flag.option->count() > 0;
-  return complete_flags(flags, config_path, config_required, environment);
+  return complete_flags(flags, file, environment);
 }
 
 void add_snapshot_verbs(CLI::App& app, SnapshotOptions* options) {
@@ -101,7 +125,6 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
   CommandLine line;
   ServerOptions& server = line.server;
   std::string log_level = "info";
-  std::string config_path = kDefaultConfig;
 
   CLI::App app("Kayak: Kubernetes for one small boat. One binary is a whole cluster.", "kayak");
   app.require_subcommand(0, 1);
@@ -219,9 +242,8 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .check = check_log_level},
   };
   add_flags(*server_app, server_flags);
-  CLI::Option* config =
-      server_app->add_option("--config", config_path, "YAML file with flag names as keys [$KAYAK_CONFIG]")
-          ->capture_default_str();
+  Config config, image_config, snapshot_config, member_config;
+  config.add(*server_app, "YAML file with flag names as keys [$KAYAK_CONFIG]");
 
   CLI::App* image_app = app.add_subcommand("image", "Look after the node's images; works while the server runs");
   image_app->require_subcommand(1);
@@ -233,6 +255,7 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .check = check_absolute},
   };
   add_flags(*image_app, image_flags);
+  image_config.add(*image_app, kServersConfig);
   struct Verb {
     const char* name;
     const char* help;
@@ -260,6 +283,7 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
        .text = &snapshot.passphrase_file},
   };
   add_flags(*snapshot_app, snapshot_flags);
+  snapshot_config.add(*snapshot_app, kServersConfig);
   add_snapshot_verbs(*snapshot_app, &snapshot);
   CLI::App* member_app = app.add_subcommand("member", "Look after the cluster's servers; asks the one of this machine");
   member_app->require_subcommand(1);
@@ -267,6 +291,7 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
       {.name = "data-dir", .help = "The server's --data-dir", .text = &line.member.data_dir, .check = check_absolute},
   };
   add_flags(*member_app, member_flags);
+  member_config.add(*member_app, kServersConfig);
   std::string member_output;
   for (const Verb& verb : {Verb{"list", "List the members", nullptr}, Verb{"add", "Say how a server joins", nullptr},
                            Verb{"remove", "Remove a member for good", "member"},
@@ -291,6 +316,9 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
     line.text = app.help("", CLI::AppFormatMode::All);
     return line;
   } catch (const CLI::CallForHelp&) {
+    if (const std::vector<std::string> unknown = app.remaining(true); !unknown.empty()) {
+      return fail(cat("The following argument was not expected: ", unknown.front(), " (see kayak --help)"));
+    }
     const CLI::App* shown = &app;
     std::string parents;
     while (!shown->get_subcommands().empty()) {
@@ -313,26 +341,24 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
   } else if (image_app->parsed()) {
     line.command = CommandLine::Command::kImage;
     line.image.verb = image_app->get_subcommands().front()->get_name();
-    if (std::string error = complete(image_flags, "", false, environment); !error.empty()) return fail(error);
+    if (std::string error = complete(image_flags, image_config.file(environment, true), environment); !error.empty())
+      return fail(error);
   } else if (snapshot_app->parsed()) {
     line.command = CommandLine::Command::kSnapshot;
     snapshot.verb = snapshot_app->get_subcommands().front()->get_name();
-    if (std::string error = complete(snapshot_flags, "", false, environment); !error.empty()) return fail(error);
+    if (std::string error = complete(snapshot_flags, snapshot_config.file(environment, true), environment);
+        !error.empty())
+      return fail(error);
   } else if (member_app->parsed()) {
     line.command = CommandLine::Command::kMember;
     line.member.verb = member_app->get_subcommands().front()->get_name();
     line.member.json = member_output == "json";
-    if (std::string error = complete(member_flags, "", false, environment); !error.empty()) return fail(error);
+    if (std::string error = complete(member_flags, member_config.file(environment, true), environment); !error.empty())
+      return fail(error);
   } else if (server_app->parsed()) {
     line.command = CommandLine::Command::kServer;
-    bool in_environment = false;
-    if (config->count() == 0) {
-      const std::string value = environment_value(environment, "KAYAK_CONFIG", &in_environment);
-      if (in_environment) config_path = value;
-    }
-    const bool required = config->count() > 0 || in_environment;
-    if (std::string error = complete(server_flags, config_path, required, environment); !error.empty())
-      return fail(error);
+    const ConfigFile file = config.file(environment, false);
+    if (std::string error = complete(server_flags, file, environment); !error.empty()) return fail(error);
     while (server.data_dir.size() > 1 && server.data_dir.back() == '/') server.data_dir.pop_back();
     if (std::string error = check_together(server); !error.empty()) return fail(error);
     if (server.witness) {

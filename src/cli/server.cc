@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "agent/agent.h"
 #include "api/api.h"
@@ -99,6 +100,12 @@ Result<void> write_kubeconfigs(const ServerOptions& options, const Addresses& ad
   return keep_file(options.data_dir + "/server/cred/recovery.kubeconfig", recovery, 0600);
 }
 
+// At once: what is in memory is not to be written anywhere any more. No core is wanted of a disk that failed.
+[[noreturn]] void end_process(const std::string& why) {
+  std::fprintf(stderr, "kayak: %s\n", why.c_str());
+  std::_Exit(1);
+}
+
 class Server {
  public:
   Server(Context context, const ServerOptions& options)
@@ -150,8 +157,8 @@ class Server {
 
   Task<Result<void>> open_store(StopToken stop) {
     if (has_datastore(options_)) {
-      Result<std::unique_ptr<store::Store>> store =
-          co_await open_datastore(context_.named("datastore"), options_, stop);
+      Result<std::unique_ptr<store::Store>> store = co_await open_datastore(
+          context_.named("datastore"), options_, [](const Error& error) { end_process(error.message()); }, stop);
       if (!store) co_return store.error();
       store_ = std::move(*store);
       co_return Result<void>();
@@ -161,6 +168,9 @@ class Server {
     store_options.store.path = options_.data_dir + "/server/db/state.db";
     store_options.store.member_id = cluster_.self.id;
     store_options.store.joins = join_.joining;
+    store_options.store.on_fatal = [](const Error& error) {
+      end_process(cat("the store stops, as nothing written after this could be trusted: ", error.message()));
+    };
     store_options.transport = &peers_->transport();
     store_options.members_changed = [this](const std::vector<store::MemberRecord>& members) {
       peers_->members_changed(members);

@@ -37,9 +37,12 @@ Error Database::failure(int rc, std::string_view doing) const {
 }
 
 Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string& path, int rc, std::string_view doing) {
-  const int system_error = connection != nullptr ? sqlite3_system_errno(connection) : 0;
-  std::string what = cat(doing, ": ", connection != nullptr ? sqlite3_errmsg(connection) : sqlite3_errstr(rc),
-                         " (SQLite ", rc, ", errno ", system_error, ")");
+  int system_error = connection != nullptr ? sqlite3_system_errno(connection) : 0;
+  const bool wrote = rc == SQLITE_IOERR_WRITE || rc == SQLITE_IOERR_FSYNC;
+  if (system_error == 0 && wrote) system_error = vfs.last_errno();
+  std::string what =
+      cat(doing, ": ", connection != nullptr ? sqlite3_errmsg(connection) : sqlite3_errstr(rc), " (SQLite ", rc,
+          system_error != 0 ? cat(", ", error_from_errno(system_error, "").message()) : "", ")");
   // A quota that is used up is a full disk that SQLite does not know.
   const bool quota = rc == SQLITE_IOERR_WRITE && (system_error == EDQUOT || system_error == ENOSPC);
   if ((rc & 0xff) == SQLITE_FULL || quota) return Error(Code::kNoSpace, cat(path, ": ", what));

@@ -45,11 +45,20 @@ struct PageFile {
 
 PageFile* self(sqlite3_file* file) { return reinterpret_cast<PageFile*>(file); }
 
+// The connection keeps no errno of a commit that fails, but the file does.
+int note_failure(PageFile* file, int rc) {
+  int number = 0;
+  if (rc == SQLITE_OK) return rc;
+  file->below()->pMethods->xFileControl(file->below(), SQLITE_FCNTL_LAST_ERRNO, &number);
+  file->state->owner->note_errno(number);
+  return rc;
+}
+
 int write_below(PageFile* file, const void* bytes, int size, sqlite3_int64 at) {
   DiskCounters& counters = file->state->owner->mutable_counters();
   counters.writes.fetch_add(1, std::memory_order_relaxed);
   counters.written_bytes.fetch_add(static_cast<std::uint64_t>(size), std::memory_order_relaxed);
-  return file->below()->pMethods->xWrite(file->below(), bytes, size, at);
+  return note_failure(file, file->below()->pMethods->xWrite(file->below(), bytes, size, at));
 }
 
 int flush_run(PageFile* file) {
@@ -110,7 +119,7 @@ int file_sync(sqlite3_file* f, int flags) {
   PageFile* file = self(f);
   if (const int rc = flush_run(file); rc != SQLITE_OK) return rc;
   file->state->owner->mutable_counters().syncs.fetch_add(1, std::memory_order_relaxed);
-  return file->below()->pMethods->xSync(file->below(), flags);
+  return note_failure(file, file->below()->pMethods->xSync(file->below(), flags));
 }
 
 int file_size(sqlite3_file* f, sqlite3_int64* size) {

@@ -43,15 +43,20 @@ class PageVfs {
   // The first page whose checksum did not match. Any thread.
   std::optional<Damage> damage() const;
 
+  // Of the last write or flush that failed; 0: there was none, or it is not known. Any thread.
+  int last_errno() const { return last_errno_.load(std::memory_order_relaxed); }
+
   // For the methods of the files alone.
   DiskCounters& mutable_counters() { return counters_; }
   void note_damage(const std::string& file, std::uint64_t offset);
+  void note_errno(int number) { last_errno_.store(number, std::memory_order_relaxed); }
 
  private:
   PageVfs() = default;
   struct Impl;
   std::unique_ptr<Impl> impl_;
   DiskCounters counters_;
+  std::atomic<int> last_errno_{0};
   mutable std::mutex mutex_;
   std::optional<Damage> damage_;
 };

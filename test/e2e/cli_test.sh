@@ -35,10 +35,14 @@ printf '[1,2\n' >"$work/bad.yaml"
 check "a config file that is no YAML" refused 'config file' server --config "$work/bad.yaml"
 check "a config file that is not there" refused 'config file' server --config "$work/none.yaml"
 check "a day that never comes" refused '--snapshot-schedule-cron "0 0 31 2 \*" names no day that ever comes' server --snapshot-schedule-cron '0 0 31 2 *'
+for number in -1 65536 1x ""; do
+  check "a number of '$number'" refused '--snapshot-retention: ".*" is not a number from 0 to 65535' server --snapshot-retention "$number"
+done
 for flag in "--etcd-listen 127.0.0.1:1" "--snapshot-schedule-cron @daily" "--node-label a=b" "--node-taint a:NoSchedule" --stop-pods-on-exit; do
   # shellcheck disable=SC2086
   check "a witness with $flag" refused "${flag%% *} is of no use beside --witness" server --witness --server https://a:6443 $flag
 done
+check "help of a command that is none" refused 'not expected: nonsense' nonsense --help
 check_output "version" '^kayak version v1\.36\.0\+kayak1$' "$kayak" version
 for verb in "" server image "image pull" member "member remove" version; do
   # shellcheck disable=SC2086
@@ -50,6 +54,10 @@ printf 'node-name: from-file\nlog-level: debug\n' >"$work/config.yaml"
 start_server --disable-agent --config "$work/config.yaml" --tls-san boat.example,192.0.2.99 --node-ip 192.0.2.98
 wait_ready 30
 url="https://127.0.0.1:$port"
+printf 'data-dir: %s\nnode-name: from-file\n' "$work/data" >"$work/tools.yaml"
+check_output "member finds the server by its config file" '^[0-9a-f]{16} +from-file ' "$kayak" member list --config "$work/tools.yaml"
+check_output "snapshot does, too, and names the node" '/data/server/db/snapshots/on-demand-from-file-[0-9]+: revision' env KAYAK_CONFIG="$work/tools.yaml" "$kayak" snapshot save
+check_output "the only member is not removed" 'the only one of its cluster' "$kayak" member remove from-file --data-dir "$work/data"
 check_output "anonymous may ask for health" '^ok$' curl -sk "$url/healthz"
 check_output "anonymous may ask for the version" 'v1.36.0\+kayak1' curl -sk "$url/version"
 check_output "anonymous gets nothing else" '"code": ?401' curl -sk "$url/api/v1/pods"

@@ -62,4 +62,20 @@ wait_ready 30
 k get configmaps -o yaml >"$work/restarted.yaml"
 check "the same after a full disk" same
 check "it writes again" k create configmap last --from-file="$work/value"
+stop_server
+
+# An error that is no full disk ends the server, with a status and in words. The disk is asked for a file that is larger
+# than it may be.
+head -c 400k /dev/zero | base64 -w 0 >"$work/large"
+trap '' XFSZ
+ulimit -Sf "$(($(stat -c %s "$work/data/server/db/state.db") / 1024 + 300))"
+start_server --disable-agent
+wait_ready 30
+ulimit -Sf unlimited
+for i in 1 2 3 4 5 6 7 8; do k create configmap "large-$i" --from-file="$work/large" >/dev/null 2>&1; done
+eventually 10 "a write that fails ends the server" gone bash -c "kill -0 $server_pid || echo gone"
+wait "$server_pid"
+check_output "with a status" '^1$' echo $?
+check_output "that says why" '^kayak: the store stops, as nothing written after this could be trusted: .*File too large \(EFBIG\)' tail -n 1 "$work/server.log"
+server_pid=""
 finish

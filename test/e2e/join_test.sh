@@ -86,6 +86,7 @@ check_output "and no CA's key" '^1$' bash -c "cat $work/witness/server/tls/* | g
 check_output "its key is its own" '^peer.key$' bash -c "cd $work/witness/server/tls && ls *.key"
 check_output "a server does not start on a witness' data" 'data directory of a witness' join witness --token-file "$work/token"
 check_output "a witness does not start on a server's" 'data directory of a server' witness data
+check_output "it answers nothing, and says so" 'data directory of a witness, which votes and answers nothing' "$kayak" member list --data-dir "$work/witness"
 printf 'x' >>"$work/witness/server/witness/state"
 check_output "a damaged vote ends it" 'must not vote again: run .kayak member remove [0-9a-f]{16}' witness witness
 rm "$work/witness/server/witness/state"

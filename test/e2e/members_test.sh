@@ -116,6 +116,12 @@ eventually 60 "the other one catches up" '^v$' k a get configmap one -o 'jsonpat
 
 # The last resort.
 for name in a b w; do halt "$name" KILL; done
+run b
+eventually 30 "one of three finds no leader, and says what is left" 'warning: this cluster has no leader now: .*kayak server --cluster-reset --data-dir' member b list
+started=$SECONDS
+check_output "nothing is changed then" 'kayak: this cluster has no leader now: .*--cluster-reset' member b remove a
+check_output "and nobody waits for long" '^yes$' bash -c "[ $((SECONDS - started)) -lt 10 ] && echo yes"
+halt b
 check_output "a reset" 'only member' "$kayak" server --cluster-reset --data-dir "$work/b"
 run b
 ready b

@@ -1,6 +1,7 @@
 // main.cc: kayak_sim: runs seeds one after the other; the first that fails is printed with the way to repeat it.
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -23,9 +24,11 @@ void on_abort(int) {
 }
 
 bool number(const char* text, std::uint64_t* out) {
-  char* end = nullptr;
-  *out = std::strtoull(text, &end, 10);
-  return *text != '\0' && *end == '\0';
+  // Of a minus sign strtoull makes nearly 2^64.
+  if (std::strspn(text, "0123456789") != std::strlen(text)) return false;
+  errno = 0;
+  *out = std::strtoull(text, nullptr, 10);
+  return *text != '\0' && errno == 0;
 }
 
 std::string describe(std::uint64_t seed) {
@@ -68,6 +71,13 @@ int main(int argc, char** argv) {
     } else {
       return usage();
     }
+  }
+  constexpr auto kLastMutant = static_cast<std::uint64_t>(kayak::store::raft::Mutant::kWitnessRecordNotPersisted);
+  constexpr auto kLastShellMutant = static_cast<std::uint64_t>(kayak::sim::ShellMutant::kOverlayOutlivesRevision);
+  if (mutant > kLastMutant || shell > kLastShellMutant) {
+    std::fprintf(stderr, "kayak_sim: mutants are numbered up to %llu, shell mutants up to %llu\n",
+                 static_cast<unsigned long long>(kLastMutant), static_cast<unsigned long long>(kLastShellMutant));
+    return 2;
   }
   std::signal(SIGABRT, on_abort);
   const kayak::sim::Broken broken{.core = static_cast<kayak::store::raft::Mutant>(mutant),

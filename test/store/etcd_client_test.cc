@@ -1,10 +1,13 @@
 // etcd_client_test.cc: the store on an etcd cluster: endpoints that fail, answers that stay away, watches over breaks.
 // Members are our own server of etcd's API where one must misbehave on command, and Debian's etcd where it counts.
 // What a store must do at all is tested for both engines in store_test.cc, watch_test.cc and model_test.cc.
+#include <fcntl.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <set>
 
+#include "base/fd.h"
 #include "base/strings.h"
 #include "io/grpc_server.h"
 #include "store/etcd/client.h"
@@ -232,6 +235,39 @@ TEST_CASE("a start without an answer says which endpoint and why, and ends") {
   CHECK(harness.wait(open_etcd_store(harness.context(), options)).error().code() == Code::kInvalid);
   options.endpoints.clear();
   CHECK(harness.wait(open_etcd_store(harness.context(), options)).error().code() == Code::kInvalid);
+}
+
+// Two hundred seconds in one.
+class FastClock final : public Clock {
+ public:
+  Instant now() const override { return begin_ + (real_.now() - begin_) * 200; }
+  WallTime wall() const override { return real_.wall(); }
+
+ private:
+  const SystemClock real_;
+  const Instant begin_ = real_.now();
+};
+
+TEST_CASE("that no endpoint is usable is said again as long as it lasts") {
+  TempFolder folder;
+  Harness harness;
+  FastClock clock;
+  const Fd log(::open(folder.file("log").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  REQUIRE(log);
+  const Context context{harness.loop, clock, harness.random, Log::to_fd(log.get(), LogLevel::kWarn), harness.metrics};
+  EtcdStoreOptions options;
+  options.endpoints = {"unix://" + folder.file("nobody"), "unix://" + folder.file("none")};
+  options.start_timeout = 300s;
+  REQUIRE_FALSE(harness.wait(open_etcd_store(context, options)));
+  std::size_t said = 0, at = 0;
+  const std::string lines = store::test::read_file(folder.file("log"));
+  for (; (at = lines.find("no etcd endpoint is usable", at)) != std::string::npos; ++at) ++said;
+  INFO(lines);
+  CHECK(said >= 1);
+  CHECK(said <= 5);  // not oftener than once in a minute
+  const std::string last = lines.substr(lines.rfind("no etcd endpoint is usable"));
+  CHECK(last.find(folder.file("nobody")) != std::string::npos);
+  CHECK(last.find(folder.file("none")) != std::string::npos);
 }
 
 TEST_CASE("a member without a leader is left for the next one") {
