@@ -83,7 +83,7 @@ class Storage {
   const StorageCounters& counters() const { return counters_; }
   struct DiskTotals {
     std::uint64_t database_bytes = 0, free_bytes = 0;  // the second: a part of the first
-    std::uint64_t written_bytes = 0, syncs = 0;  // since the database was opened
+    std::uint64_t written_bytes = 0, syncs = 0;        // since the database was opened
   };
   DiskTotals disk_totals() const;
   // As the open found it.

@@ -142,7 +142,7 @@ struct Stats {
   std::uint64_t keys = 0;
   std::uint64_t database_bytes = 0;
   std::uint64_t free_bytes = 0;  // of these: left by what was compacted, and taken by what is written next
-  std::uint64_t commits = 0;  // groups that reached the disk
+  std::uint64_t commits = 0;     // groups that reached the disk
   std::uint64_t written_entries = 0;
   Revision revision = 0, compacted = 0;
   std::uint64_t applied = 0;        // entries of the log; the index of the newest
