@@ -213,7 +213,12 @@ Task<Result<void>> GroupMembers::join_here(PeerChange join, StopToken stop) {
 
 Task<Result<void>> GroupMembers::promote_here(raft::NodeId id, StopToken stop) {
   const io::Deadline patience(context_.loop, kWitnessPatience, stop);
-  while (!witness_knows(id) && find(local_.members(), id) != nullptr) {
+  const auto waits = [this, id] {
+    const std::vector<Member> members = local_.members();
+    const Member* member = find(members, id);
+    return member != nullptr && member->role == Member::Role::kLearner && !witness_knows(id);
+  };
+  while (waits()) {
     const Result<void> slept = co_await context_.loop.sleep(kWitnessPause, patience.token());
     if (slept) continue;
     if (stop.stopped()) co_return slept;
