@@ -239,7 +239,18 @@ def test_reset(t, cluster):
     t.eventually(30, "and alone", lambda: left.roles() == f"{left.name}=voter", left.roles)
     t.kubectl("with the data", "v", left, "get", "configmap", "one", *MAP)
     t.check("it takes writes", put(left, "alone-2"))
-    for server in other_than(cluster, left):
+    # The others come back all the same, in a later term: nobody hears them.
+    others = other_than(cluster, left)
+    before = len(left.log())
+    for turn in range(3):
+        for server in others:
+            server.start()
+        t.eventually(60, "the others are what is left of the cluster that was", others[0].is_ready, others[0].log)
+        t.check("the reset one leads itself", put(left, f"beside-{turn}") and left.roles() == f"{left.name}=voter", left.roles)
+        for server in others:
+            server.kill()
+    t.check("and never ceased to", "leads no more" not in left.log()[before:], left.log)
+    for server in others:
         for folder in ("db", "tls"):
             os.rename(f"{server.data}/server/{folder}", f"{server.data}/server/{folder}.before-reset")
         server.arguments = ["--server", f"https://{left.address}:{ha_cluster.PORT}", "--token-file", f"{left.data}/server/token"]

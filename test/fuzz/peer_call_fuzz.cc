@@ -60,7 +60,9 @@ class Call final : public io::HttpExchange, public io::HttpBody {
     body_.remove_prefix(piece.size());
     co_return piece;
   }
-  Task<Result<void>> send(int, io::Headers, io::Slices) override { co_return Result<void>(); }
+  Task<Result<void>> send(int, io::Headers headers, io::Slices) override {
+    co_return co_await finish_with(std::move(headers));  // gRPC's "Trailers-Only"
+  }
   Task<Result<void>> start(int, io::Headers) override { co_return Result<void>(); }
   Task<Result<void>> write(io::Slices) override { co_return Result<void>(); }
   Task<Result<void>> finish() override { co_return Result<void>(); }
