@@ -1,6 +1,8 @@
 // heartbeat_exchange.cc: see heartbeat_exchange.h.
 #include "cli/heartbeat_exchange.h"
 
+#include <set>
+
 #include "api/heartbeat_wire.h"
 #include "base/strings.h"
 

@@ -20,7 +20,7 @@ namespace {
 
 // Nothing when it is no snapshot.
 std::optional<store::SnapshotInfo> read_info(const std::string& path) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // it may be a pipe
   std::string bytes(64 * 1024, '\0');
   const ssize_t got = fd ? ::read(fd.get(), bytes.data(), bytes.size()) : -1;
   if (got <= 0) return std::nullopt;

@@ -14,32 +14,30 @@ namespace {
 
 constexpr std::size_t kMaxPemBytes = 1 << 20;
 
+Result<io::CertificateInfo> certificate_in(std::string_view flag, const std::string& path) {
+  const Result<std::string> pem = read_file(path, kMaxPemBytes);
+  if (!pem) return pem.error().while_doing(flag);
+  Result<io::CertificateInfo> info = io::parse_certificate_pem(*pem);
+  if (info) return info;
+  return Error(Code::kInvalid, cat(flag, " ", path, " holds no certificate in PEM: ", info.error().message()));
+}
+
 Result<void> check_datastore_files(Random& random, const ServerOptions& options) {
   if (!options.datastore_cafile.empty()) {
-    const Result<std::string> pem = read_file(options.datastore_cafile, kMaxPemBytes);
-    if (!pem) return pem.error().while_doing("--datastore-cafile");
-    const Result<io::CertificateInfo> info = io::parse_certificate_pem(*pem);
-    if (!info) {
-      return Error(Code::kInvalid, cat("--datastore-cafile ", options.datastore_cafile,
-                                       " holds no certificate in PEM: ", info.error().message()));
-    }
+    const Result<io::CertificateInfo> ca = certificate_in("--datastore-cafile", options.datastore_cafile);
+    if (!ca) return ca.error();
   }
   if (options.datastore_certfile.empty()) return Result<void>();
-  const Result<std::string> certificate = read_file(options.datastore_certfile, kMaxPemBytes);
-  if (!certificate) return certificate.error().while_doing("--datastore-certfile");
+  const Result<io::CertificateInfo> own = certificate_in("--datastore-certfile", options.datastore_certfile);
+  if (!own) return own.error();
   const Result<std::string> key = read_file(options.datastore_keyfile, kMaxPemBytes);
   if (!key) return key.error().while_doing("--datastore-keyfile");
-  const Result<io::CertificateInfo> info = io::parse_certificate_pem(*certificate);
-  if (!info) {
-    return Error(Code::kInvalid, cat("--datastore-certfile ", options.datastore_certfile,
-                                     " holds no certificate in PEM: ", info.error().message()));
-  }
   const Result<std::string> public_key = io::public_key_of(random, *key);
   if (!public_key) {
     return Error(Code::kInvalid, cat("--datastore-keyfile ", options.datastore_keyfile,
                                      " holds no private key in PEM: ", public_key.error().message()));
   }
-  if (info->public_key_sha256 != hex_encode(io::sha256(*public_key))) {
+  if (own->public_key_sha256 != hex_encode(io::sha256(*public_key))) {
     return Error(Code::kInvalid, cat("--datastore-keyfile ", options.datastore_keyfile,
                                      " is not the key of --datastore-certfile ", options.datastore_certfile));
   }

@@ -11,8 +11,8 @@ namespace kayak::store {
 class WalLimit {
  public:
   static constexpr std::uint64_t kLeastFrames = 64;
-  static constexpr std::chrono::microseconds kTarget{
-      25'000};  // of at most 50 ms that anybody may wait: disks have moods
+  // Of at most 50 ms that anybody may wait: disks have moods.
+  static constexpr std::chrono::milliseconds kTarget{25};
 
   // `most`: of frames; at least kLeastFrames are allowed.
   explicit WalLimit(std::uint64_t most) : most_(std::max(most, kLeastFrames)) {}

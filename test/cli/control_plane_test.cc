@@ -8,10 +8,12 @@
 #include "api/watch_cache.h"
 #include "base/strings.h"
 #include "support/documents.h"
+#include "support/fake_leadership.h"
 #include "support/memory_store.h"
 
 using namespace kayak;
 using namespace std::chrono_literals;
+using kayak::test::FakeLeadership;
 using kayak::test::MemoryStore;
 
 namespace {
@@ -21,17 +23,14 @@ class LedStore final : public store::Store {
  public:
   explicit LedStore(Context context) : store_(std::move(context)) {}
 
-  void set(store::Leadership leadership) {
-    leadership_ = leadership;
-    changed_.set();
-  }
+  void set(store::Leadership leadership) { leadership_.set(leadership); }
   Task<Result<store::RangeResponse>> range(store::RangeRequest request, StopToken stop) override {
     return store_.range(std::move(request), std::move(stop));
   }
   Task<Result<store::TxnResponse>> txn(store::TxnRequest request, StopToken stop) override {
     if (request.term != 0) {
       terms.push_back(request.term);
-      const bool current = leadership_.leads && leadership_.term == request.term;
+      const bool current = leadership_.get().leads && leadership_.get().term == request.term;
       if (!current) {
         ++refused;
         co_return Error(Code::kConflict, "another term");
@@ -49,14 +48,9 @@ class LedStore final : public store::Store {
   Task<Result<void>> compact(store::Revision revision, StopToken stop) override {
     return store_.compact(revision, std::move(stop));
   }
-  store::Leadership leadership() const override { return leadership_; }
+  store::Leadership leadership() const override { return leadership_.get(); }
   Task<bool> leadership_changed(store::Leadership known, StopToken stop) override {
-    while (leadership_ == known) {
-      changed_.reset();
-      const bool woken = co_await changed_.wait(stop);
-      if (!woken) co_return false;
-    }
-    co_return true;
+    return leadership_.changed(known, std::move(stop));
   }
   store::Revision revision() const override { return store_.revision(); }
   store::Revision compacted() const override { return store_.compacted(); }
@@ -69,8 +63,7 @@ class LedStore final : public store::Store {
 
  private:
   MemoryStore store_;
-  store::Leadership leadership_;
-  io::Event changed_;
+  FakeLeadership leadership_;
 };
 
 store::Leadership led(std::uint64_t term) {

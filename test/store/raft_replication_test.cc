@@ -230,6 +230,15 @@ TEST_CASE("duplicates and old messages do no harm") {
   CHECK(node.core.log().last_index() == 3);
 }
 
+// Nobody asks without end.
+void count_few(Table& table, std::size_t* messages) {
+  table.drops = [messages](const Message&) {
+    ++*messages;
+    REQUIRE(*messages < 100);
+    return false;
+  };
+}
+
 TEST_CASE("who lacks what it had acknowledged finds that out, and is not asked in a loop") {
   Table table(kThree);
   table.elect(1);
@@ -257,11 +266,7 @@ TEST_CASE("who lacks what it had acknowledged finds that out, and is not asked i
   const LogIndex before = table.seat(3).disk.tail.size();
   table.restart(3);
   std::size_t messages = 0;
-  table.drops = [&](const Message&) {
-    ++messages;
-    REQUIRE(messages < 100);
-    return false;
-  };
+  count_few(table, &messages);
   table.propose(1, "one more");  // at once, before any heartbeat
   table.pass(500ms);
   REQUIRE(table.seat(3).lost);
@@ -282,11 +287,7 @@ TEST_CASE("who lacks an entry that is not committed yet is asked for it with eac
   table.seat(3).disk.tail.pop_back();
   table.restart(3);
   std::size_t messages = 0;
-  table.drops = [&](const Message&) {
-    ++messages;
-    REQUIRE(messages < 100);
-    return false;
-  };
+  count_few(table, &messages);
   table.propose(1, "more");
   table.pass(600ms);
   CHECK(messages > 4);

@@ -9,23 +9,16 @@
 #include <vector>
 
 #include "store/embedded.h"
+#include "support/fake_leadership.h"
 
 namespace kayak::test {
 
 class FakeGroupStore final : public store::EmbeddedStore {
  public:
-  void set(store::Leadership leadership) {
-    leadership_ = leadership;
-    changed_.set();
-  }
-  store::Leadership leadership() const override { return leadership_; }
+  void set(store::Leadership leadership) { leadership_.set(leadership); }
+  store::Leadership leadership() const override { return leadership_.get(); }
   Task<bool> leadership_changed(store::Leadership known, StopToken stop) override {
-    while (leadership_ == known) {
-      changed_.reset();
-      const bool woken = co_await changed_.wait(stop);
-      if (!woken) co_return false;
-    }
-    co_return true;
+    return leadership_.changed(known, std::move(stop));
   }
   std::vector<store::Member> members() const override { return list; }
   store::Store& here() override { return *this; }
@@ -54,8 +47,7 @@ class FakeGroupStore final : public store::EmbeddedStore {
 
  private:
   static Error none() { return Error(Code::kUnavailable, "a store without data"); }
-  store::Leadership leadership_;
-  io::Event changed_;
+  FakeLeadership leadership_;
 };
 
 class FakeTransport final : public store::Transport {
