@@ -22,7 +22,7 @@ NAMESPACE = "ha"
 PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 KEYS_PER_WRITER = 8
 PATIENCE = 5  # seconds that a client waits for an answer
-AWAY = 1.0  # seconds until a writer tries its home again
+AWAY = 0.3  # seconds until a writer tries its home again
 GONE = "gone"  # the value of a key that is not there
 
 
@@ -365,7 +365,7 @@ class Watcher(threading.Thread):
 class Load:
     """All clients of a run. `per_server`: writers whose home each server is."""
 
-    def __init__(self, servers, log_path, seed, per_server=2, pace=0.01):
+    def __init__(self, servers, log_path, seed, per_server=3, pace=0.01):
         self.servers, self.report, self.acks = servers, Report(), AckLog(log_path)
         self.stop_writers, self.stop_watchers = threading.Event(), threading.Event()
         rng = random.Random(seed)

@@ -80,6 +80,35 @@ TEST_CASE("a refused pre-vote changes nothing") {
   CHECK(node.core.term() == 1);
 }
 
+TEST_CASE("a split vote costs less than another timeout") {
+  // Also the third of three is alive in the second row, and all stand at the same time.
+  for (const bool all_alive : {false, true}) {
+    CAPTURE(all_alive);
+    Table table(kThree);
+    table.elect(1);
+    table.pass(3s);
+    const Term term = table.core(1).term();
+    table.isolate(1);
+    table.pass(950ms);  // who heard it last listens to the others from now on
+    table.pass(60ms);
+    std::vector<NodeId> rivals = {2, 3};
+    if (all_alive) {
+      table.heal();
+      rivals.push_back(1);
+    }
+    for (const NodeId id : rivals) table.campaign(id);
+    table.deliver();
+    for (const NodeId id : rivals) {
+      CAPTURE(id);
+      REQUIRE(table.core(id).role() == Role::kCandidate);
+      REQUIRE(table.core(id).term() == term + 1);
+    }
+    table.pass(600ms);
+    CHECK(table.leader() != kNobody);
+    CHECK(table.core(table.leader()).term() > term + 1);
+  }
+}
+
 TEST_CASE("who hears a leader does not listen to candidates") {
   struct Row {
     const char* what;

@@ -18,6 +18,13 @@ void RaftCore::wait_for_leader() {
   election_due_ = now_ + election_timeout_ + Duration(static_cast<std::int64_t>(random_.below(spread)));
 }
 
+// After a vote that was split, when those who are alive know that there is no leader: another full timeout would only
+// make the time without one as long again. The rivals' waits differ by more than an election takes.
+void RaftCore::retry_soon() {
+  const auto spread = static_cast<std::uint64_t>(election_timeout_.count() / 2);
+  election_due_ = std::min(election_due_, now_ + Duration(static_cast<std::int64_t>(random_.below(spread))));
+}
+
 // For the time that the group shares, on which leases stand (finish_reads) and which is not longer here because this
 // node's disk is slow: hearing a leader needs no disk, and those that are quicker must not be kept from electing one.
 bool RaftCore::holds_back_votes() const {
@@ -64,7 +71,7 @@ void RaftCore::start_election(bool transfer) {
 void RaftCore::take_vote(NodeId from, bool granted) {
   const Membership& group = membership();
   if (!group.is_voter(from) && from != group.witness) return;
-  votes_.emplace(from, granted);
+  if (!votes_.emplace(from, granted).second) return;
   const auto count = [&](bool wanted) {
     return static_cast<std::size_t>(
         std::count_if(votes_.begin(), votes_.end(), [&](const auto& vote) { return vote.second == wanted; }));
@@ -73,7 +80,10 @@ void RaftCore::take_vote(NodeId from, bool granted) {
     if (role_ == Role::kPreCandidate) return start_election(false);
     return become_leader();
   }
-  if (count(false) >= group.majority()) become_follower(term_, kNobody);
+  // Others were ready to elect, and this one voted for somebody else. With that one silent, or as many votes for it,
+  // the term has no leader.
+  if (role_ == Role::kCandidate && !granted && count(false) == 1) retry_soon();
+  if (role_ == Role::kPreCandidate && count(false) >= group.majority()) become_follower(term_, kNobody);
 }
 
 void RaftCore::become_leader() {

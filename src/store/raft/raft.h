@@ -174,6 +174,7 @@ class RaftCore {
   bool may_campaign() const;
   bool holds_back_votes() const;
   void wait_for_leader();
+  void retry_soon();
   void campaign();
   void start_election(bool transfer);
   void take_vote(NodeId from, bool granted);
