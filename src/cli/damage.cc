@@ -5,7 +5,10 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/random.h"
 #include "base/strings.h"
+#include "cli/join.h"
+#include "cli/rejoin.h"
 #include "cli/snapshot_list.h"
 #include "cli/snapshot_restore.h"
 #include "cli/snapshot_save.h"
@@ -42,15 +45,24 @@ std::optional<ListedSnapshot> newest_whole(const std::string& folder, const std:
   return std::nullopt;
 }
 
+// Whether it would wait for others to take it in, if it were started without its database.
+bool knows_others(const std::string& server_dir) {
+  SystemRandom random;
+  const Result<LocalState> state = look_at(random, server_dir);
+  return state && has_peers(*state);
+}
+
 }  // namespace
 
 Error with_way_out(const Error& damage, const ServerOptions& options, WallTime now) {
   const std::string server_dir = options.data_dir + "/server";
   const std::string folder = options.snapshot_dir.empty() ? snapshot_folder(options.data_dir) : options.snapshot_dir;
   const std::string aside = shell_word(cat(server_dir, "/damaged-", now.seconds()));
+  const std::string database = shell_word(server_dir) + "/db/state.db*";
   // The database and what belongs to it, and nothing else: keys and token stay, and the snapshots beside it.
-  const std::string set_aside =
-      cat("mkdir -m 700 ", aside, " && mv ", shell_word(server_dir), "/db/state.db* ", aside, "/");
+  const auto move = [&aside](const std::string& files) {
+    return cat("mkdir -m 700 ", aside, " && mv ", files, " ", aside, "/");
+  };
   const std::string restore = cat(" && kayak snapshot restore --data-dir ", shell_word(options.data_dir), " ");
   std::string text = cat(damage.message(), ". Nothing was changed. ");
   const Result<std::string> ca = read_file(server_dir + "/tls/peer-ca.crt", kMaxPemBytes);
@@ -58,16 +70,18 @@ Error with_way_out(const Error& damage, const ServerOptions& options, WallTime n
   if (const std::optional<ListedSnapshot> newest = newest_whole(folder, cluster)) {
     const bool own_passphrase = !options.snapshot_passphrase_file.empty() && newest->name.starts_with("scheduled-");
     text += cat("Go back to the newest snapshot, of ", format_time(WallTime{newest->info.created * 1'000'000}),
-                ", with this command, then start again:\n  ", set_aside, restore,
+                ", with this command, then start again:\n  ", move(database), restore,
                 own_passphrase ? cat("--passphrase-file ", shell_word(options.snapshot_passphrase_file), " ") : "",
                 shell_word(cat(folder, "/", newest->name)));
   } else {
-    text +=
-        cat("There is no snapshot of this cluster in ", folder,
-            ". If you have one elsewhere, go back to it with this command, then start again:\n  ", set_aside, restore,
-            "<the snapshot>\nWithout any the cluster can only begin anew: empty, but with its keys and its token. "
-            "For that, run this alone, then start again:\n  ",
-            set_aside);
+    const bool others = knows_others(server_dir);
+    text += cat("There is no snapshot of this cluster in ", folder,
+                ". If you have one elsewhere, go back to it with this command, then start again:\n  ", move(database),
+                restore,
+                "<the snapshot>\nWithout any the cluster can only begin anew: empty, but with its keys and its token. "
+                "For that, run this alone, then start again",
+                others ? ", without --server" : "", ":\n  ",
+                move(others ? cat(database, " ", shell_word(server_dir), "/db/members.json") : database));
   }
   return Error(damage.code(), std::move(text));
 }

@@ -1,6 +1,9 @@
 // flags.cc: see flags.h.
 #include "cli/flags.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <map>
 
@@ -85,10 +88,19 @@ std::string environment_value(const std::vector<std::string>& environment, const
   return "";
 }
 
+namespace {
+// Tokens may stand in it, so it may be open to its owner alone: whoever else runs a command that it has only something
+// to say about, and has not named it, goes without.
+bool has_a_say(const ConfigFile& file) {
+  if (file.required) return true;
+  return file.shared ? ::faccessat(AT_FDCWD, file.path.c_str(), R_OK, AT_EACCESS) == 0 : file_exists(file.path);
+}
+}  // namespace
+
 std::string complete_flags(std::vector<Flag>& flags, const ConfigFile& file,
                            const std::vector<std::string>& environment) {
   std::map<std::string, std::vector<std::string>> config;
-  if (file.required || file_exists(file.path)) {
+  if (has_a_say(file)) {
     auto read = read_config(file.path);
     if (!read) return cat("config file ", file.path, ": ", read.error().message());
     config = std::move(*read);

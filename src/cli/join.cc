@@ -127,8 +127,9 @@ Result<LocalState> look_at(Random& random, const std::string& server_dir) {
 
 Result<bool> must_join(const LocalState& state, const ServerOptions& options, const std::string& token) {
   const bool comes_back = !state.replaced.empty() || has_lost_store(state, options);
+  // With --server, too: the log of what it was is not one to go on with as a newcomer, who is to have none.
+  if (state.has_store && state.self == store::raft::kNobody && !comes_back) return lost_key(state, options);
   if (options.server.empty()) {
-    if (state.has_store && state.self == store::raft::kNobody && !comes_back) return lost_key(state, options);
     if (!state.joining() || comes_back) return false;
     return Error(
         Code::kConflict,

@@ -142,8 +142,8 @@ CommandLine parse_command_line(const std::vector<std::string>& args, const std::
       {.name = "etcd-listen",
        .help =
            "address:port for etcd clients (etcdctl) over TLS. Who shows a certificate of the etcd client CA there, as "
-           "<data-dir>/server/tls/etcd-client.crt is, may read and write everything, secrets included. Off by "
-           "default: the machine's root has <data-dir>/server/etcd.sock",
+           "<data-dir>/server/tls/etcd-client.crt is, may read everything, secrets included, and write it but for "
+           "/kayak/members/. Off by default: the machine's root has <data-dir>/server/etcd.sock",
        .text = &server.etcd_listen,
        .check = check_listen},
       {.name = "tls-san", .help = "More names or addresses for the serving certificate", .list = &server.tls_sans},

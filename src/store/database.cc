@@ -410,7 +410,9 @@ Result<void> Database::close(bool keep_log) {
     sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_PERSIST_WAL, &keep_wal);
     sqlite3_db_config(connection_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   }
-  for (Statement* s : {&begin_, &commit_, &rollback_, &insert_, &replace_, &remove_, &cut_, &select_, &scan_, &last_})
+  // All of them: with one left SQLite would put the end of the connection off.
+  for (Statement* s :
+       {&begin_, &commit_, &rollback_, &insert_, &replace_, &remove_, &cut_, &select_, &scan_, &last_, &free_pages_})
     s->reset();
   connection_.reset();
   return done;

@@ -2,7 +2,14 @@
 // in one line that does not repeat a secret.
 #include "cli/options.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+
+#include "base/files.h"
+#include "cli/flags.h"
+#include "support/scratch.h"
 
 namespace kayak::cli {
 namespace {
@@ -28,6 +35,29 @@ TEST_CASE("the flags of a server that joins") {
   CHECK(parse({"server", "--cluster-init"}).server.cluster_init);
   CHECK(parse({"server", "--cluster-reset"}).server.cluster_reset);
   CHECK(parse({"server", "--server", "https://first/"}).exit_code == -1);
+}
+
+TEST_CASE("a server's config file that its owner alone may read has a say with nobody else") {
+  const test::Scratch scratch;
+  const std::string path = scratch.file("config.yaml");
+  REQUIRE(write_file_atomic(path, "data-dir: /mine\ntoken: a-secret\n", 0600));
+  struct Row {
+    bool owner, required, shared;
+    std::string data_dir, error;
+  };
+  for (const Row& row : {Row{true, false, true, "/mine", ""}, Row{false, false, true, "/usual", ""},
+                         Row{false, true, true, "/usual", "EACCES"}, Row{false, false, false, "/usual", "EACCES"}}) {
+    CAPTURE(row.owner, row.required, row.shared);
+    std::string data_dir = "/usual", token;
+    std::vector<Flag> flags = {{.name = "data-dir", .help = "", .text = &data_dir}};
+    if (!row.shared) flags.push_back({.name = "token", .help = "", .text = &token});
+    const bool root = ::geteuid() == 0;
+    if (!row.owner) REQUIRE((root ? ::seteuid(65534) : ::chmod(path.c_str(), 0)) == 0);
+    const std::string error = complete_flags(flags, ConfigFile{path, row.required, row.shared}, {});
+    if (!row.owner) REQUIRE((root ? ::seteuid(0) : ::chmod(path.c_str(), 0600)) == 0);
+    CHECK(data_dir == row.data_dir);
+    CHECK((row.error.empty() ? error.empty() : error.find(row.error) != std::string::npos));
+  }
 }
 
 TEST_CASE("the verbs of members") {

@@ -16,6 +16,7 @@
 #include "cli/snapshot_restore.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
+#include "store/kept_members.h"
 #include "support/scratch.h"
 
 using namespace kayak;
@@ -371,5 +372,17 @@ TEST_CASE("damage: the command that goes back to the newest snapshot of the clus
   REQUIRE(load_or_make_server_keys(machine.random, machine.clock.wall(), other));
   CHECK(text().find("There is no snapshot of this cluster in " + options.snapshot_dir) != std::string::npos);
   CHECK(text().find(restore("<the snapshot>\n")) != std::string::npos);
-  CHECK(text().ends_with(set_aside));
+  CHECK(text().ends_with("then start again:" + set_aside));
+  // Where others are known, and lost, it would wait for them when it is started empty.
+  store::MemberList list;
+  list.cluster = *store::cluster_id(read_file(data + "/server/tls/peer-ca.crt").value());
+  store::MemberRecord& lost = list.members.emplace_back();
+  lost.name = "lost";
+  lost.addresses = {"127.0.0.1:6443"};
+  lost.key = std::string(64, '0');
+  lost.id = store::member_id(lost.key);
+  REQUIRE(store::write_member_list(data + "/server/db/members.json", list));
+  CHECK(text().find(restore("<the snapshot>\n")) != std::string::npos);
+  CHECK(text().ends_with(cat("then start again, without --server:\n  mkdir -m 700 ", aside, " && mv '", word,
+                             "/server'/db/state.db* '", word, "/server'/db/members.json ", aside, "/")));
 }

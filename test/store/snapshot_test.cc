@@ -427,6 +427,19 @@ TEST_CASE("a database that was retired has no log that a power cut could bring b
   }
 }
 
+// What is still to come at the end of a connection would come after the close has said that all went well.
+TEST_CASE("a database that was closed has ended, though it is still there") {
+  TempFolder folder;
+  DatabaseOptions options;
+  options.path = folder.file("state.db");
+  options.store_id = std::string(16, 's');
+  auto database = Database::open(options, {});
+  REQUIRE(database.ok());
+  REQUIRE(file_exists(options.path + "-wal"));
+  REQUIRE((*database)->close().ok());
+  CHECK_FALSE(file_exists(options.path + "-wal"));
+}
+
 TEST_CASE("a disk that fails or is full while a database is built leaves none") {
   TempFolder folder;
   Driver d(store_at(folder.file("live.db")));
