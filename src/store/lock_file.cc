@@ -32,7 +32,8 @@ std::uint32_t crc_of(const MarkBytes& bytes) {
 }  // namespace
 
 Result<LockFile> LockFile::acquire(const std::string& path) {
-  for (;;) {
+  constexpr int kAttempts = 100;  // against holders that go just then; a file system that counts no links never ends it
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!fd) return error_from_errno(errno, cat("opening ", path));
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -44,6 +45,9 @@ Result<LockFile> LockFile::acquire(const std::string& path) {
     if (::fstat(fd.get(), &info) != 0) return error_from_errno(errno, cat("looking at ", path));
     if (info.st_nlink > 0) return LockFile(std::move(fd));
   }
+  return Error(Code::kUnavailable,
+               cat("locking ", path, ": the file is removed again and again, or its file system does ",
+                   "not count links; put the data directory on ext4, xfs or the like"));
 }
 
 void LockFile::remove(const std::string& path) const { ::unlink(path.c_str()); }
