@@ -168,13 +168,18 @@ Task<Result<void>> Peers::watch_place(StopToken stop) {
   heard_ = context_.clock.now();
   if (list_.members.size() < 2) (void)co_await has_others_.wait(stop);
   while (!stop.stopped()) {
+    bool refused = false;
+    Duration rest = pause;
     // When nobody could say before, a refusal is no news.
-    const bool hurries = pause == kSilence;
-    const io::Deadline due(context_.loop, pause, stop);
-    const bool refused = hurries && co_await refused_.wait(due.token());
-    (void)co_await context_.loop.sleep(refused ? kAfterRefusal : hurries ? 0s : pause, stop);
+    if (pause == kSilence) {
+      const io::Deadline due(context_.loop, pause, stop);
+      refused = co_await refused_.wait(due.token());
+      rest = refused ? kAfterRefusal : Duration(0);
+    }
+    (void)co_await context_.loop.sleep(rest, stop);
     refused_.reset();
-    const Duration silence = context_.clock.now() - heard_;
+    const Instant asked = context_.clock.now();
+    const Duration silence = asked - heard_;
     if (stop.stopped()) break;
     if (!may_be_out() || silence < (refused ? kAfterRefusal : kSilence)) {
       pause = kSilence;
@@ -191,7 +196,7 @@ Task<Result<void>> Peers::watch_place(StopToken stop) {
       pause = std::min(2 * pause, kLongestPause);
       continue;
     }
-    if (!may_be_out()) continue;
+    if (!may_be_out() || heard_ >= asked) continue;  // a leader has said otherwise meanwhile
     told_removed(said_by);
     store_->stand_aside();
   }
