@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "api/claim_steps.h"
 #include "api/document.h"
 #include "api/strategy/strategy.h"
 #include "base/strings.h"
@@ -13,18 +14,10 @@ namespace kayak::api {
 
 namespace {
 
-// A transaction takes 128 operations: the service's own, and in a change of all claims their release and the new ones.
-// Of a service with more, the books of each server alone keep the others apart.
-constexpr std::size_t kMostClaims = 63;
-
 using Keys = std::set<std::string>;
 
 Keys keys_of(const Strategy& strategy, const json::Value* object) {
-  Keys keys;
-  if (object == nullptr) return keys;
-  keys = strategy.claimed_keys(*object);
-  while (keys.size() > kMostClaims) keys.erase(std::prev(keys.end()));
-  return keys;
+  return object == nullptr ? Keys() : strategy.claimed_keys(*object);
 }
 
 // Makes or removes `key` while the service at `owner` stands at `revision`.
@@ -39,13 +32,15 @@ struct Repair {
 Task<Result<void>> apply(ServerParts& parts, const Repair& repair, std::uint64_t term, StopToken stop) {
   store::TxnRequest txn;
   txn.term = term;
-  store::Compare key_stands, owner_stands;
+  store::Compare key_stands, owner_stands, nobody_claims;
+  nobody_claims.key = claim_mark(repair.owner);
   key_stands.key = repair.key;
   key_stands.number = repair.key_revision;
   owner_stands.key = repair.owner;
   owner_stands.number = repair.owner_revision;
   txn.compares.push_back(std::move(key_stands));
   txn.compares.push_back(std::move(owner_stands));
+  txn.compares.push_back(std::move(nobody_claims));
   store::Op op;
   op.type = repair.value ? store::Op::Type::kPut : store::Op::Type::kDelete;
   op.key = repair.key;
@@ -107,6 +102,27 @@ Task<Result<std::map<std::string, Found>>> standing(ServerParts& parts, StopToke
   co_return found;
 }
 
+// Whoever is at it begins anew (claim_steps.h). What a crash has left would keep these repairs from what it marks.
+Task<Result<void>> remove_marks(ServerParts& parts, std::uint64_t term, StopToken stop) {
+  store::RangeRequest range;
+  range.key = std::string(kClaimMarks);
+  range.range_end = range.key;
+  ++range.range_end.back();
+  range.keys_only = true;
+  auto marks = co_await parts.store.range(std::move(range), stop);
+  if (!marks) co_return marks.error();
+  for (const store::KeyValue& mark : marks->kvs) {
+    store::TxnRequest txn;
+    txn.term = term;
+    store::Op& remove = txn.success.emplace_back();
+    remove.type = store::Op::Type::kDelete;
+    remove.key = mark.key;
+    auto done = co_await parts.store.txn(std::move(txn), stop);
+    if (!done) co_return done.error();
+  }
+  co_return Result<void>();
+}
+
 std::string service_key(std::string_view owner) {
   const std::size_t slash = owner.find('/');
   return storage_key(kinds::services(), owner.substr(0, slash), owner.substr(slash + 1));
@@ -130,6 +146,7 @@ SideWrites side_writes(ServerParts& parts, const Kind& stored, const json::Value
 
 Task<Result<void>> repair_claims(ServerParts& parts, std::uint64_t term, StopToken stop) {
   if (auto fresh = co_await parts.cache.wait_current(stop); !fresh) co_return fresh.error();
+  if (auto removed = co_await remove_marks(parts, term, stop); !removed) co_return removed.error();
   auto found = co_await standing(parts, stop);
   if (!found) co_return found.error();
   const Strategy& strategy = strategy_of(kinds::services());

@@ -1,7 +1,8 @@
 // claims.h: keys of the store that one object in the whole cluster may hold: a service's addresses (as upstream, an
 // IPAddress object each) and its node ports ("/kayak/node-ports/<port>", value "namespace/name"). The transaction that
-// writes an object also makes its keys, if they are absent, and removes those that it held before; so several API
-// servers on one store never give one address or port to two services, whatever their own books say.
+// writes an object also makes its keys, if they are absent, and removes those that it held before; what is too much for
+// one is a matter of claim_steps.h. So several API servers on one store never give one address or port to two services,
+// whatever their own books say.
 // Which keys a kind holds is a row of its strategy; which to choose belongs to service_allocator.h.
 // Source: kubernetes pkg/registry/core/service/ipallocator (MultiCIDRServiceAllocator), KEP-1880.
 #pragma once

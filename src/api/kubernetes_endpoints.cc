@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "api/document.h"
+
 namespace kayak::api {
 
 namespace {
@@ -11,6 +13,12 @@ bool can_be_told(const ApiAddress& address) {
   const bool numeric =
       address.ip.find_first_not_of("0123456789.") == std::string::npos || address.ip.find(':') != std::string::npos;
   return numeric && !address.ip.starts_with("127.") && address.ip != "::1" && !address.ip.empty();
+}
+
+const json::Array& elements(const json::Value& object, std::string_view name) {
+  static const json::Array kNone;
+  const json::Value* found = object.find(name);
+  return found != nullptr && found->is_array() ? found->as_array() : kNone;
 }
 
 json::Value named() {
@@ -27,6 +35,20 @@ json::Value api_port(int port) {
   out["name"] = "https";
   out["port"] = port;
   out["protocol"] = "TCP";
+  return out;
+}
+
+std::vector<ApiAddress> addresses_of(const json::Value& endpoints) {
+  std::vector<ApiAddress> out;
+  for (const json::Value& subset : elements(endpoints, "subsets")) {
+    for (const json::Value& port : elements(subset, "ports")) {
+      const json::Value* number = port.find("port");
+      for (const json::Value& address : elements(subset, "addresses")) {
+        out.push_back(
+            ApiAddress{std::string(text_at(address, {"ip"})), number ? static_cast<int>(number->int_or(0)) : 0});
+      }
+    }
+  }
   return out;
 }
 

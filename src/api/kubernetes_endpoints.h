@@ -22,6 +22,8 @@ struct KubernetesEndpoints {
   json::Value endpoints, slice;
 };
 KubernetesEndpoints kubernetes_endpoints(std::vector<ApiAddress> addresses);
+// And back, of an Endpoints object.
+std::vector<ApiAddress> addresses_of(const json::Value& endpoints);
 
 // The port of the API, "https", as these objects and the Service name it.
 json::Value api_port(int port);

@@ -2,6 +2,7 @@
 #include "api/pipeline.h"
 
 #include "api/admission/admission.h"
+#include "api/claim_steps.h"
 #include "api/convert.h"
 #include "api/decode.h"
 #include "api/defaults.h"
@@ -302,7 +303,7 @@ std::vector<std::string> lost_claims(const store::TxnResponse& response, const E
                                      const SideWrites& beside) {
   std::vector<std::string> lost;
   if (beside.made.empty()) return lost;
-  ASSERT(response.responses.size() == beside.made.size() + 1);
+  ASSERT(response.responses.size() >= beside.made.size() + 1);
   const auto& own = response.responses[0].range.kvs;
   if ((own.empty() ? store::Revision{0} : own[0].mod_revision) != expected.revision) return lost;
   for (std::size_t i = 0; i < beside.made.size(); ++i) {
@@ -311,14 +312,43 @@ std::vector<std::string> lost_claims(const store::TxnResponse& response, const E
   return lost;
 }
 
-// `op` writes the object's own key.
-Task<Result<Swapped>> commit(ServerParts& parts, Expectation expected, store::Op op, SideWrites beside,
-                             StopToken stop) {
-  HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), op.key);
+store::Op delete_of(const std::string& key) {
+  store::Op remove;
+  remove.type = store::Op::Type::kDelete;
+  remove.key = key;
+  return remove;
+}
+
+// What one transaction would not take: claimed before it, and released after it.
+struct Steps {
+  std::vector<SideWrites::Put> before;
+  std::vector<std::string> after;
+};
+Steps take_steps(SideWrites* beside) {
+  Steps steps;
+  std::vector<SideWrites::Put>& made = beside->made;
+  if (made.size() > kClaimsBeside) {
+    const auto end = made.end() - static_cast<std::ptrdiff_t>(kClaimsBeside);
+    steps.before.assign(std::make_move_iterator(made.begin()), std::make_move_iterator(end));
+    made.erase(made.begin(), end);
+  }
+  std::vector<std::string>& removed = beside->removed;
+  const std::size_t most = kChangesBeside - made.size();
+  if (removed.size() > most) {
+    steps.after.assign(removed.begin() + static_cast<std::ptrdiff_t>(most), removed.end());
+    removed.resize(most);
+  }
+  return steps;
+}
+
+// `op` writes the object's own key. `mark`: as ClaimsAhead::mark.
+store::TxnRequest commit_request(const Expectation& expected, store::Op op, const SideWrites& beside,
+                                 store::Revision mark) {
   store::TxnRequest txn;
   txn.term = expected.term;
   txn.compares.push_back(stands_at(op.key, expected.revision));
   if (!beside.made.empty()) txn.failure.push_back(range_of_key(op.key));
+  const std::string mark_key = mark != 0 ? claim_mark(op.key) : std::string();
   txn.success.push_back(std::move(op));
   for (const SideWrites::Put& made : beside.made) {
     txn.compares.push_back(stands_at(made.key, 0));
@@ -328,21 +358,48 @@ Task<Result<Swapped>> commit(ServerParts& parts, Expectation expected, store::Op
     put.value = made.value;
     txn.success.push_back(std::move(put));
   }
-  for (const std::string& removed : beside.removed) {
-    store::Op remove;
-    remove.type = store::Op::Type::kDelete;
-    remove.key = removed;
-    txn.success.push_back(std::move(remove));
+  for (const std::string& removed : beside.removed) txn.success.push_back(delete_of(removed));
+  if (mark == 0) return txn;
+  txn.compares.push_back(stands_at(mark_key, mark));
+  txn.failure.push_back(range_of_key(mark_key));
+  txn.success.push_back(delete_of(mark_key));
+  return txn;
+}
+
+bool mark_moved(const store::TxnResponse& response, store::Revision mark) {
+  const auto& at_mark = response.responses.back().range.kvs;
+  return at_mark.empty() || at_mark[0].mod_revision != mark;
+}
+
+Task<Result<Swapped>> commit(ServerParts& parts, Expectation expected, store::Op op, SideWrites beside,
+                             StopToken stop) {
+  const std::string key = op.key;
+  const bool removes = op.type == store::Op::Type::kDelete;
+  Steps steps = take_steps(&beside);
+  Swapped swapped;
+  ClaimsAhead ahead;
+  if (!steps.before.empty()) {
+    auto claimed = co_await claim_ahead(parts, key, expected.term, std::move(steps.before), stop);
+    if (!claimed) co_return store_error(claimed.error());
+    ahead = std::move(*claimed);
+    swapped.again = ahead.overtaken;
+    swapped.claims = ahead.lost;
+    if (swapped.again || !swapped.claims.empty()) co_return swapped;
   }
+  HeartbeatOverlay::Writing writing(parts.cache.heartbeats(), key);
+  store::TxnRequest txn = commit_request(expected, std::move(op), beside, ahead.mark);
   auto done = co_await parts.store.txn(std::move(txn), stop);
   if (!done) co_return store_error(done.error());
-  Swapped swapped;
   if (done->succeeded) {
     writing.done(done->revision, parts.cache.revision());
     swapped.revision = done->revision;
-  } else {
-    swapped.claims = lost_claims(*done, expected, beside);
+    const store::Revision stands = removes ? 0 : done->revision;
+    co_await release_behind(parts, key, stands, expected.term, std::move(steps.after), stop);
+    co_return swapped;
   }
+  swapped.claims = lost_claims(*done, expected, beside);
+  swapped.again = ahead.mark != 0 && mark_moved(*done, ahead.mark);
+  if (!swapped.again) co_await take_back(parts, key, expected.term, std::move(ahead), stop);
   co_return swapped;
 }
 
@@ -410,7 +467,7 @@ Task<Result<Written>> create_named(ServerParts& parts, const ApiRequest& request
   auto swapped = co_await swap(parts, key, absent, text, std::move(beside), stop);
   if (!swapped || swapped->revision == 0) give_back(taken);
   if (!swapped) co_return swapped.error();
-  if (!swapped->claims.empty()) {
+  if (!swapped->claims.empty() || swapped->again) {
     target.context.lost_claims.insert(swapped->claims.begin(), swapped->claims.end());
     co_return Written();
   }

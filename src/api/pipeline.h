@@ -61,9 +61,10 @@ struct Expectation {
 struct Swapped {
   store::Revision revision = 0;     // the new one; 0: lost the race
   std::vector<std::string> claims;  // of those wanted, which another object holds; it was for them that it was lost
+  bool again = false;               // only what was claimed before the write was lost (claim_steps.h)
 };
-// Puts `text` at `key`, and does what `beside` says, in one transaction. Errors: those of the store; Conflict (another
-// term).
+// Puts `text` at `key`, and does what `beside` says, in one transaction, or as claim_steps.h has it. Errors: those of
+// the store; Conflict (another term).
 Task<Result<Swapped>> swap(ServerParts& parts, std::string key, Expectation expected, store::Bytes text,
                            SideWrites beside, StopToken stop);
 // The same for removing.

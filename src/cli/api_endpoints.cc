@@ -14,7 +14,7 @@ namespace kayak::cli {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr Duration kPeriod = 10s, kRetry = 2s;
+constexpr Duration kPeriod = 10s, kReturn = 5s, kRetry = 2s;
 constexpr std::int64_t kLeaseSeconds = 15;
 constexpr Duration kKeepAlive = 5s;
 constexpr Duration kNameStands = 5min, kLookUp = 2s;
@@ -39,7 +39,55 @@ Task<Result<void>> write(client::Client& client, const api::Kind& kind, json::Va
   co_return Result<void>();
 }
 
+// Errors: those of the API.
+Task<Result<std::optional<std::vector<api::ApiAddress>>>> read_told(client::Client& client, StopToken stop) {
+  std::optional<std::vector<api::ApiAddress>> told;
+  auto present = co_await client.get(api::kinds::endpoints(), "default", "kubernetes", stop);
+  if (!present && present.error().code() != Code::kNotFound) co_return present.error();
+  if (present) {
+    const json::Document document = (*present)->document();
+    told = api::addresses_of(*document);
+  }
+  co_return told;
+}
+
 }  // namespace
+
+Standing standing_of(const store::Member& member) {
+  if (!member.answers) return Standing::kOut;
+  switch (member.pace) {
+    case store::Member::Pace::kLevel:
+      return Standing::kLevel;
+    case store::Member::Pace::kUnclear:
+      return Standing::kUnclear;
+    case store::Member::Pace::kBehind:
+      break;
+  }
+  return Standing::kOut;
+}
+
+ToldServers::ToldServers(const std::optional<std::vector<api::ApiAddress>>& told) : all_(!told) {
+  if (told) told_.insert(told->begin(), told->end());
+}
+
+std::vector<api::ApiAddress> ToldServers::look(const std::vector<SeenServer>& seen) {
+  std::vector<api::ApiAddress> now;
+  std::set<api::ApiAddress> returning;
+  for (const SeenServer& one : seen) {
+    const bool was_in = all_ || told_.count(one.at) > 0;
+    const bool level = one.standing == Standing::kLevel;
+    const bool stays = was_in && (level || one.standing == Standing::kUnclear);
+    if (one.standing == Standing::kIn || stays || (level && returning_.count(one.at) > 0)) {
+      now.push_back(one.at);
+    } else if (level) {
+      returning.insert(one.at);
+    }
+  }
+  all_ = false;
+  told_ = std::set<api::ApiAddress>(now.begin(), now.end());
+  returning_ = std::move(returning);
+  return now;
+}
 
 Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
                                       StopToken stop) {
@@ -49,20 +97,27 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
   identity.user.groups = {"system:masters", "system:authenticated"};
   identity.field_manager = "kube-apiserver";
   auto client = client::make_inprocess_client(context, api, identity, term);
+  std::optional<ToldServers> servers;
   std::vector<api::ApiAddress> written;
   while (!stop.stopped()) {
     Duration pause = kPeriod;
     if (addresses.changed != nullptr) addresses.changed->reset();
-    Result<std::vector<api::ApiAddress>> now = co_await addresses.list(stop);
-    if (!now) pause = kRetry;
-    if (now && !now->empty() && *now != written) {
-      api::KubernetesEndpoints wanted = api::kubernetes_endpoints(*now);
+    Result<std::vector<SeenServer>> seen = co_await addresses.list(stop);
+    if (seen && !servers) {
+      auto told = co_await read_told(*client, stop);
+      if (told) servers.emplace(*told);
+    }
+    if (!seen || !servers) pause = kRetry;
+    const std::vector<api::ApiAddress> now = seen && servers ? servers->look(*seen) : std::vector<api::ApiAddress>();
+    if (servers && servers->somebody_returns()) pause = std::min(pause, kReturn);
+    if (!now.empty() && now != written) {
+      api::KubernetesEndpoints wanted = api::kubernetes_endpoints(now);
       Result<void> done;
       if (wanted.endpoints.is_object()) {
         done = co_await write(*client, api::kinds::endpoints(), std::move(wanted.endpoints), stop);
         if (done) done = co_await write(*client, api::kinds::endpoint_slices(), std::move(wanted.slice), stop);
       }
-      if (done) written = *now;
+      if (done) written = now;
       if (!done) pause = kRetry;
       if (!done && !stop.stopped()) {
         context.log.debug("the API's endpoints are not written yet", {{"error", done.error().message()}});

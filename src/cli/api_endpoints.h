@@ -13,20 +13,44 @@
 
 #include "api/api.h"
 #include "api/kubernetes_endpoints.h"
+#include "store/members.h"
 #include "store/store.h"
 
 namespace kayak::cli {
 
+// Whether a server is to be among the endpoints: kIn, in any case; kLevel, it can serve, which has to be seen twice of
+// one that was not; kUnclear, as it was; kOut, it cannot: it does not answer, or does not keep up with the others.
+enum class Standing : std::uint8_t { kIn, kLevel, kUnclear, kOut };
+Standing standing_of(const store::Member& member);
+struct SeenServer {
+  api::ApiAddress at;
+  Standing standing = Standing::kIn;
+};
+
+// Which servers are told, from one look to the next: one that falls behind now and then must not come and go, and
+// neither must all when another server begins to lead, which knows little yet. Pure.
+class ToldServers {
+ public:
+  // `told`: by the endpoints, as they are; nullopt: there are none yet.
+  explicit ToldServers(const std::optional<std::vector<api::ApiAddress>>& told);
+  std::vector<api::ApiAddress> look(const std::vector<SeenServer>& seen);
+  bool somebody_returns() const { return !returning_.empty(); }  // who is told after the next look if it is level then
+
+ private:
+  bool all_ = false;  // nothing is told yet
+  std::set<api::ApiAddress> told_, returning_;
+};
+
 struct ApiAddresses {
   // Errors: those of the store. An empty list changes nothing; no function: somebody else keeps the endpoints.
-  std::function<Task<Result<std::vector<api::ApiAddress>>>(StopToken stop)> list;
+  std::function<Task<Result<std::vector<SeenServer>>>(StopToken stop)> list;
   // Set when there may be others; null: nobody tells. Then there is also whether there are any, answering or not.
   io::Event* changed = nullptr;
   std::function<bool()> any_others;
 };
 
-// Writes what has changed, until `stop`. Looks every 10 s, as servers fall silent; where there are no others it
-// waits until it is told of some.
+// Writes what has changed, until `stop`. Looks every 10 s, as servers fall silent or behind, and after 5 s when one
+// comes back; where there are no others it waits until it is told of some.
 Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
                                       StopToken stop);
 

@@ -1,6 +1,8 @@
 // peers.cc: see peers.h.
 #include "cli/peers.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "store/log_payload.h"
 
@@ -8,9 +10,20 @@ namespace kayak::cli {
 
 namespace {
 
-constexpr Duration kRetry = std::chrono::seconds(10);
-// A member that has only just heard of this server's joining, or of an older list, says the same for a moment.
-constexpr Duration kRefusedFor = std::chrono::seconds(30);
+using namespace std::chrono_literals;
+constexpr Duration kRetry = 10s;
+// A member that nobody sends anything for so long asks whether it still is one. After a refusal it asks sooner, but not
+// at once: one that has only just heard of this server's joining, or of an older list, refuses for a moment.
+constexpr Duration kSilence = 30s, kAfterRefusal = 5s;
+// Between two such questions: doubled while nobody can say.
+constexpr Duration kLongestPause = 10min;
+
+// Others that were removed may still ask this server for its vote.
+bool is_leaders(const store::raft::Body& body) {
+  return std::holds_alternative<store::raft::Heartbeat>(body) ||
+         std::holds_alternative<store::raft::AppendEntries>(body) ||
+         std::holds_alternative<store::raft::InstallSnapshot>(body);
+}
 
 }  // namespace
 
@@ -24,14 +37,13 @@ Peers::Peers(Context context, Options options) : context_(std::move(context)), o
   transport.ca_pem = options_.peer_ca_pem;
   store::Transport::Events events;
   events.message = [this](store::raft::Message message) {
-    refused_since_.reset();
-    refusal_told_ = false;
+    if (is_leaders(message.body)) hear_leader();
     if (store_ != nullptr) store_->receive(std::move(message));
   };
   events.unreachable = [this](store::raft::NodeId node) {
     if (store_ != nullptr) store_->peer_unreachable(node);
   };
-  events.refused = [this](store::raft::NodeId by) { refused(by); };
+  events.refused = [this](store::raft::NodeId) { refused_.set(); };
   transport_ = store::Transport::create(context_, store::log_payloads(), std::move(transport), std::move(events));
   list_ = options_.join.peers;
   list_.cluster = options_.cluster.cluster;
@@ -51,27 +63,26 @@ void Peers::members_changed(const std::vector<store::MemberRecord>& members) {
   list_.members = members;
   set_peers(members);
   const bool is_member = list_.find(self) != nullptr;
-  if (was_member && !is_member) {
-    context_.log.warn("this server was removed from its cluster: it takes part no more until it joins anew",
-                      {{"member", store::member_id_text(self)}});
-  }
+  if (was_member && !is_member) told_removed("its own log");
   // The file keeps the list with this server in it: without, the next start would take it for one that is to join.
   if (!is_member && kept_.find(self) != nullptr) return;
   kept_ = list_;
   list_changed_.set();
+  if (members.size() > 1) has_others_.set();
 }
 
-// A server that was away while it was removed hears of it in this way alone.
-void Peers::refused(store::raft::NodeId by) {
-  const Instant now = context_.clock.now();
-  if (!refused_since_) refused_since_ = now;
-  if (refusal_told_ || now - *refused_since_ < kRefusedFor) return;
-  refusal_told_ = true;
+void Peers::hear_leader() {
+  heard_ = context_.clock.now();
+  removed_ = false;
+}
+
+void Peers::told_removed(std::string_view said_by) {
+  removed_ = true;
   context_.log.error(
-      "the cluster says that this server is no member of it (any more): it was removed, or the cluster was reset. To "
-      "take part again, stop it, move server/db and server/tls/peer.* of its data directory away and start it with "
-      "--server and --token",
-      {{"member", store::member_id_text(options_.cluster.self.id)}, {"said_by", store::member_id_text(by)}});
+      "this server is no member of its cluster any more: it was removed, or the cluster was reset. It takes part no "
+      "more. To take part again, stop it, move server/db and server/tls/peer.* of its data directory away and start it "
+      "with --server and --token",
+      {{"member", store::member_id_text(options_.cluster.self.id)}, {"said_by", said_by}});
 }
 
 void Peers::attach(store::EmbeddedStore& store) {
@@ -121,20 +132,74 @@ Task<Result<void>> Peers::run(StopToken stop) {
   scope.spawn(members_->run(scope.token()));
   scope.spawn(keep_file(scope.token()));
   if (is_unknown()) scope.spawn(join(scope.token()));
+  scope.spawn(watch_place(scope.token()));
   co_return co_await scope.join();
 }
 
-Task<Result<void>> Peers::join(StopToken stop) {
+store::Announcement Peers::announcement() const {
   store::Announcement announcement = announcement_of(options_.cluster.self, list_, options_.server);
-  announcement.replaces = options_.join.replaces;
   announcement.certificate_pem = options_.peer.certificate_pem;
   announcement.key_pem = options_.peer.key_pem;
   announcement.ca_pem = options_.peer_ca_pem;
+  return announcement;
+}
+
+Task<Result<void>> Peers::join(StopToken stop) {
+  store::Announcement announcement = this->announcement();
+  announcement.replaces = options_.join.replaces;
   Result<store::MemberList> list = co_await store::announce(context_, std::move(announcement), stop);
   if (!list) co_return list.error().code() == Code::kCancelled ? Result<void>() : Result<void>(list.error());
   context_.log.info("the cluster knows this server", {{"cluster", list->cluster}});
   // What the store has learned meanwhile is newer.
   if (list_.find(options_.cluster.self.id) == nullptr) set_peers(list->members);
+  co_return Result<void>();
+}
+
+// A server with peers, one of which leads, hears of that one all the time.
+bool Peers::may_be_out() const {
+  if (removed_ || list_.find(options_.cluster.self.id) == nullptr || list_.members.size() < 2) return false;
+  return !store_->leadership().leads;
+}
+
+// A server that was away while it was removed hears of it in this way alone: nobody speaks to it, and one that has no
+// vote has nothing to say to anyone, either.
+Task<Result<void>> Peers::watch_place(StopToken stop) {
+  Duration pause = kSilence;
+  heard_ = context_.clock.now();
+  if (list_.members.size() < 2) (void)co_await has_others_.wait(stop);
+  while (!stop.stopped()) {
+    bool refused = false;
+    Duration rest = pause;
+    // When nobody could say before, a refusal is no news.
+    if (pause == kSilence) {
+      const io::Deadline due(context_.loop, pause, stop);
+      refused = co_await refused_.wait(due.token());
+      rest = refused ? kAfterRefusal : Duration(0);
+    }
+    (void)co_await context_.loop.sleep(rest, stop);
+    refused_.reset();
+    const Instant asked = context_.clock.now();
+    const Duration silence = asked - heard_;
+    if (stop.stopped()) break;
+    if (!may_be_out() || silence < (refused ? kAfterRefusal : kSilence)) {
+      pause = kSilence;
+      continue;
+    }
+    std::string said_by;
+    store::Announcement question = announcement();
+    const Result<store::MemberList> list =
+        co_await store::ask_whether_removed(context_, std::move(question), &said_by, stop);
+    if (list.ok() || list.error().code() != Code::kForbidden) {
+      // Who asks is heard of: a leader that did not find this server knows now where it is.
+      if (!list.ok())
+        context_.log.debug("nobody says whether this server is a member", {{"error", list.error().message()}});
+      pause = std::min(2 * pause, kLongestPause);
+      continue;
+    }
+    if (!may_be_out() || heard_ >= asked) continue;  // a leader has said otherwise meanwhile
+    told_removed(said_by);
+    store_->stand_aside();
+  }
   co_return Result<void>();
 }
 

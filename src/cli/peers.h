@@ -49,8 +49,12 @@ class Peers {
 
  private:
   void set_peers(const std::vector<store::MemberRecord>& members);
-  void refused(store::raft::NodeId by);
   bool is_unknown() const;
+  store::Announcement announcement() const;
+  bool may_be_out() const;
+  void hear_leader();
+  void told_removed(std::string_view said_by);
+  Task<Result<void>> watch_place(StopToken stop);
   Task<Result<void>> join(StopToken stop);
   Task<Result<void>> keep_file(StopToken stop);
 
@@ -63,10 +67,10 @@ class Peers {
   store::MemberList list_;  // as the store has it, or as it was told before that
   store::MemberList kept_;  // what the file is to hold, and what it does
   store::MemberList written_;
-  // Since when members have said that this server is none, and nobody has sent it anything.
-  std::optional<Instant> refused_since_;
-  bool refusal_told_ = false;
-  io::Event list_changed_;
+  Instant heard_;         // when a leader last sent something
+  io::Event refused_;     // one said that this server is no member
+  bool removed_ = false;  // it was told so, and has heard of nobody since
+  io::Event list_changed_, has_others_;
 };
 
 }  // namespace kayak::cli

@@ -383,21 +383,21 @@ class Server {
     co_return parted ? controlled : parted;
   }
 
-  // Of all API servers that answer, this one's first.
-  Task<Result<std::vector<api::ApiAddress>>> api_addresses(StopToken stop) {
-    std::vector<api::ApiAddress> addresses;
-    addresses.push_back(api::ApiAddress{addresses_.advertise, options_.https_listen_port});
+  // Of all API servers that may be told, this one's first.
+  Task<Result<std::vector<SeenServer>>> api_addresses(StopToken stop) {
+    std::vector<SeenServer> addresses;
+    addresses.push_back(SeenServer{api::ApiAddress{addresses_.advertise, options_.https_listen_port}});
     if (!peers_) {
       Result<std::vector<api::ApiAddress>> others = co_await read_master_leases(*store_, stop);
       if (!others) co_return others.error();
-      addresses.insert(addresses.end(), others->begin(), others->end());
+      for (api::ApiAddress& other : *others) addresses.push_back(SeenServer{std::move(other)});
       co_return addresses;
     }
     for (const store::Member& member : peers_->members().members()) {
       const bool other = member.id != cluster_.self.id && member.role != store::Member::Role::kWitness;
-      if (!other || !member.answers) continue;
+      if (!other || standing_of(member) == Standing::kOut) continue;
       std::optional<api::ApiAddress> at = co_await member_addresses_.find(member.addresses, stop);
-      if (at) addresses.push_back(std::move(*at));
+      if (at) addresses.push_back(SeenServer{std::move(*at), standing_of(member)});
     }
     co_return addresses;
   }

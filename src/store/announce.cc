@@ -45,15 +45,30 @@ Task<Result<MemberList>> announce_at(Context context, const Announcement& announ
   co_return members_after(bytes);
 }
 
-// What the group is, and a person would have to change; all else may be over in a moment.
+// What the group answers for itself, and somebody would have to change; all else may be over in a moment.
 bool is_refusal(const Error& error) {
-  return error.code() == Code::kInvalid || error.code() == Code::kAlreadyExists || error.code() == Code::kForbidden;
+  return error.code() == Code::kInvalid || error.code() == Code::kAlreadyExists || error.code() == Code::kForbidden ||
+         error.code() == Code::kConflict;
 }
 
 }  // namespace
 
 Duration announce_pause(Duration before, bool refused_again) {
   return refused_again ? std::min(2 * before, kLongestRetry) : kRetry;
+}
+
+Task<Result<MemberList>> ask_whether_removed(Context context, Announcement announcement, std::string* said_by,
+                                             StopToken stop) {
+  announcement.returns = true;
+  std::string errors;
+  for (const std::string& address : announcement.addresses) {
+    Result<MemberList> list = co_await announce_at(context, announcement, address, stop);
+    if (stop.stopped()) co_return Error(Code::kCancelled, "stopped while asking about this server's place");
+    *said_by = address;
+    if (list || list.error().code() == Code::kForbidden) co_return list;
+    errors += cat(errors.empty() ? "" : "; ", address, ": ", list.error().message());
+  }
+  co_return Error(Code::kUnavailable, errors);
 }
 
 Task<Result<MemberList>> announce(Context context, Announcement announcement, StopToken stop) {

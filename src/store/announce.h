@@ -21,6 +21,10 @@ struct Announcement {
 // Asks to be taken in until that has happened; the group as it is then. Whoever answers with a refusal is asked again,
 // too, as a person may do something about it: the log says what, once. Errors: Cancelled.
 Task<Result<MemberList>> announce(Context context, Announcement announcement, StopToken stop);
+// The same, once: each address is asked until one says yes, or that this server was removed. Errors: Forbidden
+// (removed; `*said_by` is the address that said so), Unavailable (nobody could say), Cancelled.
+Task<Result<MemberList>> ask_whether_removed(Context context, Announcement announcement, std::string* said_by,
+                                             StopToken stop);
 // How long it waits before it asks again: 2 s; twice as long as `before`, up to 16 s, when it was refused as before.
 Duration announce_pause(Duration before, bool refused_again);
 

@@ -37,6 +37,9 @@ class EmbeddedStore : public Store, public Members {
   // Transport's events.
   virtual void receive(raft::Message message) = 0;
   virtual void peer_unreachable(raft::NodeId node) = 0;
+  // The group says that this server is no member of it any more: it stops asking for votes, and says so when it is
+  // asked whether it is healthy, until a leader speaks to it after all.
+  virtual void stand_aside() = 0;
   // This server's store as other servers may use it: what has to be done by a leader is refused when this one does not
   // lead, instead of being carried on.
   virtual Store& here() = 0;

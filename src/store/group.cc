@@ -16,7 +16,25 @@ constexpr Duration kHandOver = 2s;
 constexpr Duration kTransfer = 5s;
 constexpr Duration kChangePause = 50ms;
 constexpr Duration kAnswers = 15s;
+constexpr Duration kLevelFor = 2s;
+
+// "name (id)" of each.
+std::string names_of(const std::vector<raft::NodeId>& ids, const std::map<raft::NodeId, MemberRecord>& records) {
+  std::string names;
+  for (const raft::NodeId id : ids) {
+    const auto record = records.find(id);
+    const std::string name = record == records.end() ? "a member without a record" : record->second.name;
+    names += cat(names.empty() ? "" : ", ", name, " (", member_id_text(id), ")");
+  }
+  return names;
+}
 }  // namespace
+
+Member::Pace pace_of(const raft::Progress& progress, raft::LogIndex commit, Instant now) {
+  const Duration behind = progress.behind(commit, now);
+  if (now - progress.contact >= kAnswers || behind >= kAnswers) return Member::Pace::kBehind;
+  return progress.ever_level() && behind < kLevelFor ? Member::Pace::kLevel : Member::Pace::kUnclear;
+}
 
 void SqliteStore::connect(Replica::Host* host) {
   Transport* transport = group_options_.transport;
@@ -88,8 +106,13 @@ std::vector<Member> SqliteStore::members() const {
     member.id = id;
     member.role = role;
     const raft::Progress* progress = replica_->core().progress(id);
-    member.answers =
-        id == leadership_.self || (progress != nullptr && context_.clock.now() - progress->contact < kAnswers);
+    const bool self = id == leadership_.self;
+    const Instant now = context_.clock.now();
+    member.answers = self || (progress != nullptr && now - progress->contact < kAnswers);
+    if (self) member.pace = Member::Pace::kLevel;
+    if (progress != nullptr && role != Member::Role::kWitness) {
+      member.pace = pace_of(*progress, replica_->core().commit(), now);
+    }
     const auto record = records_.find(id);
     if (record == records_.end()) return;
     member.name = record->second.name;
@@ -141,19 +164,28 @@ Task<void> SqliteStore::take_back_record(raft::NodeId id, Revision written) {
   }
 }
 
-Task<Result<void>> SqliteStore::change(raft::MembershipChange change, StopToken stop) {
-  if (auto good = leading(); !good) co_return good;
+// Until the core would take it, or says for good why not.
+Task<Result<void>> SqliteStore::wait_to_change(raft::MembershipChange change, StopToken stop) {
   // A leader of a moment ago has not heard from everyone yet: that is no reason to refuse.
   const Instant until = context_.clock.now() + 3 * options_.election_timeout;
-  raft::Term term = replica_->core().term();
-  Result<LogIndex> index = replica_->change_membership(change);
-  while (!index && index.error().code() == Code::kUnavailable && leadership_.leads && context_.clock.now() < until) {
+  for (;;) {
+    if (auto good = leading(); !good) co_return good;
+    const std::optional<raft::RaftCore::Hindrance> found = replica_->hindrance(change);
+    if (!found) co_return Result<void>();
+    const bool may_pass = found->error.code() == Code::kUnavailable && context_.clock.now() < until;
+    if (!may_pass && found->members.empty()) co_return found->error;
+    if (!may_pass)
+      co_return Error(found->error.code(), cat(found->error.message(), ": ", names_of(found->members, records_)));
     const Result<void> slept = co_await context_.loop.sleep(kChangePause, stop);
     if (!slept) co_return slept;
-    if (auto good = leading(); !good) co_return good;
-    term = replica_->core().term();
-    index = replica_->change_membership(change);
   }
+}
+
+Task<Result<void>> SqliteStore::change(raft::MembershipChange change, StopToken stop) {
+  auto may = co_await wait_to_change(change, stop);
+  if (!may) co_return may;
+  const raft::Term term = replica_->core().term();
+  const Result<LogIndex> index = replica_->change_membership(change);
   if (!index) co_return index.error();
   auto waiter = std::make_shared<Waiter>();
   Unresolved& unresolved = unresolved_[*index];
@@ -174,8 +206,8 @@ Task<Result<void>> SqliteStore::add(MemberRecord member, raft::MembershipChange:
   const bool newcomer = records_.count(id) == 0;
   if (!replica_->core().membership().contains(id)) {
     // It asks again and again: that must not cost a record, written and taken back, each time.
-    const Result<raft::Membership> may = raft::changed(replica_->core().membership(), wanted);
-    if (!may) co_return may.error();
+    auto may = co_await wait_to_change(wanted, stop);
+    if (!may) co_return may;
   }
   auto written = co_await write_record(std::move(member), stop);
   if (!written) co_return written.error();
@@ -206,8 +238,17 @@ Task<Result<void>> SqliteStore::remove(raft::NodeId id, StopToken stop) {
   if (auto good = leading(); !good) co_return good;
   if (id == leadership_.self && replica_->core().membership().voters.size() > 1) {
     // Its successor does it.
+    const std::uint64_t term = leadership_.term;
     co_await hand_over();
-    co_return Error(Code::kUnavailable, "this server led and has handed that over: ask once more");
+    if (!leadership_.leads || leadership_.term != term) {
+      co_return Error(Code::kUnavailable, "this server led and has handed that over: ask once more");
+    }
+    std::vector<raft::NodeId> others = replica_->core().membership().voters;
+    std::erase(others, leadership_.self);
+    co_return Error(Code::kConflict,
+                    cat("this server leads, and nobody can take over from it: wait until one of these answers and has "
+                        "caught up, or remove it first if it is lost: ",
+                        names_of(others, records_)));
   }
   if (replica_->core().membership().contains(id)) {
     const raft::MembershipChange wanted{raft::MembershipChange::Type::kRemove, id};

@@ -76,6 +76,7 @@ Error SqliteStore::left_behind() const {
 
 Result<void> SqliteStore::healthy() const {
   if (full_ && !replica_->alone()) return left_behind();
+  if (replica_->core().stands_aside()) return removed_while_away();
   return Store::healthy();
 }
 
@@ -131,6 +132,7 @@ Task<Result<void>> SqliteStore::wait_to_lead(std::uint64_t term, StopToken stop)
     co_return *full_;
   }
   if (term != 0) co_return stale_term(term);
+  if (replica_->core().stands_aside()) co_return removed_while_away();
   const io::Deadline patience(context_.loop, kWritePatience, stop);
   const bool changed = co_await leadership_changed(leadership_, patience.token());
   if (changed || closing_ || failed_) co_return Result<void>();

@@ -7,18 +7,25 @@
 
 #include "io/loop.h"
 #include "store/member.h"
+#include "store/raft/progress.h"
 #include "store/raft/types.h"
 
 namespace kayak::store {
 
 struct Member {
   enum class Role : std::uint8_t { kVoter, kLearner, kWitness };
+  // Whether a server has what is committed, as the leader sees it: kLevel, it does, or did less than 2 s ago; kBehind,
+  // it has lacked something for more than 15 s, or does not answer; kUnclear, in between, or the leader is new.
+  enum class Pace : std::uint8_t { kUnclear, kLevel, kBehind };
   raft::NodeId id = raft::kNobody;
   std::string name, key;               // empty while its record is not known here
   std::vector<std::string> addresses;  // likewise
   Role role = Role::kVoter;
-  bool answers = false;  // it is this server, or this server leads and has heard from it within 15 s
+  bool answers = false;        // it is this server, or this server leads and has heard from it within 15 s
+  Pace pace = Pace::kUnclear;  // of others at a server that leads; of this server kLevel, of a witness nothing
 };
+// Of a leader's other member.
+Member::Pace pace_of(const raft::Progress& progress, raft::LogIndex commit, Instant now);
 
 // Changes may be asked for at any member: they are carried to the leader, and have happened (are committed) when they
 // return. One at a time. Errors of all of them: Unavailable (no leader, or it cannot reach a majority), Conflict (a
@@ -38,7 +45,7 @@ class Members {
   // Errors: NotFound, Invalid (no learner), Unavailable (it is not caught up).
   virtual Task<Result<void>> promote(raft::NodeId id, StopToken stop = StopToken()) = 0;
   // Its record goes with it. Errors: NotFound, Invalid (the last voter), Unavailable (too few of the others answer).
-  // The leader moves the leadership first when it is to go itself.
+  // The leader moves the leadership first when it is to go itself; Conflict when nobody can take it over.
   virtual Task<Result<void>> remove(raft::NodeId id, StopToken stop = StopToken()) = 0;
   // Errors: NotFound, Invalid.
   virtual Task<Result<void>> update_addresses(raft::NodeId id, std::vector<std::string> addresses,

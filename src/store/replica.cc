@@ -23,6 +23,10 @@ constexpr Duration kApplySlice = 4ms;
 constexpr std::size_t kApplyAtOnce = 32;
 }  // namespace
 
+Error removed_while_away() {
+  return Error(Code::kUnavailable, "this server was removed from its cluster while it was away; its log says more");
+}
+
 Replica::Replica(Context context, Storage& storage, raft::Options options, Host host)
     : context_(std::move(context)),
       storage_(storage),
@@ -178,6 +182,19 @@ Result<LogIndex> Replica::change_membership(const raft::MembershipChange& change
   return index;
 }
 
+std::optional<raft::RaftCore::Hindrance> Replica::hindrance(const raft::MembershipChange& change) {
+  core_->advance(now());
+  settle();  // also of this the host is to know when it leads no more
+  return core_->hindrance(change);
+}
+
+void Replica::stand_aside() {
+  if (!running_) return;
+  core_->advance(now());
+  core_->stand_aside();
+  settle();
+}
+
 Result<void> Replica::transfer_leadership(raft::NodeId to) {
   core_->advance(now());
   Result<void> done = core_->transfer_leadership(to);
@@ -192,6 +209,7 @@ Task<Result<void>> Replica::confirm(StopToken stop) {
   const io::Deadline patience(context_.loop, kReadPatience, stop);
   for (;;) {
     if (!running_) co_return Error(Code::kUnavailable, "the store has stopped");
+    if (core_->stands_aside()) co_return removed_while_away();
     auto read = std::make_shared<Read>();
     const std::uint64_t id = ++next_read_;
     reads_.emplace(id, read);

@@ -17,6 +17,9 @@
 
 namespace kayak::store {
 
+// What a member that stands aside answers.
+Error removed_while_away();
+
 class Replica {
  public:
   struct Host {
@@ -76,6 +79,8 @@ class Replica {
   // `entry` has the index after the last and this term. Errors: as RaftCore::propose.
   Result<void> propose(std::shared_ptr<const Entry> entry);
   Result<LogIndex> change_membership(const raft::MembershipChange& change);
+  std::optional<raft::RaftCore::Hindrance> hindrance(const raft::MembershipChange& change);
+  void stand_aside();
   Result<void> transfer_leadership(raft::NodeId to);
   // Ends when the state covers every write acknowledged before the call. Errors: Unavailable (nobody leads, or what is
   // missing finds no space on the disk), Cancelled.

@@ -53,6 +53,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
 
   void receive(raft::Message message) override { replica_->receive(std::move(message)); }
   void peer_unreachable(raft::NodeId node) override { replica_->peer_unreachable(node); }
+  void stand_aside() override { replica_->stand_aside(); }
   Store& here() override;
   Task<void> hand_over() override;
   std::vector<Member> members() const override;
@@ -156,6 +157,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
 
   // The group (group.cc).
   void connect(Replica::Host* host);
+  Task<Result<void>> wait_to_change(raft::MembershipChange change, StopToken stop);
   Task<Result<void>> change(raft::MembershipChange change, StopToken stop);
   Task<Result<void>> add(MemberRecord member, raft::MembershipChange::Type type, StopToken stop);
   // Its revision; 0: it was as it is.

@@ -2,6 +2,7 @@
 #include "api/event_ttl.h"
 
 #include <catch2/catch.hpp>
+#include <utility>
 
 #include "base/strings.h"
 #include "support/api_fixture.h"
@@ -33,9 +34,10 @@ Task<Result<void>> write_events(ApiFixture& f) {
           R"({"kind":"Event","apiVersion":"v1","metadata":{"name":")", name, R"(","namespace":")", namespace_name(ns),
           R"(","creationTimestamp":")", i % 3 != 0 ? young : old, R"(","managedFields":)", managed, "}}"));
       txn.success.push_back(std::move(op));
+      if (txn.success.size() < 100 && i + 1 < kEvents) continue;
+      auto done = co_await f.store.txn(std::exchange(txn, store::TxnRequest()), StopToken());
+      if (!done) co_return done.error();
     }
-    auto done = co_await f.store.txn(std::move(txn), StopToken());
-    if (!done) co_return done.error();
   }
   co_return Result<void>();
 }

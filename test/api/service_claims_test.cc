@@ -20,13 +20,15 @@ ApiServerOptions small_ranges() {
   return options;
 }
 
+ApiServerOptions default_ranges() { return ApiServerOptions(); }
+
 struct TwoServers {
-  TwoServers()
+  explicit TwoServers(const ApiServerOptions& options)
       : context{loop, clock, random, Log::discard(), metrics},
         other_context{loop, clock, random, Log::discard(), other_metrics},
         store(context),
-        one(ApiServer::create(context, store, small_ranges())),
-        other(ApiServer::create(other_context, store, small_ranges())) {}
+        one(ApiServer::create(context, store, options)),
+        other(ApiServer::create(other_context, store, options)) {}
 
   using Body = Task<Result<void>> (*)(TwoServers& f);
   static Task<Result<void>> drive(TwoServers& f, Body body) {
@@ -69,6 +71,7 @@ struct TwoServers {
   }
   std::vector<std::string> addresses() { return keys("/registry/ipaddresses/"); }
   std::vector<std::string> ports() { return keys("/kayak/node-ports/"); }
+  std::vector<std::string> marks() { return keys("/kayak/claims-under-way/"); }
 
   io::Loop loop;
   SystemClock clock;
@@ -79,8 +82,8 @@ struct TwoServers {
   std::unique_ptr<ApiServer> one, other;
 };
 
-void run(TwoServers::Body body) {
-  TwoServers fixture;
+void run(TwoServers::Body body, const ApiServerOptions& options = small_ranges()) {
+  TwoServers fixture(options);
   const Result<void> done = fixture.loop.run(TwoServers::drive(fixture, body));
   INFO((done ? "" : done.error().message()));
   CHECK(done.ok());
@@ -257,6 +260,126 @@ Task<Result<void>> repaired(TwoServers& f) {
   co_return Result<void>();
 }
 
+// A service with `count` ports; with node ports from `first` on, unless that is 0.
+std::string many_ports(int count, int first) {
+  std::string ports;
+  for (int i = 0; i < count; ++i) {
+    const std::string chosen = first == 0 ? std::string() : cat(R"(,"nodePort":)", first + i);
+    ports += cat(i == 0 ? "" : ",", R"({"name":"p)", i, R"(","port":)", 1000 + i, chosen, "}");
+  }
+  return cat(R"({"metadata":{},"spec":{"type":"NodePort","ports":[)", ports, "]}}");
+}
+
+std::vector<std::string> numbers(int first, int count) {
+  std::vector<std::string> out;
+  for (int i = 0; i < count; ++i) out.push_back(cat(first + i));
+  return out;
+}
+
+Task<Result<void>> many_at_once(TwoServers& f) {
+  std::vector<Result<ObjectRef>> answers;
+  const auto last_is_fine = [&answers] {
+    INFO((answers.back() ? "" : answers.back().error().message()));
+    CHECK(answers.back().ok());
+  };
+  (void)co_await call(*f.one, f.request(Verb::kCreate, "many", many_ports(300, 0)), answers);
+  last_is_fine();
+  CHECK(f.ports().size() == 300);
+  CHECK(f.addresses().size() == 2);
+  (void)co_await call(*f.other, f.request(Verb::kPatch, "many", many_ports(250, 31000)), answers);
+  last_is_fine();
+  CHECK(f.ports() == numbers(31000, 250));
+  (void)co_await call(*f.one, f.request(Verb::kPatch, "many", many_ports(250, 31100)), answers);
+  last_is_fine();
+  CHECK(f.ports() == numbers(31100, 250));
+  CHECK(f.marks().empty());
+  (void)co_await call(*f.other, f.request(Verb::kPatch, "many", R"({"spec":{"type":"ClusterIP"}})"), answers);
+  last_is_fine();
+  CHECK(f.ports().empty());
+  (void)co_await call(*f.one, f.request(Verb::kPatch, "many", many_ports(300, 30000)), answers);
+  last_is_fine();
+  CHECK(f.ports() == numbers(30000, 300));
+  (void)co_await call(*f.one, f.request(Verb::kDelete, "many"), answers);
+  last_is_fine();
+  CHECK(f.ports().empty());
+  CHECK(f.addresses().size() == 1);
+  co_return Result<void>();
+}
+
+Task<Result<void>> many_of_one_conflict(TwoServers& f) {
+  for (int round = 0; round < 3; ++round) {
+    CAPTURE(round);
+    // They share the last ports, all of them, and none.
+    const int other_first = 30200 - 100 * round;
+    std::vector<Result<ObjectRef>> answers;
+    io::TaskScope scope;
+    scope.spawn(call(*f.one, f.request(Verb::kCreate, "a", many_ports(200, 30000)), answers));
+    scope.spawn(call(*f.other, f.request(Verb::kCreate, "b", many_ports(200, other_first)), answers));
+    (void)co_await scope.join();
+    const bool both = other_first == 30200;
+    CHECK((answers[0].ok() && answers[1].ok()) == both);
+    CHECK((answers[0].ok() || answers[1].ok()));
+    for (const Result<ObjectRef>& answer : answers) {
+      if (!answer) CHECK(answer.error().message().find("provided port is already allocated") != std::string::npos);
+    }
+    CHECK(f.ports().size() == (both ? 400 : 200));
+    CHECK(f.marks().empty());
+    for (const char* name : {"a", "b"}) (void)co_await call(*f.one, f.request(Verb::kDelete, name), answers);
+    CHECK(f.ports().empty());
+  }
+  co_return Result<void>();
+}
+
+// What a crash leaves of an attempt to make the service `name`.
+Task<Result<void>> leave_claims(TwoServers& f, std::string name, int first) {
+  auto mark = co_await put(f, cat("/kayak/claims-under-way/registry/services/specs/default/", name), "x");
+  if (!mark) co_return mark;
+  for (int i = 0; i < 50; ++i) (void)co_await put(f, cat("/kayak/node-ports/", first + i), cat("default/", name));
+  co_return Result<void>();
+}
+
+Task<Result<void>> many_left_behind(TwoServers& f) {
+  std::vector<Result<ObjectRef>> answers;
+  // An attempt that ended in a crash, and is made again.
+  auto left = co_await leave_claims(f, "again", 30010);
+  CHECK(left.ok());
+  (void)co_await call(*f.one, f.request(Verb::kCreate, "again", many_ports(200, 30000)), answers);
+  INFO((answers.back() ? "" : answers.back().error().message()));
+  CHECK(answers.back().ok());
+  CHECK(f.ports() == numbers(30000, 200));
+  CHECK(f.marks().empty());
+  // And one that is not.
+  left = co_await leave_claims(f, "gone", 31000);
+  CHECK(left.ok());
+  Result<void> repaired = co_await f.other->repair_service_claims(0, StopToken());
+  CHECK(repaired.ok());
+  CHECK(f.ports() == numbers(30000, 200));
+  CHECK(f.marks().empty());
+  co_return Result<void>();
+}
+
+Task<Result<void>> repair(ApiServer& server) {
+  for (int i = 0; i < 5; ++i) {
+    auto done = co_await server.repair_service_claims(0, StopToken());
+    if (!done) co_return done;
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> many_during_repairs(TwoServers& f) {
+  std::vector<Result<ObjectRef>> answers;
+  io::TaskScope scope;
+  scope.spawn(call(*f.one, f.request(Verb::kCreate, "many", many_ports(400, 30000)), answers));
+  scope.spawn(repair(*f.other));
+  const auto done = co_await scope.join();
+  CHECK(done.ok());
+  INFO((answers.back() ? "" : answers.back().error().message()));
+  CHECK(answers.back().ok());
+  CHECK(f.ports() == numbers(30000, 400));
+  CHECK(f.marks().empty());
+  co_return Result<void>();
+}
+
 }  // namespace
 
 TEST_CASE("two servers never give one address or node port to two services") { run(no_address_twice); }
@@ -265,3 +388,15 @@ TEST_CASE("of two services that ask for one address or port at two servers, one 
 }
 TEST_CASE("a service's address and ports are kept for as long as it has them") { run(claims_follow_the_service); }
 TEST_CASE("the leader repairs what services hold") { run(repaired); }
+TEST_CASE("a service with hundreds of node ports holds them all, and lets all of them go") {
+  run(many_at_once, default_ranges());
+}
+TEST_CASE("of two services that ask for many ports at two servers, one is refused when they share any") {
+  run(many_of_one_conflict, default_ranges());
+}
+TEST_CASE("what a crash has left of many claims is taken over, or repaired") {
+  run(many_left_behind, default_ranges());
+}
+TEST_CASE("a repair does not take from a service what it is just claiming") {
+  run(many_during_repairs, default_ranges());
+}

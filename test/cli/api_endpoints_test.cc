@@ -96,3 +96,80 @@ TEST_CASE("a name is looked up anew now and then, and the log tells once that it
   bed.names["yacht"] = {"192.0.2.7"};
   CHECK(bed.find({"yacht:1"}) == "192.0.2.7 1");
 }
+
+namespace {
+
+// The hosts of `servers` after each look; a letter for how each of a, b and c stands: i(n), l(evel), u(nclear), o(ut).
+std::string told_after(std::optional<std::string> told, const std::vector<std::string>& looks) {
+  std::optional<std::vector<api::ApiAddress>> addresses;
+  if (told) {
+    addresses.emplace();
+    for (const char host : *told) addresses->push_back(api::ApiAddress{std::string(1, host), 6443});
+  }
+  ToldServers servers(addresses);
+  std::string out;
+  for (const std::string& look : looks) {
+    std::vector<SeenServer> seen;
+    for (std::size_t i = 0; i < look.size(); ++i) {
+      const std::map<char, Standing> letters = {
+          {'i', Standing::kIn}, {'l', Standing::kLevel}, {'u', Standing::kUnclear}, {'o', Standing::kOut}};
+      const std::string host(1, static_cast<char>('a' + static_cast<char>(i)));
+      seen.push_back(SeenServer{api::ApiAddress{host, 6443}, letters.at(look[i])});
+    }
+    if (!out.empty()) out += ' ';
+    for (const api::ApiAddress& address : servers.look(seen)) out += address.ip;
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("who is told as an endpoint leaves when it cannot keep up, and does not come and go") {
+  struct Row {
+    const char* what;
+    std::optional<std::string> told;
+    std::vector<std::string> looks;
+    std::string then;
+  };
+  const Row rows[] = {
+      {"the first leader of a cluster tells all", std::nullopt, {"ill", "ill"}, "abc abc"},
+      {"a new leader does not know yet", "abc", {"iuu", "iul", "ill"}, "abc abc abc"},
+      {"and leaves out who was left out", "ab", {"ilu", "ilu"}, "ab ab"},
+      {"one falls behind, and has its place back when it was level twice",
+       "abc",
+       {"ill", "ilu", "ilo", "ilu", "ill", "ill"},
+       "abc abc ab ab ab abc"},
+      {"level for a moment is not enough",
+       "ab",
+       {"ilo", "ill", "ilu", "ill", "ilo", "ill", "ill"},
+       "ab ab ab ab ab ab abc"},
+      {"one that is gone", "abc", {"il", "ill", "ill"}, "ab ab abc"},
+      {"this server itself, and those of an etcd", "", {"iii"}, "abc"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    CHECK(told_after(row.told, row.looks) == row.then);
+  }
+}
+
+TEST_CASE("how a member stands") {
+  using Pace = store::Member::Pace;
+  struct Row {
+    bool answers;
+    Pace pace;
+    Standing standing;
+  };
+  for (const Row& row : {Row{true, Pace::kLevel, Standing::kLevel}, Row{true, Pace::kUnclear, Standing::kUnclear},
+                         Row{true, Pace::kBehind, Standing::kOut}, Row{false, Pace::kLevel, Standing::kOut}}) {
+    store::Member member;
+    member.answers = row.answers;
+    member.pace = row.pace;
+    CHECK(standing_of(member) == row.standing);
+  }
+}
+
+TEST_CASE("what the endpoints tell is read as it was written") {
+  const std::vector<api::ApiAddress> addresses = {{"192.0.2.1", 6443}, {"192.0.2.2", 6443}, {"192.0.2.3", 7443}};
+  CHECK(api::addresses_of(api::kubernetes_endpoints(addresses).endpoints) == addresses);
+  CHECK(api::addresses_of(json::Value(json::Object())).empty());
+}

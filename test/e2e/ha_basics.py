@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """ha_basics.py: what a group of servers promises, one thing after another, with kubectl as the client: joining, reads and
 writes anywhere, losing a leader, moving, a damaged and a lost database, two servers with a witness, the last resorts.
-HA_ONLY: a part alone (three, deployment, damage, remove, reset, witness, single).
+HA_ONLY: a part alone (three, endpoints, deployment, damage, remove, reset, witness, single).
 """
 import os
 import subprocess
@@ -118,6 +118,25 @@ def move(t, cluster):
     t.eventually(60, "the others know it", lambda: any(wanted in m["addresses"] for m in leader.members()), leader.members)
     t.kubectl("it has the data", "v", server, "get", "configmap", "one", *MAP)
     t.check("it takes writes", put(server, "moved"))
+
+
+def told(server):
+    """The addresses that Service kubernetes has."""
+    done = server.kubectl("get", "endpointslices", "kubernetes", "-o", "jsonpath={.endpoints[*].addresses[*]}")
+    return set(done.stdout.split())
+
+
+def test_endpoints(t, cluster):
+    leader = cluster.leader()
+    full = some_follower(cluster, leader)
+    everyone = {s.address for s in cluster.servers}
+    t.eventually(60, "all three are endpoints of the API", lambda: told(leader) == everyone, lambda: told(leader))
+    full.fill_disk()
+    large = "x" * 100_000
+    t.eventually(30, "a follower's disk is full", lambda: put(leader, f"large-{time.monotonic_ns()}", large) and not full.is_ready())
+    t.eventually(60, "it is no endpoint any more", lambda: told(leader) == everyone - {full.address}, lambda: told(leader))
+    full.free_disk()
+    t.eventually(60, "and is one again when it has caught up", lambda: told(leader) == everyone, lambda: told(leader))
 
 
 def lease_holder(server, name):
@@ -283,9 +302,34 @@ def test_witness(t, cluster):
     time.sleep(2)
     witness.kill()
     t.check("without the witness the two go on", put(first, "no-witness"))
-    witness.start()
+    join_without_witness(t, cluster, first, witness)
     time.sleep(2)
     refuse_rather_than_lose(t, servers)
+
+
+def revision(server, name):
+    """That of a write made now: what the API shows of lists is of its own objects alone."""
+    put(server, name)
+    return int(server.kubectl("get", "configmap", name, "-o", "jsonpath={.metadata.resourceVersion}").stdout or 0)
+
+
+def join_without_witness(t, cluster, first, witness):
+    """A leader that the witness knows nothing of cannot take anyone in: that is tried, and costs nothing."""
+    leader = cluster.leader()
+    leader.terminate()
+    leader.start()
+    t.eventually(60, "the two have a leader again", lambda: put(first, "led-again"), first.log)
+    joins = cluster.add_joining(first)
+    joins.start()
+    t.eventually(30, "a server that joins hears what is in its way", lambda: "the witness has not recorded" in joins.log(), joins.log)
+    before = revision(first, "before-waiting")
+    time.sleep(20)
+    after = revision(first, "after-waiting")
+    t.check("and costs the others no writes", 0 < after - before <= 3, f"revision {before}, 20 s later {after}")
+    witness.start()
+    t.eventually(60, "it is taken in when the witness answers", lambda: f"{joins.name}=learner" in first.roles(), first.roles)
+    t.check("and removed", "removed" in first.kayak("member", "remove", joins.name).stdout)
+    joins.kill()
 
 
 def refuse_rather_than_lose(t, servers):
@@ -319,7 +363,7 @@ def test_single(t, cluster):
     t.check("and changed nothing", os.path.exists(f"{server.data}/server/db/state.db"))
 
 
-GROUPS = {"of three": ("three", "deployment", "damage", "remove", "reset"), "of two and a witness": ("witness",),
+GROUPS = {"of three": ("three", "endpoints", "deployment", "damage", "remove", "reset"), "of two and a witness": ("witness",),
           "of one": ("single",)}
 
 

@@ -97,12 +97,23 @@ id="$(id_of a c)"
 halt c
 check "remove by id" member a remove "$id"
 run c
-eventually 90 "who was away when it was removed says so" 'no member of it .*member='"$id" cat "$work/c.log"
+eventually 90 "who was away when it was removed says so" 'no member of its cluster any more.*member='"$id" cat "$work/c.log"
 check_output "and does not say so over and over" '^[0-3]$' bash -c "grep -c 'member reached again' '$work/c.log'"
 halt c
 run w "${joining[@]}" --witness
 eventually 60 "a witness joins two servers" '^a=voter b=voter w=witness$' roles a
 check_output "it has no API" 'serves no API' curl -sk "https://127.0.0.1:${ports[w]}/readyz"
+rm -r "${work:?}/c"
+run c "${joining[@]}"
+eventually 60 "a third server has no vote beside a witness" '^a=voter b=voter c=learner w=witness$' roles a
+id="$(id_of a c)"
+halt c
+check "it is removed while it is away" member a remove "$id"
+: >"$work/c.log"
+run c
+eventually 90 "which says so though it has no vote" 'no member of its cluster any more.*member='"$id"'.*said_by=' cat "$work/c.log"
+eventually 10 "and that it is not ready" 'was removed from its cluster' curl -sk "https://127.0.0.1:${ports[c]}/readyz/etcd"
+halt c
 sleep 3
 halt a KILL
 eventually 20 "with the witness one of two goes on" 'created|already exists' k b create configmap "alone-$RANDOM" --from-literal=k=v

@@ -58,6 +58,54 @@ TEST_CASE("a leader whose disk is full hands over, and no write is made twice") 
   }
 }
 
+TEST_CASE("a follower whose disk is full is not level with the group, however well it answers") {
+  Group group;
+  group.make(3);
+  GroupServer& leader = group.leader();
+  GroupServer& full = group.follower();
+  const auto pace = [&] {
+    for (const Member& member : leader.store().members()) {
+      if (member.id == full.id()) return member.pace;
+    }
+    std::abort();
+  };
+  REQUIRE(leader.put("before", "x"));
+  REQUIRE(group.eventually([&] { return pace() == Member::Pace::kLevel; }));
+  full.disk().capacity = 0;
+  REQUIRE(leader.put("large", std::string(20'000, 'x')));
+  REQUIRE(group.eventually([&] { return pace() == Member::Pace::kUnclear; }));
+  group.harness.run_for(1s);
+  CHECK(pace() == Member::Pace::kUnclear);
+  full.disk().capacity = INT64_MAX;
+  REQUIRE(group.eventually([&] { return pace() == Member::Pace::kLevel; }));
+  CHECK(group.differences() == "");
+}
+
+TEST_CASE("who is level, and who is behind") {
+  constexpr Instant kBegin{1'000'000'000'000};
+  raft::Progress progress(1, kBegin);
+  CHECK(pace_of(progress, 5, kBegin + 1s) == Member::Pace::kUnclear);  // a new leader has not heard yet
+  CHECK(pace_of(progress, 5, kBegin + 15s) == Member::Pace::kBehind);
+  progress.acknowledged(5);
+  const auto heard = [&](Instant now, raft::LogIndex commit) {
+    progress.contact = now;
+    progress.note_level(commit, now);
+    return pace_of(progress, commit, now);
+  };
+  CHECK(heard(kBegin + 20s, 5) == Member::Pace::kLevel);
+  CHECK(pace_of(progress, 5, kBegin + 34s) == Member::Pace::kLevel);
+  CHECK(pace_of(progress, 5, kBegin + 35s) == Member::Pace::kBehind);  // silent
+  CHECK(heard(kBegin + 40s, 5) == Member::Pace::kLevel);
+  CHECK(heard(kBegin + 41s, 6) == Member::Pace::kLevel);
+  CHECK(heard(kBegin + 42s, 7) == Member::Pace::kUnclear);
+  CHECK(heard(kBegin + 54s, 7) == Member::Pace::kUnclear);
+  CHECK(heard(kBegin + 55s, 7) == Member::Pace::kBehind);  // it answers, and takes nothing
+  progress.acknowledged(6);
+  CHECK(heard(kBegin + 55500ms, 8) == Member::Pace::kUnclear);  // it has what was committed 15 s ago
+  progress.acknowledged(8);
+  CHECK(heard(kBegin + 57s, 8) == Member::Pace::kLevel);
+}
+
 // What `server` has counted under `name`.
 double counted(const GroupServer& server, const std::string& name) {
   const std::string text = server.metrics.to_text();

@@ -410,6 +410,48 @@ TEST_CASE("a member that is removed, also the leader, is not listened to any mor
   CHECK(*group.leader_now()->get("from-outside") == "(none)");
 }
 
+TEST_CASE("who was away when it was removed learns of it by asking, and then disturbs nobody") {
+  Group group;
+  group.make(3);
+  GroupServer& gone = group.follower();
+  const auto ask = [&](std::string* said_by, bool everyone = true) {
+    Announcement question;
+    question.self = gone.record();
+    question.cluster = member_id_text(kTestCluster);
+    question.certificate_pem = gone.identity.certificate_pem;
+    question.key_pem = gone.identity.key_pem;
+    question.ca_pem = group.ca.pem();
+    question.addresses = {"127.0.0.1:1"};  // nobody is there
+    for (const auto& server : group.servers) {
+      if (everyone && server.get() != &gone) question.addresses.push_back(server->record().addresses[0]);
+    }
+    return group.harness.wait(ask_whether_removed(group.context, std::move(question), said_by, StopToken()));
+  };
+  std::string said_by;
+  CHECK(says(ask(&said_by)) == "ok");
+  CHECK(says(ask(&said_by, false)).find("127.0.0.1:1") != std::string::npos);
+  group.isolate({gone.id()});
+  REQUIRE(group.harness.wait(group.leader().members().remove(gone.id(), StopToken())));
+  GroupServer& leader = group.leader();
+  const Result<MemberList> answer = ask(&said_by);
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().code() == Code::kForbidden);
+  CHECK(answer.error().message().find("was removed from this cluster") != std::string::npos);
+  CHECK(said_by != "127.0.0.1:1");
+  CHECK(leader.store().members().size() == 2);
+
+  gone.store().stand_aside();
+  for (const std::string& what : {says(gone.store().healthy()), says(gone.put("key", "x")), says(gone.get("key"))}) {
+    CHECK(what.find("was removed from its cluster") != std::string::npos);  // at once
+  }
+  const std::uint64_t term = leader.store().leadership().term, own_term = gone.store().leadership().term;
+  group.heal();
+  group.harness.run_for(6 * group.election_timeout);
+  CHECK(leader.store().leadership().term == term);
+  CHECK(gone.store().leadership().term == own_term);
+  CHECK(leader.leads());
+}
+
 TEST_CASE("leadership moves when asked, and at once when the leader closes") {
   Group group(2000ms);  // nobody is elected by a silence meanwhile
   group.make(3);
@@ -510,6 +552,71 @@ TEST_CASE("a witness that a group has no use for is refused without a write, how
     }
     CHECK(*group.leader().put("key", "value") == before + 1);
   }
+}
+
+TEST_CASE("a server that joins beside a dead witness costs no writes, and is taken in when the witness answers") {
+  Group group;
+  group.make(2);
+  group.witness = std::make_unique<GroupWitness>(group);
+  group.witness->start();
+  REQUIRE(group.take_in(group.witness->record()));
+  REQUIRE(group.leader().put("key", "value"));
+  group.harness.run_for(3 * group.election_timeout);  // until the witness has written who is in sync
+  group.witness->stop();
+  GroupServer& next = group.follower();
+  REQUIRE(group.harness.wait(next.members().transfer_leadership(next.id(), StopToken())));
+  GroupServer& leader = group.leader();
+  const Revision before = *leader.put("key", "value");
+  GroupServer& joins = group.add();
+  REQUIRE(joins.start(true));
+  const auto ask = [&] { return group.harness.wait(leader.members().add_learner(joins.record(), StopToken())); };
+  for (int i = 0; i < 5; ++i) {
+    const Result<void> refused = ask();
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == Code::kConflict);  // so that it asks less and less often
+    CHECK(refused.error().message() ==
+          cat("the witness has not recorded yet which servers are in sync: wait until it answers: witness (",
+              member_id_text(group.witness->id()), ")"));
+  }
+  CHECK(*leader.put("key", "value") == before + 1);
+  group.witness->start();
+  CHECK(group.eventually([&] { return ask().ok(); }));
+}
+
+TEST_CASE("who cannot be removed, and because of whom") {
+  Group group;
+  group.make(1);
+  GroupServer& first = group.leader();
+  GroupServer& other = group.add();
+  REQUIRE(other.start(true));
+  REQUIRE(group.take_in(other.record()));
+  const auto remove = [&](raft::NodeId id) { return group.harness.wait(first.members().remove(id, StopToken())); };
+  const Result<void> only = remove(first.id());
+  REQUIRE_FALSE(only);
+  CHECK(only.error().code() == Code::kInvalid);
+  CHECK(only.error().message().find("the only server with a vote") != std::string::npos);
+  CHECK(first.leads());
+
+  REQUIRE(group.eventually([&] { return group.harness.wait(first.members().promote(other.id(), StopToken())).ok(); }));
+  group.witness = std::make_unique<GroupWitness>(group);
+  group.witness->start();
+  REQUIRE(group.take_in(group.witness->record()));
+  REQUIRE(first.put("key", "value"));
+  group.harness.run_for(3 * group.election_timeout);
+  other.close();
+  group.harness.run_for(3 * group.election_timeout);
+  const std::string who = cat(": s1 (", member_id_text(other.id()), ")");
+  const Result<void> witness = remove(group.witness->id());
+  REQUIRE_FALSE(witness);
+  CHECK(witness.error().message() == cat("without the witness every server is needed, and one is not in sync: wait "
+                                         "until it answers and has all entries, or remove that server first",
+                                         who));
+  const Result<void> leader = remove(first.id());
+  REQUIRE_FALSE(leader);
+  CHECK(leader.error().code() == Code::kConflict);
+  CHECK(leader.error().message().find("nobody can take over") != std::string::npos);
+  CHECK(leader.error().message().ends_with(who));
+  CHECK(first.leads());
 }
 
 TEST_CASE("who is refused as before asks less and less often") {

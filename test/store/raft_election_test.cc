@@ -228,6 +228,38 @@ TEST_CASE("who may not campaign does not") {
   }
 }
 
+TEST_CASE("who was removed while it was away asks nobody for a vote any more") {
+  Single node(disk_of(group_of({1, 2, 3}), {1}, {.term = 1}));
+  REQUIRE(of_kind<RequestVote>(node.pass(3s).messages).size() == 2);  // before it knows
+  node.core.stand_aside();
+  CHECK(node.core.deadline() == Instant{INT64_MAX});
+  Output output = node.pass(60s);
+  CHECK(output.messages.empty());
+  CHECK_FALSE(output.append);
+  CHECK(node.core.stands_aside());
+  SECTION("answers to what it had asked make it no candidate") {
+    for (const NodeId other : {2, 3}) {
+      output = node.step(other, 2, RequestVoteReply{.pre_vote = true, .granted = true});
+      CHECK_FALSE(output.append);
+    }
+    CHECK(node.core.term() == 1);
+  }
+  SECTION("a leader that speaks to it says otherwise") {
+    node.step(2, 5, Heartbeat{});
+    CHECK_FALSE(node.core.stands_aside());
+    node.persist();
+    CHECK(of_kind<RequestVote>(node.pass(3s).messages).size() == 2);
+  }
+}
+
+TEST_CASE("a leader does not stand aside: a majority says that it is one") {
+  Single node(disk_of(group_of({1, 2, 3}), {1}, {.term = 1}));
+  node.elect();
+  node.core.stand_aside();
+  CHECK(node.core.role() == Role::kLeader);
+  CHECK_FALSE(node.core.stands_aside());
+}
+
 TEST_CASE("election timeouts are random, and follow a slow disk") {
   struct Row {
     Duration fsync, shortest;

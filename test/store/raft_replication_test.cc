@@ -707,11 +707,62 @@ TEST_CASE("a change that would leave too few to elect a leader is refused") {
   Table table(kThree);
   table.elect(1);
   table.pass(500ms);
+  CHECK_FALSE(table.core(1).hindrance({Type::kRemove, 2}));
   table.isolate(3);
   table.pass(1500ms);
   REQUIRE(table.core(1).role() == Role::kLeader);
+  REQUIRE(table.core(1).hindrance({Type::kRemove, 2}));
+  CHECK(table.core(1).hindrance({Type::kRemove, 2})->members == std::vector<NodeId>{3});
   CHECK(table.core(1).change_membership({Type::kRemove, 2}).error().code() == Code::kUnavailable);
   CHECK(table.core(1).change_membership({Type::kRemove, 3}));
+}
+
+TEST_CASE("a leader knows for how long a member has lacked something") {
+  Table table(kThree);
+  table.elect(1);
+  const auto behind = [&table](NodeId node) {
+    return table.core(1).progress(node)->behind(table.core(1).commit(), table.now(1));
+  };
+  table.pass(500ms);
+  for (const NodeId node : {2, 3}) {
+    CHECK(behind(node) == 0ms);
+    CHECK(table.core(1).progress(node)->ever_level());
+  }
+  table.seat(3).disk_answers = false;  // a full disk: it answers heartbeats, and takes nothing
+  table.propose(1, "a");
+  table.pass(5s);
+  CHECK(behind(2) == 0ms);
+  CHECK(behind(3) >= 5s);
+  CHECK(behind(3) <= 6s);
+  SECTION("also when nothing is written any more") {
+    table.pass(20s);
+    CHECK(behind(3) >= 25s);
+    table.seat(3).disk_answers = true;
+    table.persist(3);
+    table.pass(500ms);
+    CHECK(behind(3) == 0ms);
+  }
+  SECTION("one that follows at a distance is as far behind as that") {
+    for (int i = 0; i < 10; ++i) {
+      table.propose(1, "b");
+      table.pass(500ms);
+      table.persist(3);  // what came before
+      table.propose(1, "c");
+      table.pass(500ms);
+      CHECK(behind(3) > 0ms);
+      CHECK(behind(3) <= 1500ms);
+    }
+  }
+  SECTION("a new leader does not know yet") {
+    table.seat(3).disk_answers = true;
+    table.persist(3);
+    table.isolate(1);
+    table.pass(5s);
+    const NodeId leader = table.leader();
+    REQUIRE(leader != 1);
+    CHECK(table.core(leader).progress(1)->behind(table.core(leader).commit(), table.now(leader)) > 0ms);
+    CHECK_FALSE(table.core(leader).progress(1)->ever_level());
+  }
 }
 
 // Being heard before the election says nothing: the entry might never be committed, and no other change be made.

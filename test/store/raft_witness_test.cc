@@ -70,6 +70,43 @@ TEST_CASE("either server may be lost") {
   }
 }
 
+TEST_CASE("what stands in the way of a change beside a witness is said, and because of whom") {
+  using Type = MembershipChange::Type;
+  const auto who = [](Table& table, MembershipChange change) {
+    const auto found = table.core(1).hindrance(change);
+    return found ? found->members : Nodes{};
+  };
+  Table table = in_sync();
+  CHECK(who(table, {Type::kRemove, kWitness}).empty());
+  CHECK(table.core(1).hindrance({Type::kRemove, 1})->error.message().find("move leadership first") !=
+        std::string::npos);
+  SECTION("the witness is to go while a server is away") {
+    table.isolate(2);
+    table.pass(3s);
+    CHECK(who(table, {Type::kRemove, kWitness}) == Nodes{2});
+    CHECK(who(table, {Type::kAddLearner, 5}).empty());
+    REQUIRE(table.core(1).change_membership({Type::kRemove, 2}));
+    table.settle_and_deliver(1);
+    table.pass(500ms);
+    // The only one left, whatever the witness does.
+    for (const bool alive : {true, false}) {
+      if (!alive) table.isolate(kWitness);
+      const auto found = table.core(1).hindrance({Type::kRemove, 1});
+      REQUIRE(found);
+      CHECK(found->error.code() == Code::kInvalid);
+      CHECK(found->error.message().find("the only server with a vote") != std::string::npos);
+    }
+  }
+  SECTION("the witness is away and does not know who is in sync") {
+    table.isolate(kWitness);
+    REQUIRE(table.core(1).change_membership({Type::kAddLearner, 5}));
+    table.settle_and_deliver(1);
+    table.pass(500ms);
+    CHECK(who(table, {Type::kAddLearner, 6}) == Nodes{kWitness});
+    CHECK(who(table, {Type::kRemove, kWitness}).empty());
+  }
+}
+
 TEST_CASE("the witness may be lost") {
   Table table = in_sync();
   table.crash(kWitness);

@@ -90,9 +90,10 @@ class Table {
     campaign(id);
     deliver();
   }
-  NodeId leader() const;                                  // the one of the highest term; kNobody when there is none
-  LogIndex propose(NodeId id, const std::string& words);  // delivers, too
-  void crash(NodeId id);                                  // what its disk did not answer for is gone
+  Instant now(NodeId id) { return now_ + seat(id).ahead; }  // by its clock
+  NodeId leader() const;                                    // the one of the highest term; kNobody when there is none
+  LogIndex propose(NodeId id, const std::string& words);    // delivers, too
+  void crash(NodeId id);                                    // what its disk did not answer for is gone
   void restart(NodeId id);
 
   // Links that lose everything.

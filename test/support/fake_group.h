@@ -33,6 +33,7 @@ class FakeGroupStore final : public store::EmbeddedStore {
   Task<void> close() override { co_return; }
   void receive(store::raft::Message) override {}
   void peer_unreachable(store::raft::NodeId) override {}
+  void stand_aside() override { ++stood_aside; }
   Task<void> hand_over() override { co_return; }
   Task<Result<void>> add_learner(store::MemberRecord, StopToken) override { co_return none(); }
   Task<Result<void>> add_witness(store::MemberRecord, StopToken) override { co_return none(); }
@@ -44,6 +45,7 @@ class FakeGroupStore final : public store::EmbeddedStore {
   Task<Result<void>> transfer_leadership(store::raft::NodeId, StopToken) override { co_return none(); }
 
   std::vector<store::Member> list;
+  int stood_aside = 0;
 
  private:
   static Error none() { return Error(Code::kUnavailable, "a store without data"); }

@@ -40,6 +40,8 @@ class MemoryStore final : public store::Store {
 
   Task<Result<store::TxnResponse>> txn(store::TxnRequest request, StopToken) override {
     co_await context_.loop.yield();
+    const std::size_t most = std::max({request.compares.size(), request.success.size(), request.failure.size()});
+    if (most > 128) co_return Error(Code::kTooLarge, "more than 128 operations in a txn");  // as etcd
     ++txns_;
     bool success = true;
     for (const store::Compare& compare : request.compares) success = success && holds(compare);

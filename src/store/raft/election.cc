@@ -10,7 +10,13 @@ namespace kayak::store::raft {
 
 bool RaftCore::may_campaign() const {
   const bool installing = install_ || install_number_ != 0;
-  return !options_.witness && membership().is_voter(options_.id) && !installing && !disk_hangs();
+  return !options_.witness && membership().is_voter(options_.id) && !aside_ && !installing && !disk_hangs();
+}
+
+void RaftCore::stand_aside() {
+  if (role_ == Role::kLeader) return;  // a majority says otherwise
+  aside_ = true;
+  become_follower(term_, kNobody);
 }
 
 void RaftCore::wait_for_leader() {

@@ -65,7 +65,9 @@ Result<Membership> changed(const Membership& before, const MembershipChange& cha
     case MembershipChange::Type::kRemove:
       if (!before.contains(node)) return Error(Code::kNotFound, "no such member");
       if (before.is_voter(node) && before.voters.size() == 1) {
-        return Error(Code::kInvalid, "the last server cannot be removed");
+        return Error(Code::kInvalid,
+                     "this is the only server with a vote, and holds what is committed: promote another one first, or, "
+                     "to give the cluster up, stop this one and move its data directory away");
       }
       if (node == before.witness) after.witness = kNobody;
       std::erase(after.voters, node);

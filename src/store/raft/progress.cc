@@ -37,6 +37,22 @@ bool Progress::acknowledged(LogIndex index) {
   return news;
 }
 
+void Progress::note_level(LogIndex commit, Instant now) {
+  if (match_ >= commit) {
+    mark_.reset();
+    level_at_ = now;
+    ever_level_ = true;
+    return;
+  }
+  if (mark_ && match_ < *mark_) return;
+  if (mark_) {
+    level_at_ = mark_at_;
+    ever_level_ = true;
+  }
+  mark_ = commit;
+  mark_at_ = now;
+}
+
 bool Progress::rejected(LogIndex rejected, LogIndex can_match, LogIndex compacted) {
   if (state_ == State::kReplicate) {
     if (rejected <= match_) return false;

@@ -22,7 +22,7 @@ class Progress {
  public:
   enum class State : std::uint8_t { kProbe, kReplicate, kSnapshot };
 
-  Progress(LogIndex next, Instant now) : contact(now), in_sync_at(now), next_(next) {}
+  Progress(LogIndex next, Instant now) : contact(now), in_sync_at(now), next_(next), level_at_(now) {}
 
   State state() const { return state_; }
   LogIndex match() const { return match_; }  // on its disk and equal to the leader's
@@ -47,6 +47,11 @@ class Progress {
     return in_flight_.size() >= window.messages || in_flight_bytes_ >= window.bytes;
   }
 
+  // How long it has lacked something that was committed, as far as is known; 0: it lacks nothing. A member is level
+  // with the group at an instant when, later, it has what was committed then.
+  Duration behind(LogIndex commit, Instant now) const { return match_ >= commit ? Duration(0) : now - level_at_; }
+  bool ever_level() const { return ever_level_; }  // in this term; before, behind() counts from the term's beginning
+  void note_level(LogIndex commit, Instant now);   // it was heard, and `commit` is all that is committed
   // Whether it was heard in this term, and not longer ago than `time`.
   bool answers_within(Duration time, Instant now) const { return heard && now - contact <= time; }
 
@@ -75,6 +80,10 @@ class Progress {
   bool probe_sent_ = false;
   std::deque<InFlight> in_flight_;
   std::size_t in_flight_bytes_ = 0;
+  Instant level_at_;
+  bool ever_level_ = false;
+  std::optional<LogIndex> mark_;  // what was committed at mark_at_
+  Instant mark_at_;
 };
 
 }  // namespace kayak::store::raft

@@ -109,7 +109,7 @@ Instant RaftCore::deadline() const {
     if (transferee_ != kNobody) due = std::min(due, transfer_due_);
     return due;
   }
-  Instant due = membership().is_voter(options_.id) ? election_due_ : kNever;
+  Instant due = membership().is_voter(options_.id) && !aside_ ? election_due_ : kNever;
   if (batch_asked_ != 0) due = std::min(due, batch_due_);
   return due;
 }
@@ -190,6 +190,7 @@ bool RaftCore::hear_leader(NodeId leader) {
   }
   if (role_ != Role::kFollower || leader_ != leader) become_follower(term_, leader);
   leader_heard_ = now_;
+  aside_ = false;
   wait_for_leader();
   return true;
 }
@@ -198,6 +199,8 @@ void RaftCore::hear(Progress* progress) {
   progress->contact = now_;
   progress->heard = true;
   if (progress->match() >= log_.stable()) progress->in_sync_at = now_;
+  // Before, this leader does not know all that is committed.
+  if (commit_ >= term_start_) progress->note_level(commit_, now_);
 }
 
 void RaftCore::send_after(NodeId to, Body body, std::uint64_t append, std::optional<Term> term) {

@@ -114,11 +114,22 @@ class RaftCore {
   // Returns the entry's index; its term is term(). It is committed when it, and not another of its index, is handed
   // out. Errors: Unavailable (not the leader, or about to step down), TooManyRequests (max_uncommitted_bytes).
   Result<LogIndex> propose(PayloadRef payload);
-  // As propose. Errors also: those of changed(), Conflict (the change before it, or the first entry of this term, is
-  // not committed yet), Unavailable (the learner is not caught up, the others are not in sync).
+  // As propose. Errors also: that of hindrance().
   Result<LogIndex> change_membership(const MembershipChange& change);
+  // Why change_membership() would refuse now, and because of which members. Errors: Unavailable (not the leader, the
+  // learner is not caught up, the others are not in sync), Conflict (the change before it, or the first entry of this
+  // term, is not committed yet), those of changed().
+  struct Hindrance {
+    Error error;
+    std::vector<NodeId> members;
+  };
+  std::optional<Hindrance> hindrance(const MembershipChange& change) const;
   // Errors: Unavailable (not the leader), Invalid (not another voter).
   Result<void> transfer_leadership(NodeId to);
+  // The group says that this member was removed from it while it was away: it campaigns no more, and has no deadline,
+  // until a leader speaks to it.
+  void stand_aside();
+  bool stands_aside() const { return aside_; }
   // Asks for an index that covers every write acknowledged before. `id` comes back in Output::reads.
   void read(std::uint64_t id);
 
@@ -209,7 +220,7 @@ class RaftCore {
   void want_snapshot(NodeId to, Progress& progress);
   void release_snapshot(Progress& progress);
   LogIndex append_own(PayloadRef payload, MembershipRef membership);
-  Result<void> may_change(const MembershipChange& change) const;
+  std::optional<Hindrance> early_hindrance(const MembershipChange& change) const;
 
   // read_index.cc
   void handle(const Message& message, ReadIndex& request);
@@ -263,6 +274,7 @@ class RaftCore {
   Role role_ = Role::kFollower;
   NodeId leader_ = kNobody;
   Instant leader_heard_;
+  bool aside_ = false;  // stand_aside()
   Instant election_due_;
   std::map<NodeId, bool> votes_;
 

@@ -63,50 +63,73 @@ Result<LogIndex> RaftCore::propose(PayloadRef payload) {
   return append_own(std::move(payload), nullptr);
 }
 
-Result<void> RaftCore::may_change(const MembershipChange& change) const {
+// What does not depend on the membership that comes out of it.
+std::optional<RaftCore::Hindrance> RaftCore::early_hindrance(const MembershipChange& change) const {
+  const bool removes = change.type == MembershipChange::Type::kRemove;
+  if (role_ != Role::kLeader) return Hindrance{Error(Code::kUnavailable, "this server does not lead"), {}};
+  if (transferee_ != kNobody) {
+    return Hindrance{Error(Code::kUnavailable, "leadership is moving to another server"), {}};
+  }
   // The obligation of membership.h.
   if (!broken(Mutant::kChangeWithoutWaiting)) {
-    if (log_.membership_index() > commit_) return Error(Code::kConflict, "another membership change is under way");
-    if (commit_ < term_start_) return Error(Code::kConflict, "this leader has not committed an entry of its term yet");
+    if (log_.membership_index() > commit_) {
+      return Hindrance{Error(Code::kConflict, "another membership change is under way"), {}};
+    }
+    if (commit_ < term_start_) {
+      return Hindrance{Error(Code::kConflict, "this leader has not committed an entry of its term yet"), {}};
+    }
   }
+  // Leadership cannot move from the only voter, whatever the witness has recorded: changed() says what is the matter.
+  if (removes && change.node == options_.id && membership().voters.size() > 1) {
+    return Hindrance{Error(Code::kInvalid, "the leader cannot be removed: move leadership first"), {}};
+  }
+  const bool last = removes && change.node == options_.id;
   // Else a change could make the witness indispensable before it would vote for anyone, or the group would wait for a
   // server that is no longer in it.
-  const bool witness_goes = change.type == MembershipChange::Type::kRemove && change.node == membership().witness;
+  const bool witness_goes = removes && change.node == membership().witness;
   const bool recorded = wanted_ && wanted_written_ && required_.size() == wanted_->in_sync.size();
-  if (membership().witness != kNobody && !witness_goes && !recorded) {
-    return Error(Code::kConflict, "the witness has not recorded who is in sync yet");
+  if (membership().witness != kNobody && !witness_goes && !last && !recorded) {
+    return Hindrance{
+        Error(Code::kConflict, "the witness has not recorded yet which servers are in sync: wait until it answers"),
+        {membership().witness}};
   }
-  if (change.type == MembershipChange::Type::kRemove && change.node == options_.id) {
-    return Error(Code::kInvalid, "the leader cannot be removed: move leadership first");
+  const Progress* learner = change.type == MembershipChange::Type::kPromote ? progress(change.node) : nullptr;
+  if (learner && (learner->state() == Progress::State::kSnapshot || learner->match() + kPromotionLag < commit_)) {
+    return Hindrance{Error(Code::kUnavailable, "the learner has not caught up"), {change.node}};
   }
-  if (change.type == MembershipChange::Type::kPromote) {
-    const Progress* learner = progress(change.node);
-    if (learner && (learner->state() == Progress::State::kSnapshot || learner->match() + kPromotionLag < commit_)) {
-      return Error(Code::kUnavailable, "the learner has not caught up");
-    }
+  if (!witness_goes) return std::nullopt;
+  std::vector<NodeId> away;
+  for (const NodeId node : membership().voters) {
+    if (node != options_.id && !keeps_up(node)) away.push_back(node);
   }
-  // Without the witness every server is needed.
-  if (witness_goes) {
-    for (const NodeId node : membership().voters) {
-      if (node != options_.id && !keeps_up(node)) return Error(Code::kUnavailable, "a server is not in sync");
-    }
+  if (away.empty()) return std::nullopt;
+  return Hindrance{Error(Code::kUnavailable,
+                         "without the witness every server is needed, and one is not in sync: wait until it answers "
+                         "and has all entries, or remove that server first"),
+                   std::move(away)};
+}
+
+std::optional<RaftCore::Hindrance> RaftCore::hindrance(const MembershipChange& change) const {
+  if (std::optional<Hindrance> early = early_hindrance(change)) return early;
+  const Result<Membership> after = changed(membership(), change);
+  if (!after) return Hindrance{after.error(), {}};
+  // A group that could not elect anyone must not come out of it. The witness to be added is never heard before.
+  std::size_t heard = 0;
+  std::vector<NodeId> silent;
+  for (const NodeId node : after->electors()) {
+    const Progress* member = progress(node);
+    const bool added = change.type == MembershipChange::Type::kAddWitness && node == change.node;
+    const bool hears = added || node == options_.id || (member && member->answers_within(election_timeout_, now_));
+    heard += hears ? 1 : 0;
+    if (!hears) silent.push_back(node);
   }
-  return {};
+  if (heard >= after->majority()) return std::nullopt;
+  return Hindrance{Error(Code::kUnavailable, "too few of the members that would be left answer"), std::move(silent)};
 }
 
 Result<LogIndex> RaftCore::change_membership(const MembershipChange& change) {
-  if (role_ != Role::kLeader) return Error(Code::kUnavailable, "this server does not lead");
-  if (transferee_ != kNobody) return Error(Code::kUnavailable, "leadership is moving to another server");
-  if (Result<void> may = may_change(change); !may) return may.error();
+  if (std::optional<Hindrance> found = hindrance(change)) return found->error;
   Result<Membership> after = changed(membership(), change);
-  if (!after) return after.error();
-  // A group that could not elect anyone must not come out of it. The witness to be added is never heard before.
-  std::size_t heard = change.type == MembershipChange::Type::kAddWitness ? 1 : 0;
-  for (const NodeId node : after->electors()) {
-    const Progress* member = progress(node);
-    if (node == options_.id || (member && member->answers_within(election_timeout_, now_))) ++heard;
-  }
-  if (heard < after->majority()) return Error(Code::kUnavailable, "too few of the members that would be left answer");
   const LogIndex index = append_own(nullptr, std::make_shared<const Membership>(*std::move(after)));
   sync_progress();
   bind_commits();
