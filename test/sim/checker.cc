@@ -35,6 +35,11 @@ void Checker::started(raft::NodeId node, const raft::Restored& restored) {
   before.commit = restored.hard.commit;
 }
 
+void Checker::went_back(raft::NodeId node, DiskContents held) {
+  held_[node] = std::move(held);
+  known(node).acknowledged = 0;
+}
+
 void Checker::stepped(const raft::RaftCore& core) {
   Known& before = known(core.id());
   if (core.term() < before.term) throw Violation(name(core.id()) + " goes back in terms");
@@ -65,7 +70,10 @@ void Checker::became_leader(const raft::RaftCore& core) {
 // Electors enough to keep any other from being elected without it have the entry on disk.
 bool Checker::is_durable(const raft::RaftCore& core, raft::LogIndex index, raft::Term term) const {
   const raft::Membership& group = core.membership();
-  const auto has = [&](raft::NodeId node) { return disk_of_(node).holds(index, term); };
+  const auto has = [&](raft::NodeId node) {
+    const auto held = held_.find(node);
+    return disk_of_(node).holds(index, term) || (held != held_.end() && held->second.holds(index, term));
+  };
   const auto count = static_cast<std::size_t>(std::count_if(group.voters.begin(), group.voters.end(), has));
   if (group.witness == raft::kNobody) return count >= group.majority();
   if (count == group.voters.size()) return true;

@@ -21,6 +21,8 @@ class Checker {
 
   // A node is back with what its disk held: nothing it ever said rests on more than that.
   void started(raft::NodeId node, const raft::Restored& restored);
+  // Its disk does not hold any more what it held: the node may be counted with that all the same, and it alone.
+  void went_back(raft::NodeId node, DiskContents held);
   // After every step of a node.
   void stepped(const raft::RaftCore& core);
   // A message leaves: what it claims is on the sender's disk, a term has one vote.
@@ -76,7 +78,8 @@ class Checker {
   raft::MembershipRef membership_;
   std::map<raft::Term, raft::NodeId> leaders_;
   std::map<std::pair<raft::NodeId, raft::Term>, raft::NodeId> votes_;
-  std::vector<Known> known_;  // by node
+  std::map<raft::NodeId, DiskContents> held_;  // of those that went back, before
+  std::vector<Known> known_;                   // by node
   Known& known(raft::NodeId node) {
     if (known_.size() <= node) known_.resize(node + 1);
     return known_[node];

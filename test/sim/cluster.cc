@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr std::size_t kLongLog = 10'000;
+constexpr Duration kLeaseTime = 10s;   // longer than any lease that clients take
 constexpr Duration kSettleTime = 60s;  // of a group without trouble, however bad its past
 
 MakeStateMachine machine_of(const Scenario& scenario) {
@@ -50,6 +52,7 @@ Node& Cluster::add_node(bool witness, const raft::Membership& membership) {
   NodeOptions options = scenario_.node;
   options.raft.id = nodes_.size() + 1;
   options.raft.witness = witness;
+  if (scenario_.uneven_logs && options.raft.id % 2 == 0) options.compact_after = kLongLog;
   if (folder_ && !witness) {
     options.folder = folder_->file(std::to_string(options.raft.id));
     std::filesystem::create_directory(options.folder);
@@ -92,6 +95,7 @@ bool Cluster::run_until(Instant end, const std::function<bool()>& done) {
     ++stats_.events;
     const raft::NodeId node = event.node;
     dispatch(std::move(event));
+    if (old_disk_) watch_old_disk();
     if (scenario_.hunt > 0) hunt(node);
     if (trace_) log_roles();
     if (done()) return true;
@@ -115,6 +119,7 @@ void Cluster::dispatch(Event event) {
       Result<raft::Message> message = raft::decode(slots_[event.client].message, payloads_);
       free_slots_.push_back(event.client);
       if (!message) throw Violation("a message that cannot be read: " + message.error().message());
+      if (old_disk_) hears_of_old_disk(*node, *message);
       if (node->up()) node->receive(std::move(*message));
       return;
     }
@@ -163,11 +168,16 @@ void Cluster::dispatch(Event event) {
     case Kind::kHunt:
       return strike(*node);
     case Kind::kIsolate:
-      if (!peace_) isolate(event.node, dice_.around(3s));
+      if (!peace_ && !old_disk_) isolate(event.node, dice_.around(3s));
       return;
     case Kind::kStart:
-      if (!node->up()) node->start();
+      if (!node->up() && !node->retired()) node->start();
       return;
+    case Kind::kOldDisk:
+      if (old_disk_ && event.request == old_disk_number_) next_of_old_disk();
+      return;
+    case Kind::kReplace:
+      return replace();
   }
 }
 
@@ -343,9 +353,11 @@ void Cluster::stopped(Node& node) { crash(node, 200ms + dice_.around(1s)); }
 void Cluster::trouble() {
   if (peace_) return;
   push({.at = now_ + 10ms + dice_.around(scenario_.trouble_interval), .kind = Event::Kind::kTrouble});
+  if (old_disk_) return;
   const Troubles& t = scenario_.troubles;
-  const int weights[] = {t.crash_one, t.crash_leader, t.power_loss, t.isolate,  t.split,      t.one_way, t.pause,
-                         t.clock,     t.disk_stall,   t.disk_error, t.transfer, t.membership, t.suspend, t.weather};
+  const int weights[] = {t.crash_one, t.crash_leader, t.power_loss, t.isolate,    t.split,
+                         t.one_way,   t.pause,        t.clock,      t.disk_stall, t.disk_error,
+                         t.transfer,  t.membership,   t.suspend,    t.old_disk,   t.weather};
   auto left = static_cast<int>(
       dice_.below(static_cast<std::uint64_t>(std::accumulate(std::begin(weights), std::end(weights), 0))));
   int kind = 0;
@@ -400,6 +412,8 @@ void Cluster::disturb(Node& node, int kind) {
       leads->suspend(length);
       return isolate(leads->id(), length + dice_.around(2s));
     }
+    case 13:
+      return age_disk(node);
     default:
       return change_weather();
   }
@@ -423,9 +437,20 @@ void Cluster::hunt(raft::NodeId id) {
 }
 
 void Cluster::strike(Node& node) {
-  if (peace_) return;
+  if (peace_ || old_disk_) return;
   if (dice_.chance(0.7)) return crash(node, dice_.around(300ms));
   isolate(node.id(), dice_.around(3s));
+}
+
+// What it has sent off arrives late, if somebody else leads soon: the others, who have heard little of what is
+// committed.
+void Cluster::offers_state(Node& node, raft::NodeId to) {
+  if (scenario_.rival <= 0 || peace_ || old_disk_ || !dice_.chance(scenario_.rival)) return;
+  const raft::NodeId from = node.id();
+  cut(4s, [&](auto a, auto b) { return (a == from || b == from) && a != to && b != to; });
+  for (const raft::NodeId id : node.core().membership().voters) {
+    if (id != from && id != to) crash(*find(id), dice_.around(50ms));
+  }
 }
 
 void Cluster::isolate(raft::NodeId lonely, Duration length) {
@@ -472,6 +497,7 @@ std::optional<raft::MembershipChange> Cluster::draw_change(const raft::Membershi
 }
 
 void Cluster::change_group() {
+  if (retired_ != raft::kNobody) return;  // who is gone comes first: others cannot be spared
   // Often a second one at once, which has to be refused.
   for (int i = 0; i < 2; ++i) {
     Node* leads = leader();
@@ -487,6 +513,7 @@ void Cluster::change_group() {
 
 void Cluster::make_peace() {
   peace_ = true;
+  if (old_disk_) end_of_old_disk();
   std::fill(&cut_[0][0], &cut_[0][0] + sizeof cut_, false);
   ++cut_number_;
   loss_ = twice_ = late_ = 0;
@@ -494,7 +521,7 @@ void Cluster::make_peace() {
   quiet_from_ = now_ + 5s;
   for (const auto& node : nodes_) {
     node->make_peace();
-    if (!node->up()) node->start();
+    if (!node->up() && !node->retired()) node->start();
   }
   log("peace");
 }
@@ -503,7 +530,7 @@ void Cluster::make_peace() {
 
 bool Cluster::converged() {
   Node* leads = leader();
-  if (!leads || !leads->core().ready()) return false;
+  if (!leads || !leads->core().ready() || retired_ != raft::kNobody) return false;
   const raft::RaftCore& core = leads->core();
   if (core.commit() != core.log().last_index()) return false;
   raft::Membership group = core.membership();
@@ -557,6 +584,8 @@ void Cluster::check_all_agree() {
     if (find(id)->digest() != leads.digest()) throw Violation("equal logs, different states");
   }
   if (!ledger_) return;
+  // A group that got a leader late, or waited for a state, gives them their whole time from then on.
+  run_until(now_ + kLeaseTime, [&] { return ledger_->leases() == 0; });
   check_states();
   if (ledger_->leases() > 0) throw Violation("leases outlive their time");
 }

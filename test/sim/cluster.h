@@ -54,7 +54,9 @@ class Cluster final : private World, private Clients::Service {
       kWatch,
       kUnwatch,
       kNews,
-      kHeartbeats
+      kHeartbeats,
+      kOldDisk,
+      kReplace
     };
     Instant at;
     std::uint64_t order = 0;
@@ -93,6 +95,8 @@ class Cluster final : private World, private Clients::Service {
   void stream(const Node& from, const std::vector<api::Heartbeat>& heartbeats) override;
   Reign quiet_reign(const Node& node) override;
   void stopped(Node& node) override;
+  void lost(Node& node) override;
+  void offers_state(Node& node, raft::NodeId to) override;
   Node* reach(raft::NodeId from, raft::NodeId to) override;
   void submit(RequestId request, const Command& command, bool any_node) override;
   void call_later(std::size_t client, RequestId request, Duration after) override;
@@ -131,6 +135,29 @@ class Cluster final : private World, private Clients::Service {
   std::optional<raft::MembershipChange> draw_change(const raft::Membership& group);
   void make_peace();
 
+  // A disk that goes back (old_disk.cc).
+  struct OldDisk {
+    raft::NodeId node = raft::kNobody;
+    raft::NodeId leader = raft::kNobody;
+    raft::Term term = 0;
+    DiskContents before;
+    bool fell = false;  // they are what the node has again
+    bool told = false;  // the leader has named to it what it lacks
+  };
+  void age_disk(Node& node);
+  void calm();
+  void cut_spare(const raft::RaftCore& leader, raft::NodeId node);
+  void next_of_old_disk();
+  bool may_fall();
+  bool counted();
+  bool spared(const raft::RaftCore& leader);
+  void fall();
+  void end_of_old_disk();
+  void hears_of_old_disk(const Node& node, const raft::Message& message);
+  void watch_old_disk();
+  void retire(Node& node);
+  void replace();
+
   // Peace.
   void check_all_agree();
   void check_states();
@@ -156,6 +183,9 @@ class Cluster final : private World, private Clients::Service {
   std::vector<std::unique_ptr<Node>> nodes_;         // by id - 1
   bool cut_[kMaxNodes + 1][kMaxNodes + 1] = {};
   std::uint64_t cut_number_ = 0;
+  std::optional<OldDisk> old_disk_;
+  std::uint64_t old_disk_number_ = 0;
+  raft::NodeId retired_ = raft::kNobody, replacement_ = raft::kNobody;
   double loss_ = 0, twice_ = 0, late_ = 0;
   Duration delay_;
   bool peace_ = false;

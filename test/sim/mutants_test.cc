@@ -93,6 +93,8 @@ TEST_CASE("a broken core is caught") {
       {"the witness votes outside the set", Mutant::kWitnessVotesOutsideSet, 3000},
       {"recorded as in sync too early", Mutant::kWitnessGrowsEarly, 3000},
       {"the witness forgets its record", Mutant::kWitnessRecordNotPersisted, 1000},
+      {"a fetched state takes back acknowledged entries", Mutant::kFetchedTakesBack, 3000},
+      {"a member whose disk went back goes on", Mutant::kLostGoesOn, 1000},
   };
   for (const Row& row : rows) check_caught(row.name, {.core = row.mutant}, {row.seeds});
 }

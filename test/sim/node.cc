@@ -82,7 +82,7 @@ raft::Restored Node::restore_from_disk() {
 }
 
 void Node::start() {
-  ASSERT(!up());
+  ASSERT(!up() && !retired_);
   ++life_;
   const DiskContents& disk = disk_.contents();
   state_ = make_();
@@ -140,6 +140,11 @@ void Node::crash() {
   building_ = false;
   installed_state_.reset();
   prepared_.reset();
+}
+
+void Node::retire() {
+  if (up()) crash();
+  retired_ = true;
 }
 
 void Node::check_state() {
@@ -220,7 +225,8 @@ void Node::handle(const NodeEvent& event) {
       const raft::SnapshotId snapshot = world_.dice().next();
       pins_.emplace(snapshot, Pin{base_now(), database_ ? state_->kv()->pin() : nullptr});
       core_->snapshot_ready(event.peer, snapshot, applied_);
-      return settle();
+      settle();
+      return world_.offers_state(*this, event.peer);
     }
     case Kind::kSnapshotSlice:
       return next_slice(event);
@@ -250,6 +256,7 @@ void Node::receive(raft::Message message) {
   core_->step(std::move(message));
   if (core_->refused() > 0) throw Violation("a sound member's message is refused");
   settle();
+  if (options_.states_come_late && fetch_) hurry_slices();
 }
 
 void Node::request(RequestId request, const Command& command) {
@@ -393,6 +400,7 @@ void Node::settle() {
   }
   led_ = leads;
   world_.checker().stepped(*core_);
+  if (output.lost) return world_.lost(*this);  // whatever else it would do or say
   perform(output);
   if (state_->kv()) run_leases();
   if (streams_) streams_->pump();
@@ -400,7 +408,6 @@ void Node::settle() {
 }
 
 void Node::perform(raft::Output& output) {
-  if (output.lost) throw Violation("a server whose disk kept everything takes acknowledged entries for lost");
   for (raft::Message& message : output.messages) {
     if (options_.raft.witness && !raft::witness_sends(message.body)) throw Violation("a witness says what is not its");
     world_.checker().sends(message);
@@ -453,7 +460,8 @@ void Node::perform(raft::Output& output) {
     machine->sweep(8);
   if (output.snapshot_fetch) {
     if (std::exchange(building_, false)) database_->drop_snapshot();  // of the fetch before
-    fetch_.emplace(Incoming{*output.snapshot_fetch, world_.dice().chance(0.2) ? kSlowSlicePause : kSlicePause});
+    const bool slow = options_.states_come_late || world_.dice().chance(0.2);
+    fetch_.emplace(Incoming{*output.snapshot_fetch, slow ? kSlowSlicePause : kSlicePause});
     const Instant at = world_.now() + world_.dice().around(std::chrono::milliseconds(10));
     world_.wake(*this, at, {Kind::kSnapshotSlice, fetch_->fetch.from, fetch_->fetch.snapshot.id, kSlices});
   }
@@ -711,6 +719,17 @@ bool Node::finds_sender() {
   fetch_->pin = pin->second;
   fetch_->life = sender->life();
   return true;
+}
+
+// Another leader has sent all that the state would bring, and this node does not know yet that it is committed: the
+// worst moment for it to be complete.
+void Node::hurry_slices() {
+  const raft::SnapshotMeta& state = fetch_->fetch.snapshot;
+  const bool worst = core_->leader() != fetch_->fetch.from && core_->commit() < state.index &&
+                     core_->log().matches(state.index, state.term);
+  if (!worst || !fetch_->pin) return;
+  world_.wake(*this, world_.now() + world_.dice().around(options_.sync_time),
+              {Kind::kSnapshotSlice, fetch_->fetch.from, state.id, 1});
 }
 
 // The follower pulls; all slices are of one image, so that a sender's crash in between is a failure, not a mixture.

@@ -70,6 +70,8 @@ class World {
   // Who leads undisturbed, if `node` has caught up with him; else of server 0.
   virtual Reign quiet_reign(const Node& node) = 0;
   virtual void stopped(Node& node) = 0;                         // it stopped itself, over a failed fsync
+  virtual void lost(Node& node) = 0;                            // it says that its disk went back
+  virtual void offers_state(Node& node, raft::NodeId to) = 0;   // which is sure to take it for a while
   virtual Node* reach(raft::NodeId from, raft::NodeId to) = 0;  // null when messages would not get through now
 };
 
@@ -81,7 +83,8 @@ struct NodeOptions {
   bool hints = false;                    // tells the core how long its disk takes
   std::size_t apply_at_once = SIZE_MAX;  // committed entries, before others have their turn
   ShellMutant mutant = ShellMutant::kNone;
-  std::string folder;  // of a real database; empty: the disk is simulated, too
+  bool states_come_late = false;  // fetched ones, after what another leader sends instead
+  std::string folder;             // of a real database; empty: the disk is simulated, too
 };
 
 class Node {
@@ -100,6 +103,8 @@ class Node {
 
   void start();
   void crash();
+  void retire();  // for good: what comes back is another member
+  bool retired() const { return retired_; }
 
   void handle(const NodeEvent& event);
   void receive(raft::Message message);
@@ -186,6 +191,7 @@ class Node {
   Result<void> write_to_database();
   Result<void> install_database(const SimDisk::Write& write);
   bool finds_sender();
+  void hurry_slices();
   bool take_slice(const NodeEvent& event, std::string_view bytes);
   std::optional<store::SweepLimits> sweep_limits();
 
@@ -195,6 +201,7 @@ class Node {
   SimDisk disk_;
   std::unique_ptr<KvDisk> database_;  // disk_ is its model then
   std::uint64_t life_ = 0;
+  bool retired_ = false;
 
   // The core's clock: at the one it shows the other. Before the first it stands.
   Instant anchor_sim_{}, anchor_local_{1};

@@ -1,6 +1,8 @@
 // scenario.cc: see scenario.h.
 #include "sim/scenario.h"
 
+#include <algorithm>
+
 namespace kayak::sim {
 
 using namespace std::chrono_literals;
@@ -60,6 +62,38 @@ void draw_suspensions(Dice& dice, Scenario* scenario) {
   scenario->workload.clients = 1 + dice.below(2);
 }
 
+// States that come late, from leaders that were replaced meanwhile by one whose log still has everything: the entries
+// are faster.
+void draw_rivals(Dice& dice, Scenario* scenario) {
+  scenario->servers = 4 + dice.below(2);  // of three, the old leader and the one that lags are a majority
+  scenario->witness = false;
+  scenario->uneven_logs = true;
+  scenario->rival = 0.7;
+  scenario->node.states_come_late = true;
+  scenario->node.compact_after = 5;
+  scenario->node.compact_slack = 0;
+  scenario->node.sync_time = dice.between(Duration(20ms), Duration(150ms));
+  scenario->troubles = {.crash_one = 3, .isolate = 3, .pause = 1, .weather = 1};
+  scenario->trouble_interval = dice.between(Duration(2s), Duration(4s));
+  scenario->workload.clients = 8;
+  scenario->workload.think_time = 20ms;
+}
+
+void draw_old_disks(Scenario* scenario) {
+  if (!scenario->witness) scenario->servers = std::max<std::size_t>(scenario->servers, 3);
+  scenario->troubles.old_disk = 15;
+}
+
+// From dice of their own: the other worlds stay what they are.
+void draw_rare(Scenario* scenario) {
+  Dice dice(scenario->seed ^ 0x2545F4914F6CDD1DULL);
+  const double rare = dice.unit();
+  const bool busy = scenario->hunt > 0 || scenario->troubles.suspend > 0 || scenario->kind == WorldKind::kDatabases;
+  if (busy) return;
+  if (rare < 0.06) draw_old_disks(scenario);
+  if (rare > 0.94 && scenario->kind == WorldKind::kRegisters) draw_rivals(dice, scenario);
+}
+
 }  // namespace
 
 const char* text(WorldKind kind) {
@@ -114,6 +148,7 @@ Scenario Scenario::from_seed(std::uint64_t seed) {
     }
     if (seed % 16 == 4) draw_suspensions(dice, &scenario);
   }
+  draw_rare(&scenario);
   return scenario;
 }
 

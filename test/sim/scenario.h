@@ -22,7 +22,8 @@ struct Troubles {
   int disk_error = 0;
   int transfer = 0;
   int membership = 0;
-  int weather = 0;  // loss, delay, duplicates
+  int weather = 0;   // loss, delay, duplicates
+  int old_disk = 0;  // a member comes back with a disk of before
 };
 
 enum class WorldKind : std::uint8_t {
@@ -41,10 +42,12 @@ struct Scenario {
   Duration chaos{};             // how long the trouble lasts
   Duration trouble_interval{};  // on average
   Troubles troubles;
-  double hunt = 0;  // how likely a leader is to be stopped right after its election
+  double hunt = 0;   // how likely a leader is to be stopped right after its election
+  double rival = 0;  // how likely it is cut off from all but the one that it has offered a state
   double slowest_clock = 1, fastest_clock = 1;
   Duration delay = std::chrono::milliseconds(1);  // of a message, on average
   NodeOptions node;                               // id and witness aside
+  bool uneven_logs = false;                       // every second server keeps a long one
   WorkloadOptions workload;
 
   static Scenario from_seed(std::uint64_t seed);

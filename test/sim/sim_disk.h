@@ -61,6 +61,8 @@ class SimDisk {
 
   const DiskContents& contents() const { return contents_; }
   DiskContents& begin_with() { return contents_; }  // before the first start
+  // An older copy in the place of what was there; not while the node is up.
+  void go_back(DiskContents older) { contents_ = std::move(older); }
 
  private:
   void apply(Write write);

@@ -65,7 +65,8 @@ void RaftCore::handle(const Message& message, Heartbeat& request) {
   if (!hear_leader(message.from)) return;
   // A leader names here no entry that this member has not acknowledged to it in this term, and in a leader's term
   // nothing is cut off that was acknowledged to it. So what is missing was lost by this disk.
-  if (!options_.witness && request.commit > log_.last_index() && !broken(Mutant::kCommitBeyondMatch)) {
+  const bool lost = !options_.witness && request.commit > log_.last_index();
+  if (lost && !broken(Mutant::kCommitBeyondMatch) && !broken(Mutant::kLostGoesOn)) {
     output_.lost = request.commit;
     return;
   }
@@ -100,7 +101,7 @@ void RaftCore::snapshot_fetched(SnapshotId id, bool complete) {
     return acknowledge(fetch.from, commit_, 0);  // entries were faster
   }
   // So were they, if only their commit was not heard of: what follows them here may be acknowledged to a newer leader.
-  if (log_.matches(snapshot.index, snapshot.term)) {
+  if (log_.matches(snapshot.index, snapshot.term) && !broken(Mutant::kFetchedTakesBack)) {
     commit_to(snapshot.index);
     return acknowledge(fetch.from, snapshot.index, 0);
   }
