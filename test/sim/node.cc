@@ -564,12 +564,10 @@ std::optional<store::SweepLimits> Node::sweep_limits() { return state_->kv()->sw
 
 void Node::apply(const raft::Entry& entry) {
   ASSERT(entry.index == applied_ + 1);
-  if (world_.ledger()) {
-    world_.ledger()->applied(entry.index, entry.term, static_cast<const store::Entry*>(entry.payload.get()),
-                             world_.now());
-  }
+  // The toy's entries have another payload, and no ledger.
+  const auto* effects = world_.ledger() ? static_cast<const store::Entry*>(entry.payload.get()) : nullptr;
+  if (world_.ledger()) world_.ledger()->applied(entry.index, entry.term, effects, world_.now());
   state_->apply(entry);
-  const auto* effects = static_cast<const store::Entry*>(entry.payload.get());
   if (heartbeats_ && effects) heartbeats_->applied(*effects);
   for (std::size_t i = 0; leases_run_in_ != 0 && effects && i < effects->effects.size(); ++i) {
     const store::Effect& effect = effects->effects[i];

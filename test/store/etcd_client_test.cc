@@ -69,7 +69,7 @@ class FakeMember {
     fault(method, [](io::GrpcCall& call) { return never(call); });
   }
   void refuse(const std::string& method, const std::string& message) {
-    fault(method, [this, message](io::GrpcCall&) { return answer(message); });
+    fault(method, [message](io::GrpcCall&) { return answer(message); });
   }
   void heal() { faulty_.clear(); }
   // Ends all connections, now.
@@ -244,7 +244,7 @@ class FastClock final : public Clock {
   WallTime wall() const override { return real_.wall(); }
 
  private:
-  const SystemClock real_;
+  const SystemClock real_{};
   const Instant begin_ = real_.now();
 };
 

@@ -117,7 +117,7 @@ Result<void> GroupServer::start(bool joins) {
   events.unreachable = [of](raft::NodeId node) {
     if (of->store) of->store->peer_unreachable(node);
   };
-  TransportOptions reachable = transport_options(group_.ca, identity);
+  TransportOptions reachable = transport_options(group_.ca, identity, group_.times);
   reachable.wire = raft::WireLimits();  // an entry may be large
   life->transport = std::make_unique<CutTransport>(
       Transport::create(group_.context, log_payloads(), std::move(reachable), std::move(events)), identity.id,
@@ -242,8 +242,8 @@ void GroupWitness::start() {
     if (node_ && !group_.cuts.is_cut(message.from, message.to)) node_->receive(std::move(message));
   };
   events.unreachable = [](raft::NodeId) {};
-  transport_ =
-      Transport::create(group_.context, no_payloads(), transport_options(group_.ca, identity), std::move(events));
+  transport_ = Transport::create(group_.context, no_payloads(), transport_options(group_.ca, identity, group_.times),
+                                 std::move(events));
   server_ = std::make_unique<PeerServer>(group_.harness, group_.context, *transport_, identity, port_);
   port_ = server_->port();
   transport_->set_peers(group_.everyone());

@@ -138,6 +138,7 @@ class Group {
   PeerCa ca;
   Cuts cuts;
   const Duration election_timeout;
+  TransportTimes times = quick_times();  // of servers that start from now on
   std::vector<std::unique_ptr<GroupServer>> servers;
   std::unique_ptr<GroupWitness> witness;
 
