@@ -91,7 +91,8 @@ Task<void> SqliteStore::sweep_forever() {
       for (const SweepResult::Tombstone& tombstone : slice->tombstones)
         state_.forget_tombstone(tombstone.key, tombstone.row);
       if (slice->took > kSliceTarget) limits.rows = std::max(limits.rows / 2, kMinSlice);
-      if (slice->took < kSliceTarget / 4) limits.rows = std::min(limits.rows * 2, kMaxSlice);
+      if (slice->took < kSliceTarget / 4 && !slice->held_back) limits.rows = std::min(limits.rows * 2, kMaxSlice);
+      if (slice->held_back) pause = kRetry / 10;
       if (slice->done && held_back) pause = kRetry / 10;
       if (slice->done && !held_back) {
         sweeping_ = false;

@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "store/database_copy.h"
 #include "store/sqlite_rows.h"
 
 namespace kayak::store {
@@ -30,6 +31,7 @@ Error damaged(const std::string& file, std::uint64_t offset, std::string_view wh
 void ConnectionCloser::operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
 void StatementFinalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 
+Database::Database(const DatabaseOptions& options, LockFile lock) : options_(options), lock_(std::move(lock)) {}
 Database::~Database() = default;
 
 Error Database::failure(int rc, std::string_view doing) const {
@@ -158,6 +160,11 @@ Result<void> Database::write_unmarked(std::span<const LogWrite> writes, const Sw
   for (const LogWrite& write : writes) {
     if (done) done = apply(write, &tail, &progress, &hard);
   }
+  if (copy_ && sweep_limits != nullptr) {
+    *swept = SweepResult();
+    swept->held_back = true;
+    sweep_limits = nullptr;
+  }
   if (done && sweep_limits != nullptr) done = sweep(*sweep_limits, tail.claim, &progress, swept);
   if (done && sweep_limits != nullptr && swept->looked_at > 0) done = keep_commit(*sweep_limits, &hard);
   if (done) done = step(commit_, "committing");
@@ -180,6 +187,9 @@ Result<void> Database::forget_before_truncation(std::span<const LogWrite> writes
     if (write.first != 0) keep = std::min(keep, write.first - 1);
   }
   if (keep == tail_.last) return Result<void>();
+  give_up_defragment(Error(Code::kUnavailable,
+                           "the defragmentation was given up: another server leads and has cut the "
+                           "log"));
   const int rc = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   if (rc != SQLITE_OK) return failure(rc, "moving the write-ahead log into the database");
   wal_frames_ = 0;
@@ -331,6 +341,11 @@ Result<bool> Database::read(RowId row, const std::function<void(const RowView& v
 }
 
 Result<void> Database::scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit) {
+  return scan_bytes(first, [&visit](RowId row, const RowView& view, std::string_view) { return visit(row, view); });
+}
+
+Result<void> Database::scan_bytes(
+    RowId first, const std::function<bool(RowId row, const RowView& view, std::string_view bytes)>& visit) {
   Resetter resetter{scan_.get()};
   sqlite3_bind_int64(scan_.get(), 1, std::max(first, kFirstLogRow));
   for (;;) {
@@ -338,9 +353,10 @@ Result<void> Database::scan(RowId first, const std::function<bool(RowId row, con
     if (!found) return found.error();
     if (!*found) return Result<void>();
     const RowId row = sqlite3_column_int64(scan_.get(), 0);
-    Result<RowView> view = decode_row(row, blob_of(scan_.get(), 1));
+    const std::string_view bytes = blob_of(scan_.get(), 1);
+    Result<RowView> view = decode_row(row, bytes);
     if (!view) return damaged(options_.path, 0, cat("log entry ", row_index(row), ": ", view.error().message()));
-    if (!visit(row, *view)) return Result<void>();
+    if (!visit(row, *view, bytes)) return Result<void>();
   }
 }
 
@@ -386,10 +402,15 @@ Result<void> Database::note_free_pages() {
 
 std::uint64_t Database::database_bytes() const { return file_bytes(options_.path) + file_bytes(wal_path()); }
 
-// SQLite neither syncs the log when it empties it nor the folder when it deletes it: after a power cut the log could be
-// back beside the new file, and would be taken for its own.
 Result<void> Database::retire() {
+  copy_.reset();
   if (auto done = lock_.sync_mark(LockFile::Mark()); !done) return done;
+  return close_without_log();
+}
+
+// SQLite neither syncs the log when it empties it nor the folder when it deletes it: after a power cut the log could be
+// back beside a new file, and would be taken for its own.
+Result<void> Database::close_without_log() {
   if (auto done = close(true); !done) return done;
   sqlite3_vfs* vfs = sqlite3_vfs_find(vfs_->name());
   const int rc = vfs->xDelete(vfs, wal_path().c_str(), 1);
@@ -398,7 +419,10 @@ Result<void> Database::retire() {
   return failure(rc, "deleting the write-ahead log");
 }
 
-Result<void> Database::close() { return close(false); }
+Result<void> Database::close() {
+  copy_.reset();
+  return close(false);
+}
 
 Result<void> Database::close(bool keep_log) {
   const int rc = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
@@ -410,10 +434,11 @@ Result<void> Database::close(bool keep_log) {
     sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_PERSIST_WAL, &keep_wal);
     sqlite3_db_config(connection_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   }
-  // All of them: with one left SQLite would put the end of the connection off.
+  // All of them, or SQLite would keep the connection until the last is gone.
   for (Statement* s :
-       {&begin_, &commit_, &rollback_, &insert_, &replace_, &remove_, &cut_, &select_, &scan_, &last_, &free_pages_})
+       {&begin_, &commit_, &rollback_, &insert_, &replace_, &remove_, &cut_, &select_, &scan_, &last_, &free_pages_}) {
     s->reset();
+  }
   connection_.reset();
   return done;
 }

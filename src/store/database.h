@@ -82,7 +82,8 @@ struct SweepLimits {
   std::size_t bytes = 1024 * 1024;
 };
 struct SweepResult {
-  bool done = false;  // nothing is left below the floor
+  bool done = false;       // nothing is left below the floor
+  bool held_back = false;  // a defragmentation is under way: nothing was done
   std::size_t looked_at = 0, deleted = 0;
   RowId swept_row = 0;  // all up to here are swept
   Duration took{};      // with the commit
@@ -92,6 +93,8 @@ struct SweepResult {
   };
   std::vector<Tombstone> tombstones;  // that are gone now
 };
+
+class DatabaseCopy;
 
 class Database final : public RowReader {
  public:
@@ -122,6 +125,20 @@ class Database final : public RowReader {
   Result<bool> read(RowId row, const std::function<void(const RowView& view)>& visit) override;
   Result<void> scan(RowId first, const std::function<bool(RowId row, const RowView& view)>& visit) override;
   Result<RowId> first_row_of(Revision revision) override;
+  // As scan(), with the bytes of each row.
+  Result<void> scan_bytes(RowId first,
+                          const std::function<bool(RowId row, const RowView& view, std::string_view bytes)>& visit);
+
+  // Defragmentation (database_copy.cc): all rows are copied into a file beside this one, which then takes its place, so
+  // that what was freed goes back to the file system. In steps, between which everything else goes on but sweeps.
+  // Errors of the first: Conflict (one is under way), NoSpace (too little is free on the file system).
+  Result<void> begin_defragment();
+  // Copies rows of about so many bytes, or reads as many back from the copy; true: the copy has taken the place of this
+  // file. After an error there is no copy any more, and all but Corrupt and Io leave everything as it was. Errors also:
+  // NoSpace, Unavailable (given up meanwhile), Internal (the copy could not be written or read back).
+  Result<bool> defragment(std::size_t bytes);
+  // `why` is what defragment() then says. False: there is none.
+  bool give_up_defragment(Error why);
 
   // Moves the write-ahead log into the database. NoSpace is an answer like another: it goes on growing.
   Result<void> checkpoint();
@@ -144,8 +161,13 @@ class Database final : public RowReader {
   std::uint64_t free_bytes() const { return free_bytes_.load(std::memory_order_relaxed); }
 
  private:
-  Database(const DatabaseOptions& options, LockFile lock) : options_(options), lock_(std::move(lock)) {}
+  Database(const DatabaseOptions& options, LockFile lock);
   Result<void> close(bool keep_log);
+  Result<void> close_without_log();
+  Result<void> check_space_to_copy();
+  Result<bool> step_of_copy(std::size_t bytes);
+  Result<void> finish_copy();
+  Result<void> take_place(const std::string& path);
   Result<void> create() const;
   std::vector<std::pair<RowId, std::string>> first_rows() const;
   int insert_first_rows(sqlite3* connection) const;
@@ -198,6 +220,10 @@ class Database final : public RowReader {
   Progress progress_;
   raft::HardState hard_;  // as written
   LogFound found_;
+  std::unique_ptr<DatabaseCopy> copy_;  // of a defragmentation that is under way
+  RowId copy_began_at_ = 0;             // the newest row then
+  int copy_rounds_ = 0;                 // that have ended: the first over all rows, others over what came meanwhile
+  std::optional<Error> given_up_;       // why there is none any more
 };
 
 // A new database file at `path`, with nothing but its table and identity, open with a rollback journal; null and
@@ -208,6 +234,8 @@ Error sqlite_failure(sqlite3* connection, const PageVfs& vfs, const std::string&
 void remove_database_files(const std::string& path);
 // Where a database is built that will take the place of the one at `path` (database_builder.h).
 std::string incoming_path(const std::string& path);
+// The same for the copy of a defragmentation (database_copy.h).
+std::string copy_path(const std::string& path);
 
 // What a person should do about a damaged store, appended to every Corrupt error of the open.
 Error damaged(const std::string& file, std::uint64_t offset, std::string_view what);

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "store/database.h"
+#include "store/database_writer.h"
 #include "store/snapshot_stream.h"
 
 namespace kayak::store {
@@ -38,7 +38,6 @@ class DatabaseBuilder {
 
   // Removes what an earlier one left. Errors: NoSpace, Io.
   static Result<std::unique_ptr<DatabaseBuilder>> create(Options options);
-  ~DatabaseBuilder();  // removes the file unless finish() succeeded
   DatabaseBuilder(const DatabaseBuilder&) = delete;
   DatabaseBuilder& operator=(const DatabaseBuilder&) = delete;
 
@@ -54,28 +53,19 @@ class DatabaseBuilder {
 
  private:
   explicit DatabaseBuilder(Options options);
-  Result<void> make();
   Result<void> take(RowId row, const RowView& view, std::string_view bytes);
-  Result<void> insert(RowId row, std::string_view bytes);
   Result<void> put_meta();
   Result<void> go_on_alone();
   Result<void> append(const Entry& entry);
-  Result<void> run(const char* sql, std::string_view doing);
-  Result<void> write_out();
-  Result<void> sync_file();
-  Error failure(int rc, std::string_view doing) const;
 
   Options options_;
   const std::string path_;  // where it is built
-  std::unique_ptr<PageVfs> vfs_;
-  Connection connection_;
-  Statement insert_;
+  std::unique_ptr<DatabaseWriter> writer_;
   SnapshotReader reader_;
   RowId membership_row_ = 0;
   // Keys under Alone::members_prefix and their rows.
   std::vector<std::pair<std::string, RowId>> members_;
   LogIndex last_ = 0;  // entry of the log that is made
-  std::size_t unflushed_bytes_ = 0;
   bool finished_ = false;
 };
 

@@ -49,6 +49,7 @@ class SqliteStore::Here final : public Store {
     return store_.leadership_changed(std::move(known), std::move(stop));
   }
   Result<std::unique_ptr<StateStream>> snapshot() override { return store_.snapshot(); }
+  Task<Result<void>> defragment(StopToken stop) override { return store_.defragment(std::move(stop)); }
   Revision revision() const override { return store_.revision(); }
   Revision compacted() const override { return store_.compacted(); }
   Stats stats() const override { return store_.stats(); }

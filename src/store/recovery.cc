@@ -50,6 +50,7 @@ void make_private(const std::string& path) {
 }  // namespace
 
 std::string incoming_path(const std::string& path) { return path + ".incoming"; }
+std::string copy_path(const std::string& path) { return path + ".copy"; }
 
 Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options, const RowSink& sink) {
   Result<LockFile> lock = LockFile::acquire(options.path + "-lock");
@@ -59,7 +60,7 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   if (!vfs) return vfs.error();
   database->vfs_ = std::move(*vfs);
   // What was being built when a process ended was not asked for again yet.
-  remove_database_files(incoming_path(options.path));
+  for (const std::string& left : {incoming_path(options.path), copy_path(options.path)}) remove_database_files(left);
   Result<bool> there = exists(options.path);
   if (!there) return there.error();
   if (!*there) {

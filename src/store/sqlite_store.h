@@ -35,6 +35,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Result<std::unique_ptr<Watch>> watch(WatchRequest request) override;
   Task<Result<void>> compact(Revision revision, StopToken stop) override;
   Result<std::unique_ptr<StateStream>> snapshot() override;
+  Task<Result<void>> defragment(StopToken stop) override;
   Task<Result<Lease>> lease_grant(std::int64_t id, std::int64_t ttl, StopToken stop) override;
   Task<Result<Revision>> lease_revoke(std::int64_t id, StopToken stop) override;
   Task<Result<Lease>> lease_keep_alive(std::int64_t id, StopToken stop) override;
@@ -218,6 +219,14 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   Task<void> sweep_forever();
   Task<void> compact_forever();
 
+  // Defragmentation (defragment.cc).
+  struct Defragmentation {
+    io::Event done;
+    Result<void> result;
+  };
+  Task<void> defragment_now(std::shared_ptr<Defragmentation> told);
+  Task<Result<void>> copy_database();
+
   Context context_;
   const EmbeddedOptions group_options_;
   const SqliteStoreOptions& options_ = group_options_.store;
@@ -265,6 +274,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   std::size_t active_ = 0;
   bool closing_ = false;
   bool sweeping_ = false;
+  bool defragmenting_ = false;
   std::optional<Error> failed_;
   io::Event idle_;  // active_ is 0
   io::Event room_;  // set when in-flight entries have gone

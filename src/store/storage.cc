@@ -166,6 +166,7 @@ void Storage::write_group(Work& work) {
     swept = *broken_;
   } else {
     done = commit(work.appends, sweep, &swept);
+    if (!done && done.error().code() == Code::kNoSpace && give_up_copy()) done = commit(work.appends, sweep, &swept);
     if (!done && done.error().code() == Code::kNoSpace && !work.appends.empty()) {
       hold_up(work, done.error());
       // What a sweep frees may be what is missing: it is tried alone.
@@ -174,6 +175,12 @@ void Storage::write_group(Work& work) {
     if (!done && done.error().code() != Code::kNoSpace) break_down(done.error());
   }
   if (sweep != nullptr) sweep->done(done ? swept : Result<SweepResult>(done.error()));
+}
+
+// The space that a defragmentation takes is the store's first of all. True: there was one.
+bool Storage::give_up_copy() {
+  return database_->give_up_defragment(
+      Error(Code::kNoSpace, "the attempt to defragment was given up: the disk is full, and its space was needed"));
 }
 
 void Storage::hold_up(Work& work, const Error& error) {
@@ -241,7 +248,7 @@ void Storage::maintain(bool idle) {
   checkpoint_after_ = 0;
   if (!done) {
     if (done.error().code() != Code::kNoSpace) return break_down(done.error());
-    checkpoint_after_ = frames + wal_limit_.frames();
+    if (!give_up_copy()) checkpoint_after_ = frames + wal_limit_.frames();
     return;
   }
   wal_limit_.moved(frames, std::chrono::microseconds(took));

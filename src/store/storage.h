@@ -118,6 +118,7 @@ class Storage {
   void push_job(Epoch epoch, Job job);
   bool may_append() const { return !appends_.empty() && !held_up_; }
   void write_group(Work& work);
+  bool give_up_copy();
   void hold_up(Work& work, const Error& error);
   void hand_over();
   void install_now(PendingAppend append);

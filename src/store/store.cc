@@ -32,6 +32,10 @@ Result<void> Store::healthy() const {
   return Error(Code::kUnavailable, "no server leads the cluster: a majority of its members does not answer");
 }
 
+Task<Result<void>> Store::defragment(StopToken) {
+  co_return Error(Code::kMethodNotAllowed, "the members of an existing etcd are defragmented there: etcdctl defrag");
+}
+
 Result<std::unique_ptr<StateStream>> Store::snapshot() {
   return Error(Code::kMethodNotAllowed,
                "what is kept in an existing etcd is saved with etcd's tools: etcdctl snapshot save");

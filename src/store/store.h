@@ -202,6 +202,12 @@ class Store {
   // alone. Errors: Unavailable.
   virtual Result<void> healthy() const;
 
+  // Gives back to the file system what this server's database keeps of what compaction freed (Stats::free_bytes), while
+  // everything else goes on. What was begun goes on without its caller. Errors: MethodNotAllowed (not for this engine),
+  // Conflict (it is under way already), NoSpace (a second database has no room beside this one), Unavailable (given up
+  // meanwhile), Internal, Cancelled; all leave everything as it was.
+  virtual Task<Result<void>> defragment(StopToken stop = StopToken());
+
   // As of now. As long as it lives, compaction drops no row that it needs. Errors: MethodNotAllowed (this engine's
   // state is saved in another way), Unavailable.
   virtual Result<std::unique_ptr<StateStream>> snapshot();

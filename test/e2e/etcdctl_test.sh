@@ -122,6 +122,23 @@ check_output "the etcd client certificate does not open the API" 'alert|error|SS
 check_output "the endpoint's certificate names where it is" 'IP Address:127.0.0.1' openssl x509 -in "$tls/etcd-server.crt" -noout -ext subjectAltName
 check_output "and is not the API's" '^1$' bash -c "openssl verify -CAfile '$tls/server-ca.crt' '$tls/etcd-server.crt' 2>&1 | grep -c failed"
 
+# What was written, deleted and compacted gives its space back when it is asked for.
+size() { etcd endpoint status --write-out=json | jq ".[0].Status.dbSize"; }
+in_use() { etcd endpoint status --write-out=json | jq ".[0].Status.dbSizeInUse"; }
+head -c 700000 /dev/zero | tr '\0' v >"$work/large"
+for i in $(seq 30); do etcd put "/large/$i" <"$work/large" >/dev/null; done
+check_output "large values are deleted" '^30$' etcd del --prefix /large/
+etcd put /large/none 1 >/dev/null
+etcd compaction "$(revision)" >/dev/null
+check "the file is as large as it was" [ "$(size)" -gt 20000000 ]
+# The compaction drops what it may bit by bit.
+defragmented() { etcd defrag && [ "$(size)" -lt 10000000 ] && echo small; }
+eventually 20 "defrag gives it back" '^small$' defragmented
+check "what is left is in use" [ "$(size)" -eq "$(in_use)" ]
+check_output "as it says itself" 'the store was defragmented.*bytes_before' grep -h 'the store was defragmented' "$work/server.log"
+check_output "what stood there stands there" '^live$' etcd get --print-value-only a
+check "the API writes" kubectl create configmap after-defrag --from-literal=k=v
+
 # Foreign bytes where objects belong: left out, logged, and no harm to anything else.
 kubectl create configmap mine --from-literal=k=v >/dev/null
 etcd put /registry/configmaps/default/garbage '{ not json' >/dev/null

@@ -72,6 +72,14 @@ Task<Result<void>> compact_forever(Store* store, io::Loop* loop) {
     if (!done) co_return done;
   }
 }
+Task<Result<void>> defragment_forever(Store* store, io::Loop* loop) {
+  for (;;) {
+    auto slept = co_await loop->sleep(20ms);
+    if (!slept) co_return slept;
+    auto done = co_await store->defragment(StopToken());
+    if (!done) co_return done;
+  }
+}
 Task<Result<void>> child_main(Context context, SqliteStoreOptions options, std::int64_t first, int pipe) {
   auto store = co_await open_sqlite_store(context, options);
   if (!store) co_return store.error();
@@ -79,6 +87,7 @@ Task<Result<void>> child_main(Context context, SqliteStoreOptions options, std::
   for (int writer = 0; writer < kWriters; ++writer) scope.spawn(write_forever(store->get(), writer, first, pipe));
   scope.spawn(lease_forever(store->get(), first));
   scope.spawn(compact_forever(store->get(), &context.loop));
+  if (first % 2 == 0) scope.spawn(defragment_forever(store->get(), &context.loop));
   auto joined = co_await scope.join();
   co_return joined;
 }
@@ -188,7 +197,7 @@ TEST_CASE("kill -9 during a stream of writes loses nothing that was acknowledged
         last = batch.revision;
       }
     }
-    first += 1'000'000;
+    first += 1'000'001;  // every second life defragments all the time
     for (auto& [writer, ack] : promised.newest) ack.number = 0;
     promised.newest.clear();
   }
@@ -211,7 +220,16 @@ struct Recorded {
   std::vector<Moment> moments;
 };
 
-// A stream of writes on `disk`, with compactions; every acknowledgement is noted.
+// It goes on by itself; one at a time.
+void begin_defragment(Driver& d) {
+  io::StopSource gone;
+  gone.stop();
+  const Result<void> told = d.harness.wait(d.store().defragment(gone.token()));
+  REQUIRE_FALSE(told.ok());
+  REQUIRE((told.error().code() == Code::kCancelled || told.error().code() == Code::kConflict));
+}
+
+// A stream of writes on `disk`, with compactions and, on the way, defragmentations; every acknowledgement is noted.
 void record_run(Driver& d, const TestDisk& disk, Random& random, int steps, Recorded* out) {
   auto note = [&] {
     out->moments.push_back(
@@ -233,6 +251,7 @@ void record_run(Driver& d, const TestDisk& disk, Random& random, int steps, Reco
       if (random.below(2) == 0) d.finish_sweep();
       note();
     }
+    if (random.below(30) == 0) begin_defragment(d);
   }
 }
 
@@ -300,6 +319,7 @@ TEST_CASE("the power may go at any write: the store opens with everything acknow
   options.wal_bytes = 256 * 1024;
   Driver d(options);
   disk.recording = true;
+  disk.folders_lag = true;
   REQUIRE(d.open().ok());
   Recorded run;
   record_run(d, disk, random, 250, &run);

@@ -432,7 +432,39 @@ TEST_CASE("etcd: status, hash, members") {
   CHECK(members.members[0].client_urls == std::vector<std::string>{"unix:///etcd.sock"});
   HeaderResponse header;
   CHECK(f.ask("/etcdserverpb.Maintenance/Defragment", Empty(), &header).empty());
+  CHECK(header.header.revision == 3);
   CHECK(f.ask("/etcdserverpb.Maintenance/Alarm", AlarmRequest(), &header).empty());
+}
+
+TEST_CASE("etcd: a defragmentation makes the file smaller; a second one is refused meanwhile") {
+  Fixture f;
+  for (int i = 0; i < 40; ++i) REQUIRE(f.put(put_of(cat("key-", i), std::string(100'000, 'v'))).starts_with("@"));
+  REQUIRE(f.d.remove("key-", "key.").ok());
+  REQUIRE(f.put(put_of("after", "1")).starts_with("@"));
+  REQUIRE(f.d.compact(f.d.store().revision()).ok());
+  f.d.finish_sweep();
+  const auto status = [&f] {
+    StatusResponse answer;
+    CHECK(f.ask("/etcdserverpb.Maintenance/Status", Empty(), &answer).empty());
+    return answer;
+  };
+  CHECK(status().db_size > 4'000'000);
+  io::StopSource gone;
+  gone.stop();
+  CHECK_FALSE(f.d.harness.wait(f.d.store().defragment(gone.token())).ok());  // has begun
+  HeaderResponse header;
+  CHECK(f.ask("/etcdserverpb.Maintenance/Defragment", Empty(), &header) ==
+        cat(static_cast<int>(Grpc::kFailedPrecondition),
+            " etcdserver: this server's store is being defragmented already"));
+  std::string again = "not tried";
+  for (int i = 0; i < 2000 && !again.empty(); ++i) {
+    f.d.harness.run_for(std::chrono::milliseconds(1));
+    again = f.ask("/etcdserverpb.Maintenance/Defragment", Empty(), &header);
+  }
+  CHECK(again == "");
+  CHECK(header.header.revision == f.d.store().revision());
+  CHECK(status().db_size < 200'000);
+  CHECK(status().db_size == status().db_size_in_use);
 }
 
 TEST_CASE("etcd: a snapshot is our stream, filled up and ended as etcd's") {

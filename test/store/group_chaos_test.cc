@@ -154,7 +154,7 @@ void Chaos::check(Group& group) {
 void strike(Group& group, Random& random) {
   GroupServer* server = random.below(2) == 0 ? group.leader_now() : anyone(group, random);
   if (server == nullptr) return;
-  switch (random.below(8)) {
+  switch (random.below(9)) {
     case 0:
       for (const auto& one : group.servers) {
         if (one->is_up()) one->crash();
@@ -176,6 +176,13 @@ void strike(Group& group, Random& random) {
       const Revision revision = server->store().revision();
       (void)group.harness.wait(
           server->store().compact(revision - static_cast<Revision>(random.below(20)), server->alive()));
+      return;
+    }
+    case 7: {
+      // It goes on by itself, through whatever comes next.
+      io::StopSource gone;
+      gone.stop();
+      (void)group.harness.wait(server->store().defragment(gone.token()));
       return;
     }
     default:

@@ -1,6 +1,7 @@
 #include "store/support_vfs.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/strings.h"
+#include "store/database.h"
 #include "store/support_store.h"
 
 namespace kayak::store::test {
@@ -28,12 +30,32 @@ struct TestDisk::Impl {
   std::string name;
   mutable std::mutex mutex;
   std::map<std::string, std::int64_t> sizes;
+  std::map<std::string, ino_t> inodes;       // of the files when they were opened last
   std::map<std::string, std::string> start;  // contents when recording first saw a file
   std::vector<Operation> operations;
   mutable std::mutex gate;
   std::condition_variable changed;
   std::int64_t allowed = INT64_MAX;  // operations that may yet begin
   int under_way = 0, waiting = 0;
+
+  // `path` is being opened: whether it is what was its copy when that was opened.
+  void note_copy_in_place(const std::string& path) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) return;
+    const std::string copy = copy_path(path);
+    bool placed = false;
+    {
+      std::lock_guard lock(mutex);
+      const auto known = inodes.find(copy);
+      placed = known != inodes.end() && known->second == info.st_ino && !file_exists(copy);
+      if (placed) inodes.erase(known);
+      if (placed) sizes.erase(copy);
+      inodes[path] = info.st_ino;
+    }
+    if (!placed) return;
+    record({Operation::Type::kRename, copy, 0, path});
+    record({Operation::Type::kFolderSync, "", 0, ""});
+  }
 
   static Impl* of(sqlite3_vfs* v) { return static_cast<Impl*>(v->pAppData); }
   void record(Operation operation) {
@@ -44,7 +66,8 @@ struct TestDisk::Impl {
   bool fits(const std::string& path, std::int64_t end) {
     std::lock_guard lock(mutex);
     std::int64_t total = 0;
-    for (const auto& [p, size] : sizes) total += size;
+    // Not all files are removed through SQLite.
+    for (const auto& [p, size] : sizes) total += disk->capacity == INT64_MAX || file_exists(p) ? size : 0;
     std::int64_t& size = sizes[path];
     if (end <= size) return true;
     if (total - size + end > disk->capacity) return false;
@@ -158,6 +181,7 @@ int v_open(sqlite3_vfs* v, const char* path, sqlite3_file* f, int flags, int* ou
   file->impl = impl;
   file->path = new std::string(path == nullptr ? "" : path);
   file->base.pMethods = &kMethods;
+  if (path != nullptr) impl->note_copy_in_place(path);
   const std::string contents = path == nullptr ? std::string() : read_file(path);
   std::lock_guard lock(impl->mutex);
   impl->sizes[*file->path] = static_cast<std::int64_t>(contents.size());

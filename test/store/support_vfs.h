@@ -39,7 +39,8 @@ class TestDisk {
   bool held() const;  // something waits
   void let_go();
   // Removed and renamed files come back unless their folder was synced since. What is not done through SQLite has to be
-  // told.
+  // told, but for one rename: that a database was replaced by its copy (store/database_copy.h) shows when it is opened
+  // again.
   std::atomic<bool> folders_lag{false};
   void renamed(const std::string& from, const std::string& to);
   void folder_synced();

@@ -60,9 +60,10 @@ Task<Result<HashKvResponse>> hash_kv(const Backend& backend, HashKvRequest reque
   co_return out;
 }
 
-// What compaction frees is taken by what is written next: there is nothing to do by hand. The file keeps the size that
-// it once needed: giving it back would write the whole database anew, which flash pays for.
-Task<Result<HeaderResponse>> defragment(const Backend& backend, Empty, StopToken) {
+// What compaction frees is taken by what is written next, so nobody has to; who wants the file smaller asks for it.
+Task<Result<HeaderResponse>> defragment(const Backend& backend, Empty, StopToken stop) {
+  const Result<void> done = co_await backend.store.defragment(stop);
+  if (!done) co_return done.error();
   HeaderResponse out;
   out.header = backend.header();
   co_return out;
