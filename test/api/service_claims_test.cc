@@ -358,21 +358,25 @@ Task<Result<void>> many_left_behind(TwoServers& f) {
   co_return Result<void>();
 }
 
-Task<Result<void>> repair(ApiServer& server) {
-  for (int i = 0; i < 5; ++i) {
-    auto done = co_await server.repair_service_claims(0, StopToken());
-    if (!done) co_return done;
-  }
-  co_return Result<void>();
+bool puts(const store::TxnRequest& txn, const std::string& key) {
+  return std::any_of(txn.success.begin(), txn.success.end(),
+                     [&key](const store::Op& op) { return op.type == store::Op::Type::kPut && op.key == key; });
 }
 
+// Repairs while the port `last` has yet to be claimed.
 Task<Result<void>> many_during_repairs(TwoServers& f) {
+  bool repaired = false;
+  f.store.hold_txns(
+      [&repaired](const store::TxnRequest& txn) { return !repaired && puts(txn, cat("/kayak/node-ports/", 30399)); });
   std::vector<Result<ObjectRef>> answers;
   io::TaskScope scope;
   scope.spawn(call(*f.one, f.request(Verb::kCreate, "many", many_ports(400, 30000)), answers));
-  scope.spawn(repair(*f.other));
-  const auto done = co_await scope.join();
+  while (f.ports().size() < 300) co_await f.loop.yield();
+  const Result<void> done = co_await f.other->repair_service_claims(0, StopToken());
   CHECK(done.ok());
+  repaired = true;
+  const auto joined = co_await scope.join();
+  CHECK(joined.ok());
   INFO((answers.back() ? "" : answers.back().error().message()));
   CHECK(answers.back().ok());
   CHECK(f.ports() == numbers(30000, 400));

@@ -23,6 +23,8 @@ class MemoryStore final : public store::Store {
     held_ = hold;
     wake();
   }
+  // Transactions wait for as long as this says so of them.
+  void hold_txns(std::function<bool(const store::TxnRequest&)> waits) { txn_waits_ = std::move(waits); }
   // What healthy() says.
   void set_health(Result<void> health) { health_ = std::move(health); }
   Result<void> healthy() const override { return health_; }
@@ -39,7 +41,9 @@ class MemoryStore final : public store::Store {
   }
 
   Task<Result<store::TxnResponse>> txn(store::TxnRequest request, StopToken) override {
-    co_await context_.loop.yield();
+    do {
+      co_await context_.loop.yield();
+    } while (txn_waits_ && txn_waits_(request));
     const std::size_t most = std::max({request.compares.size(), request.success.size(), request.failure.size()});
     if (most > 128) co_return Error(Code::kTooLarge, "more than 128 operations in a txn");  // as etcd
     ++txns_;
@@ -256,6 +260,7 @@ class MemoryStore final : public store::Store {
   bool held_ = false;
   Result<void> health_;
   std::optional<Error> next_failure_;
+  std::function<bool(const store::TxnRequest&)> txn_waits_;
   std::size_t txns_ = 0;
   store::Revision revision_ = 1, compacted_ = 0;
   std::map<std::string, std::vector<Version>> keys_;
