@@ -2,8 +2,8 @@
 
 Writers create, replace, patch, delete and read ConfigMaps, each at its home server and, when that fails, at the next
 one. A write without an answer, or with a 5xx, may or may not have been carried out, and may be even later: until
-another write from the same resourceVersion was acknowledged. Every acknowledgement goes into a log of its own before
-it counts. Watchers follow one server each, and one goes to the next server whenever it is let down.
+another write from the same resourceVersion was acknowledged; a creation also when the key is gone again, as its bytes
+may have waited for a link that was cut. Every acknowledgement goes into a log of its own before it counts. Watchers follow one server each, and one goes to the next server whenever it is let down.
 What must hold: a write is above every revision that anybody was told of before it was sent; a read shows what was
 acknowledged; a watch has every write once and in order; all watches agree on what happened at a revision.
 A client of its own (Python's library alone), so that no bug of ours can hide in both ends.
@@ -91,9 +91,11 @@ class Key:
         self.rv = 0  # 0: it is not there
         self.value = GONE
         self.pending = set()  # values that it may have instead, by a write from this state
+        self.late = set()  # values of creations without an answer: one may be carried out whenever the key is not there
 
     def settle(self, rv, value):
-        self.rv, self.value, self.pending = rv, value, set()
+        self.rv, self.value = rv, value
+        self.pending = set(self.late) if value == GONE else set()
 
     def __str__(self):
         return f"{self.name} (known: {self.value} at {self.rv}, possible: {sorted(self.pending)})"
@@ -183,6 +185,9 @@ class Writer(threading.Thread):
         """(status, object, when it was sent), or None: the outcome is not known; `pending` is possible then."""
         floor, sent = self.acks.highest, time.monotonic()
         key.pending.add(pending)
+        late = set(key.late)
+        if method == "POST":
+            key.late.add(pending)
         try:
             status, obj = self.call(method, path, body)
         except LOST as error:
@@ -191,6 +196,7 @@ class Writer(threading.Thread):
         if status >= 500:
             self.acks.failed(status)
             raise ConnectionError(f"{status}")
+        key.late = late
         if status == 429:
             self.acks.failed(status)
             key.pending.discard(pending)
@@ -221,6 +227,7 @@ class Writer(threading.Thread):
         options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"resourceVersion": str(key.rv)}}
         self.keys[index] = self.new_key()  # whatever comes of it, the name is used up
         self.old.append(key)
+        key.pending |= key.late
         status, obj, _ = self.attempt(key, GONE, "DELETE", f"{PATH}/{key.name}", options)
         if status == 200:
             key.settle(0, GONE)
