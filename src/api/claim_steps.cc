@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "api/store_ops.h"
 #include "base/strings.h"
 
 namespace kayak::api {
@@ -12,34 +13,6 @@ namespace {
 
 constexpr std::size_t kStep = 100;  // keys in one transaction, which compares each of them and the mark
 constexpr int kAttempts = 5;        // at taking the mark from others
-
-store::Compare stands_at(const std::string& key, store::Revision revision) {
-  store::Compare compare;
-  compare.key = key;
-  compare.number = revision;
-  return compare;
-}
-
-store::Op put_of(const std::string& key, store::Bytes value) {
-  store::Op op;
-  op.key = key;
-  op.value = std::move(value);
-  return op;
-}
-
-store::Op delete_of(const std::string& key) {
-  store::Op op;
-  op.type = store::Op::Type::kDelete;
-  op.key = key;
-  return op;
-}
-
-store::Op range_of(const std::string& key) {
-  store::Op op;
-  op.type = store::Op::Type::kRange;
-  op.range.key = key;
-  return op;
-}
 
 // One step of claim_ahead(): the keys of `puts`, which begin with `first`, and the mark.
 struct Step {

@@ -7,6 +7,7 @@
 
 #include "api/claim_steps.h"
 #include "api/document.h"
+#include "api/store_ops.h"
 #include "api/strategy/strategy.h"
 #include "base/strings.h"
 
@@ -32,20 +33,11 @@ struct Repair {
 Task<Result<void>> apply(ServerParts& parts, const Repair& repair, std::uint64_t term, StopToken stop) {
   store::TxnRequest txn;
   txn.term = term;
-  store::Compare key_stands, owner_stands, nobody_claims;
-  nobody_claims.key = claim_mark(repair.owner);
-  key_stands.key = repair.key;
-  key_stands.number = repair.key_revision;
-  owner_stands.key = repair.owner;
-  owner_stands.number = repair.owner_revision;
-  txn.compares.push_back(std::move(key_stands));
-  txn.compares.push_back(std::move(owner_stands));
-  txn.compares.push_back(std::move(nobody_claims));
-  store::Op op;
-  op.type = repair.value ? store::Op::Type::kPut : store::Op::Type::kDelete;
-  op.key = repair.key;
-  op.value = repair.value;
-  txn.success.push_back(std::move(op));
+  txn.compares.push_back(stands_at(repair.key, repair.key_revision));
+  txn.compares.push_back(stands_at(repair.owner, repair.owner_revision));
+  txn.compares.push_back(stands_at(claim_mark(repair.owner), 0));
+  if (repair.value) txn.success.push_back(put_of(repair.key, repair.value));
+  if (!repair.value) txn.success.push_back(delete_of(repair.key));
   auto done = co_await parts.store.txn(std::move(txn), stop);
   if (!done) co_return done.error();
   co_return Result<void>();
@@ -114,9 +106,7 @@ Task<Result<void>> remove_marks(ServerParts& parts, std::uint64_t term, StopToke
   for (const store::KeyValue& mark : marks->kvs) {
     store::TxnRequest txn;
     txn.term = term;
-    store::Op& remove = txn.success.emplace_back();
-    remove.type = store::Op::Type::kDelete;
-    remove.key = mark.key;
+    txn.success.push_back(delete_of(mark.key));
     auto done = co_await parts.store.txn(std::move(txn), stop);
     if (!done) co_return done.error();
   }

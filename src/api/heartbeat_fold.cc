@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "api/store_ops.h"
 #include "base/strings.h"
 
 namespace kayak::api {
@@ -50,14 +51,8 @@ Task<Result<bool>> write_group(Fold& fold, const Group& group, StopToken stop) {
   std::deque<HeartbeatOverlay::Writing> writing;
   for (const Put& put : group) {
     writing.emplace_back(fold.cache.heartbeats(), put.key);
-    store::Compare compare;
-    compare.key = put.key;
-    compare.number = put.shown->revision();
-    txn.compares.push_back(std::move(compare));
-    store::Op op;
-    op.key = put.key;
-    op.value = put.shown->text();
-    txn.success.push_back(std::move(op));
+    txn.compares.push_back(stands_at(put.key, put.shown->revision()));
+    txn.success.push_back(put_of(put.key, put.shown->text()));
   }
   auto done = co_await fold.store.txn(std::move(txn), stop);
   if (!done) co_return done.error();

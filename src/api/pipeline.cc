@@ -11,6 +11,7 @@
 #include "api/heartbeat_link.h"
 #include "api/managed_fields.h"
 #include "api/status.h"
+#include "api/store_ops.h"
 #include "api/validation/validation.h"
 #include "base/strings.h"
 
@@ -283,21 +284,6 @@ std::string manager_of(const ApiRequest& request) {
 
 namespace {
 
-store::Op range_of_key(const std::string& key) {
-  store::Op op;
-  op.type = store::Op::Type::kRange;
-  op.range.key = key;
-  op.range.keys_only = true;
-  return op;
-}
-
-store::Compare stands_at(const std::string& key, store::Revision revision) {
-  store::Compare compare;
-  compare.key = key;
-  compare.number = revision;
-  return compare;
-}
-
 // What was there instead: the object's key first, then the claims in their order.
 std::vector<std::string> lost_claims(const store::TxnResponse& response, const Expectation& expected,
                                      const SideWrites& beside) {
@@ -310,13 +296,6 @@ std::vector<std::string> lost_claims(const store::TxnResponse& response, const E
     if (!response.responses[i + 1].range.kvs.empty()) lost.push_back(beside.made[i].key);
   }
   return lost;
-}
-
-store::Op delete_of(const std::string& key) {
-  store::Op remove;
-  remove.type = store::Op::Type::kDelete;
-  remove.key = key;
-  return remove;
 }
 
 // What one transaction would not take: claimed before it, and released after it.
@@ -347,21 +326,18 @@ store::TxnRequest commit_request(const Expectation& expected, store::Op op, cons
   store::TxnRequest txn;
   txn.term = expected.term;
   txn.compares.push_back(stands_at(op.key, expected.revision));
-  if (!beside.made.empty()) txn.failure.push_back(range_of_key(op.key));
+  if (!beside.made.empty()) txn.failure.push_back(range_of(op.key, true));
   const std::string mark_key = mark != 0 ? claim_mark(op.key) : std::string();
   txn.success.push_back(std::move(op));
   for (const SideWrites::Put& made : beside.made) {
     txn.compares.push_back(stands_at(made.key, 0));
-    txn.failure.push_back(range_of_key(made.key));
-    store::Op put;
-    put.key = made.key;
-    put.value = made.value;
-    txn.success.push_back(std::move(put));
+    txn.failure.push_back(range_of(made.key, true));
+    txn.success.push_back(put_of(made.key, made.value));
   }
   for (const std::string& removed : beside.removed) txn.success.push_back(delete_of(removed));
   if (mark == 0) return txn;
   txn.compares.push_back(stands_at(mark_key, mark));
-  txn.failure.push_back(range_of_key(mark_key));
+  txn.failure.push_back(range_of(mark_key, true));
   txn.success.push_back(delete_of(mark_key));
   return txn;
 }
@@ -408,17 +384,13 @@ Task<Result<Swapped>> commit(ServerParts& parts, Expectation expected, store::Op
 // NOLINTNEXTLINE(bugprone-exception-escape): compare-and-swap, no kin of std::swap
 Task<Result<Swapped>> swap(ServerParts& parts, std::string key, Expectation expected, store::Bytes text,
                            SideWrites beside, StopToken stop) {
-  store::Op put;
-  put.key = std::move(key);
-  put.value = std::move(text);
+  store::Op put = put_of(std::move(key), std::move(text));
   return commit(parts, expected, std::move(put), std::move(beside), std::move(stop));
 }
 
 Task<Result<Swapped>> swap_delete(ServerParts& parts, std::string key, Expectation expected, SideWrites beside,
                                   StopToken stop) {
-  store::Op remove;
-  remove.type = store::Op::Type::kDelete;
-  remove.key = std::move(key);
+  store::Op remove = delete_of(std::move(key));
   return commit(parts, expected, std::move(remove), std::move(beside), std::move(stop));
 }
 

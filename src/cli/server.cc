@@ -395,9 +395,10 @@ class Server {
     }
     for (const store::Member& member : peers_->members().members()) {
       const bool other = member.id != cluster_.self.id && member.role != store::Member::Role::kWitness;
-      if (!other || standing_of(member) == Standing::kOut) continue;
+      const Standing standing = standing_of(member);
+      if (!other || standing == Standing::kOut) continue;
       std::optional<api::ApiAddress> at = co_await member_addresses_.find(member.addresses, stop);
-      if (at) addresses.push_back(SeenServer{std::move(*at), standing_of(member)});
+      if (at) addresses.push_back(SeenServer{std::move(*at), standing});
     }
     co_return addresses;
   }

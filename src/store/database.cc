@@ -187,9 +187,8 @@ Result<void> Database::forget_before_truncation(std::span<const LogWrite> writes
     if (write.first != 0) keep = std::min(keep, write.first - 1);
   }
   if (keep == tail_.last) return Result<void>();
-  give_up_defragment(Error(Code::kUnavailable,
-                           "the defragmentation was given up: another server leads and has cut the "
-                           "log"));
+  give_up_defragment(
+      Error(Code::kUnavailable, "the defragmentation was given up: another server leads and has cut the log"));
   const int rc = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   if (rc != SQLITE_OK) return failure(rc, "moving the write-ahead log into the database");
   wal_frames_ = 0;
