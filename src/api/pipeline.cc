@@ -471,12 +471,13 @@ Task<Result<Written>> create_object(ServerParts& parts, const ApiRequest& reques
 
   const bool generated = meta_text(document, "name").empty() && !meta_text(document, "generateName").empty();
   const std::size_t first_warning = warnings.size();
-  const bool again = generated || target.strategy.claimed_keys != nullptr;
+  if (!generated && target.strategy.claimed_keys == nullptr) {  // nothing that could be tried again
+    co_return co_await create_named(parts, request, target, std::move(document), stop);
+  }
   int claims_lost = 0;
   for (int attempt = 1;; ++attempt) {
     warnings.resize(first_warning);
-    // NOLINTNEXTLINE(bugprone-use-after-move): what is not tried again is not looked at again
-    json::Value copy = again ? document : std::move(document);
+    json::Value copy = document;
     auto written = co_await create_named(parts, request, target, std::move(copy), stop);
     if (written && !written->object) {
       if (++claims_lost == kSwapAttempts) co_return modified_conflict(target.served, meta_text(document, "name"));
