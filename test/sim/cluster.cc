@@ -185,6 +185,7 @@ void Cluster::dispatch(Event event) {
 
 void Cluster::transmit(raft::Message message) {
   const raft::NodeId from = message.from, to = message.to;
+  ++stats_.messages;
   if (!find(to) || dice_.chance(loss_)) return;
   if (cut_[from][to]) {
     // Sometimes the sender's connection notices.
@@ -594,6 +595,16 @@ void Cluster::check_states() {
   for (const raft::NodeId id : leader()->core().membership().voters) find(id)->check_state();
 }
 
+// Of the server itself, which nobody waits for.
+Command Cluster::own_write(std::size_t number) const {
+  if (!ledger_) return {.type = Command::Type::kPut, .key = 0, .value = UINT64_MAX - number};
+  auto request = std::make_shared<KvRequest>();
+  store::Op& put = request->txn.success.emplace_back();
+  put.key = "/storm";
+  put.value = std::make_shared<const std::string>(std::to_string(number));
+  return {.kv = std::move(request)};
+}
+
 // Who was cut off and comes back must not cost the others their leader.
 void Cluster::check_no_disruption() {
   Node* leads = leader();
@@ -624,6 +635,38 @@ void Cluster::check_lonely_leader() {
   }
 }
 
+// A write now and then, while a server's disk takes four seconds for one flush, or it is cut off, or the witness is.
+// Nobody has more to say then than heartbeats, entries and what is asked again once in an election timeout. Who answers
+// each message with another of its own says tens of thousands, as messages take no time here.
+void Cluster::check_no_storm() {
+  if (!run_until(now_ + kSettleTime, [&] { return converged(); })) {
+    throw Violation("a leader that was cut off does not catch up:" + describe());
+  }
+  Node& leads = *leader();
+  const raft::Membership group = leads.core().membership();
+  std::vector<raft::NodeId> others = group.electors();
+  std::erase(others, leads.id());
+  if (others.empty()) return;
+  delay_ = 200us;
+  Node& behind = *find(others[dice_.below(others.size())]);
+  const bool slow = dice_.chance(0.5);
+  if (slow) behind.stall_next_sync(4s);
+  if (!slow) isolate(behind.id(), 4s);
+  constexpr std::size_t kSteps = 60, kWrites = 40;
+  const std::size_t links = group.electors().size() + group.learners.size() - 1;
+  const auto beats = static_cast<std::size_t>(Duration(6s) / scenario_.node.raft.heartbeat_interval);
+  // Each heartbeat, entry and commit that is told has an answer; what was lost, refused or has overtaken is said again.
+  constexpr std::size_t kOften = 4;
+  const std::size_t most = stats_.messages + kOften * links * (2 * beats + 4 * kWrites);
+  for (std::size_t step = 0; step < kSteps; ++step) {
+    if (leads.up() && step < kWrites) leads.request(kOwnRequest | step, own_write(step));
+    run_until(now_ + Duration(6s) / kSteps);
+    if (stats_.messages <= most) continue;
+    throw Violation("a storm of messages, while node " + std::to_string(behind.id()) +
+                    (slow ? " has a slow disk" : " is cut off") + describe());
+  }
+}
+
 RunStats Cluster::run() {
   clients_->begin();
   push({.at = now_ + dice_.around(3s), .kind = Event::Kind::kTrouble});
@@ -637,6 +680,7 @@ RunStats Cluster::run() {
   quiet_from_ = Instant{INT64_MAX};
   check_no_disruption();
   check_lonely_leader();
+  check_no_storm();
   stats_.operations = clients_->done();
   stats_.watched = clients_->watched();
   stats_.heartbeats = heartbeats_.absorbed();

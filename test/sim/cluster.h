@@ -21,6 +21,7 @@ namespace kayak::sim {
 
 struct RunStats {
   std::size_t events = 0;
+  std::size_t messages = 0;    // of the core, sent
   std::size_t operations = 0;  // answered
   raft::LogIndex entries = 0;  // committed
   raft::Term terms = 0;
@@ -163,6 +164,8 @@ class Cluster final : private World, private Clients::Service {
   void check_states();
   void check_no_disruption();
   void check_lonely_leader();
+  void check_no_storm();
+  Command own_write(std::size_t number) const;
   void log(const std::string& line);
   void log_roles();
 

@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
       return usage();
     }
   }
-  constexpr auto kLastMutant = static_cast<std::uint64_t>(kayak::store::raft::Mutant::kLostGoesOn);
+  constexpr auto kLastMutant = static_cast<std::uint64_t>(kayak::store::raft::Mutant::kTellsCommitAgain);
   constexpr auto kLastShellMutant = static_cast<std::uint64_t>(kayak::sim::ShellMutant::kOverlayOutlivesRevision);
   if (mutant > kLastMutant || shell > kLastShellMutant) {
     std::fprintf(stderr, "kayak_sim: mutants are numbered up to %llu, shell mutants up to %llu\n",

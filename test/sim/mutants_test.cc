@@ -95,6 +95,7 @@ TEST_CASE("a broken core is caught") {
       {"the witness forgets its record", Mutant::kWitnessRecordNotPersisted, 1000},
       {"a fetched state takes back acknowledged entries", Mutant::kFetchedTakesBack, 3000},
       {"a member whose disk went back goes on", Mutant::kLostGoesOn, 1000},
+      {"a heartbeat for every answer to one", Mutant::kTellsCommitAgain, 100},
   };
   for (const Row& row : rows) check_caught(row.name, {.core = row.mutant}, {row.seeds});
 }

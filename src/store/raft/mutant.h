@@ -27,7 +27,8 @@ enum class Mutant : std::uint8_t {
   kWitnessGrowsEarly,          // a server is recorded as in sync before it has every committed entry
   kWitnessRecordNotPersisted,  // the witness answers and forgets at a restart
   kFetchedTakesBack,           // a fetched state replaces the log that has got all of it meanwhile
-  kLostGoesOn                  // a member whose disk went back goes on
+  kLostGoesOn,                 // a member whose disk went back goes on
+  kTellsCommitAgain            // every answer to a heartbeat is answered by one
 };
 
 }  // namespace kayak::store::raft

@@ -193,7 +193,7 @@ void RaftCore::fetched(NodeId to, LogIndex first, std::vector<Entry> entries) {
 
 void RaftCore::send_heartbeat(NodeId to, Progress& progress) {
   const LogIndex commit = broken(Mutant::kCommitBeyondMatch) ? commit_ : std::min(commit_, progress.match());
-  progress.told_commit = std::max(progress.told_commit, commit);
+  if (!broken(Mutant::kTellsCommitAgain)) progress.told_commit = std::max(progress.told_commit, commit);
   send(to, Heartbeat{commit, round_});
 }
 
