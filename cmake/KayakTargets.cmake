@@ -1,14 +1,20 @@
 # kayak_library(<folder> DEPS <folders and dep::libs>): all of <folder>'s .cc files as libkayak_<folder>.a.
 # Sources are globbed: a new file needs no line here, and CONFIGURE_DEPENDS notices it.
-# SMALL: a release is optimised for size, as what the folder does waits for others most of the time.
+# SMALL: a release is optimised for size, as what the folder does waits for others most of the time. SMALL_PARTS: so are
+# those of its files whose path in the folder begins with one of these.
 function(kayak_library name)
-  cmake_parse_arguments(arg "SMALL" "" "DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(arg "SMALL" "" "DEPS;PRIVATE_DEPS;SMALL_PARTS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
   add_library(kayak_${name} STATIC ${sources})
   target_include_directories(kayak_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/generated)
   target_link_libraries(kayak_${name} PUBLIC kayak_settings ${arg_DEPS} PRIVATE ${arg_PRIVATE_DEPS})
   if(arg_SMALL AND CMAKE_BUILD_TYPE STREQUAL "Release")
     target_compile_options(kayak_${name} PRIVATE -Os)
+  endif()
+  if(arg_SMALL_PARTS AND CMAKE_BUILD_TYPE STREQUAL "Release")
+    list(JOIN arg_SMALL_PARTS "|" begins)
+    list(FILTER sources INCLUDE REGEX "/${name}/(${begins})")
+    set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS -Os)
   endif()
 endfunction()
 
