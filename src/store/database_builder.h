@@ -44,6 +44,8 @@ class DatabaseBuilder {
   // The next bytes of the stream, cut as they come. How many of them belong to it: after its end, less than all.
   // Errors: Corrupt, Invalid (a newer format), NoSpace, Io; nothing goes on after one.
   Result<std::size_t> feed(std::string_view bytes);
+  // What was fed is on disk when it returns: finish() is then short, and needs hardly any space.
+  Result<void> flush() { return writer_->flush(); }
   bool complete() const { return reader_.complete(); }
   const std::optional<SnapshotHead>& head() const { return reader_.head(); }
   // All of it is on disk when this returns, under incoming_path(), with its folder. Errors: as of feed(); Corrupt when
