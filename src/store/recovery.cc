@@ -59,10 +59,11 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   Result<std::unique_ptr<PageVfs>> vfs = PageVfs::create(options.vfs);
   if (!vfs) return vfs.error();
   database->vfs_ = std::move(*vfs);
-  // What was being built when a process ended was not asked for again yet.
-  for (const std::string& left : {incoming_path(options.path), copy_path(options.path)}) remove_database_files(left);
   Result<bool> there = exists(options.path);
   if (!there) return there.error();
+  if (auto may = database->may_begin(*there); !may) return may.error();
+  // What was being built when a process ended was not asked for again yet.
+  for (const std::string& left : {incoming_path(options.path), copy_path(options.path)}) remove_database_files(left);
   if (!*there) {
     const auto mark = database->lock_.mark();
     if ((mark && mark->index > 0) || exists(database->wal_path()).value_or(true)) {
@@ -92,6 +93,15 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   }
   database->lock_.set_mark(LockFile::Mark{database->tail_.last, database->tail_.revision});
   return database;
+}
+
+// Only a restore builds a database where there is none: who killed it wants anything but an empty store.
+Result<void> Database::may_begin(bool there) const {
+  const std::string incoming = incoming_path(options_.path);
+  if (there || options_.first_member == raft::kNobody || !file_exists(incoming)) return Result<void>();
+  return Error(Code::kConflict,
+               cat("a snapshot was being restored to ", options_.path,
+                   " when that was interrupted: restore it again, or remove ", incoming, " to begin without any data"));
 }
 
 Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc) {

@@ -236,7 +236,7 @@ struct SqliteStoreOptions {
 };
 // Opens or makes the embedded engine. Checks the WAL frame by frame first. Errors: Corrupt (says what is damaged; what
 // to do about it is known above), NoSpace, Io, Invalid (a newer version made it), Unavailable (another process holds
-// it).
+// it), Conflict (a restore was interrupted there).
 Task<Result<std::unique_ptr<Store>>> open_sqlite_store(Context context, SqliteStoreOptions options);
 
 }  // namespace kayak::store

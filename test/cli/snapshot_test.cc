@@ -322,6 +322,48 @@ TEST_CASE("restored: the keys and the state; refused where something would be lo
     REQUIRE(restore_snapshot(context, options));
     CHECK(names_in(to + "/server/db") == std::vector<std::string>{"state.db", "state.db-lock"});
   }
+  SECTION("where one was interrupted, and cannot be done again at once") {
+    fs::create_directories(to + "/server/db");
+    std::ofstream(to + "/server/db/state.db.incoming") << "x";
+    store::SqliteStoreOptions start = machine->store_options();
+    start.path = to + "/server/db/state.db";
+    const auto begun_empty = [&] { return machine->wait(store::open_sqlite_store(machine->context(), start)); };
+    CHECK(begun_empty().error().code() == Code::kConflict);
+    RestoreOptions wrong = options;
+    wrong.passphrases = {"another"};
+    CHECK(restore_snapshot(context, wrong).error().code() == Code::kUnauthorized);
+    const Error refused = begun_empty().error();
+    CHECK(refused.code() == Code::kConflict);
+    CHECK(refused.message().find("restore it again, or remove " + start.path + ".incoming") != std::string::npos);
+    REQUIRE(restore_snapshot(context, options));
+    CHECK(names_in(to + "/server/db") == std::vector<std::string>{"state.db", "state.db-lock"});
+  }
+  SECTION("where it fails late: all is as it was") {
+    for (const bool interrupted : {false, true}) {
+      CAPTURE(interrupted);
+      fs::create_directories(to + "/server/db");
+      fs::create_directories(to + "/server/tls/peer.key.new");  // in the way of the last file that is written
+      const std::string members = to + "/server/db/members.json", certificate = to + "/server/tls/peer.crt";
+      std::ofstream(members + (interrupted ? ".before-restore" : "")) << "those";
+      std::ofstream(certificate) << (interrupted ? "of the killed one" : "mine");
+      if (interrupted) {
+        std::ofstream(certificate + ".before-restore") << "mine";
+        std::ofstream(to + "/server/db/state.db.incoming") << "x";
+      }
+      CHECK_FALSE(restore_snapshot(context, options));
+      CHECK(read_file(members).value() == "those");
+      CHECK(read_file(certificate).value() == "mine");
+      CHECK(names_in(to + "/server") == std::vector<std::string>{"db", "tls"});
+      CHECK(names_in(to + "/server/tls") == std::vector<std::string>{"peer.crt", "peer.key.new"});
+      // What was not there before is in nobody's way the next time.
+      fs::remove(to + "/server/tls/peer.key.new");
+      CHECK(restore_snapshot(context, options));
+      CHECK(names_in(to + "/server/db") == std::vector<std::string>{"state.db", "state.db-lock"});
+      CHECK_FALSE(file_exists(certificate));
+      CHECK_FALSE(file_exists(certificate + ".before-restore"));
+      fs::remove_all(to);
+    }
+  }
   SECTION("where the token was changed since") {
     fs::create_directories(to + "/server");
     const std::string token = "K10" + std::string(64, 'a') + "::server:another-secret-since\n";
