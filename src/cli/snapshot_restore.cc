@@ -127,9 +127,16 @@ Result<Snapshot> read_snapshot(const RestoreOptions& options, bool needs_passphr
   return snapshot;
 }
 
+// Anyone may have written the head: it must not command the terminal.
+std::string shown(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text;
+}
+
 std::string describe(const store::SnapshotInfo& info) {
-  return cat("taken on ", info.node, " at ", format_time(WallTime{info.created * 1'000'000}), ", revision ",
-             info.revision, ", ", info.keys, " keys, cluster ", info.cluster, ", kayak ", info.version);
+  return cat("taken on ", shown(info.node), " at ", format_time(WallTime{info.created * 1'000'000}), ", revision ",
+             info.revision, ", ", info.keys, " keys, cluster ", shown(info.cluster), ", kayak ", shown(info.version));
 }
 
 // The token may have been changed since the snapshot was taken: the same CA with another secret.

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/strings.h"
+#include "store/packed.h"
 #include "store/snapshot_source.h"
 #include "store/support_model.h"
 #include "store/support_snapshot.h"
@@ -393,6 +394,26 @@ TEST_CASE("no damaged stream makes a database") {
     REQUIRE(refused(stream.substr(0, at)));
   }
   REQUIRE(build_from(stream, follower_at(path)).ok());
+}
+
+TEST_CASE("a snapshot with numbers that leave none to go on with is not restored") {
+  TempFolder folder;
+  for (const int which : {0, 1, 2, 3}) {
+    CAPTURE(which);
+    SnapshotHead head;
+    head.index = which == 1 ? kMaxLogIndex : 7;
+    head.term = which == 2 ? UINT64_MAX : 3;
+    head.revision = which == 3 ? kMaxRevision : 5;
+    head.store_id = std::string(16, 's');
+    SnapshotWriter writer;
+    std::string stream = writer.head(head);
+    stream += writer.end();
+    DatabaseBuilder::Options options = follower_at(folder.file(cat("built-", which)));
+    options.alone = DatabaseBuilder::Alone{1, "/members/", kSkippedRevisions};
+    const auto built = build_from(stream, options);
+    CHECK(built.ok() == (which == 0));
+    if (!built) CHECK(built.error().code() == Code::kInvalid);
+  }
 }
 
 // What is left of the log would be taken for that of the file that stands there next.
