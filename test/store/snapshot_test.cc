@@ -355,6 +355,8 @@ TEST_CASE("what was learned of a state is not looked for in the one that took it
   LogWrite write;
   write.hard = raft::HardState{1, 5, 1};
   const Storage::Epoch before = b.storage->epoch();
+  auto begun = b.source(), not_begun = b.source();
+  REQUIRE(b.harness.wait(begun->next()).ok());
   int done = 0;
   auto look = [&done](Database&) {
     ++done;
@@ -365,6 +367,10 @@ TEST_CASE("what was learned of a state is not looked for in the one that took it
   for (int i = 0; i < 1000 && looked; ++i) looked = b.harness.wait(b.storage->call(before, look));
   REQUIRE(!looked);
   CHECK(looked.error().code() == Code::kExpired);
+  // A snapshot of it ends as with the store: nobody has asked for a revision that could have expired.
+  for (const auto& one : {begun.get(), not_begun.get()}) {
+    CHECK(b.harness.wait(one->next()).error().code() == Code::kUnavailable);
+  }
   done = 0;
   b.storage->installed_seen();
   looked = b.harness.wait(b.storage->call(before, look));
