@@ -101,7 +101,7 @@ class Database final : public RowReader {
   // Makes the database when there is none; otherwise proves that what is there is whole (write-ahead log, pages, rows,
   // their order, the mark) and gives every row to `sink`. Nothing is written before that.
   // Errors: Unavailable (another process), Corrupt (says what is damaged and what to do), NoSpace, Io, Invalid (made
-  // by a newer version), Conflict (a restore was interrupted).
+  // by a newer version, or a symbolic link), Conflict (a restore was interrupted).
   static Result<std::unique_ptr<Database>> open(const DatabaseOptions& options, const RowSink& sink);
   ~Database() override;  // leaves the files as a crash would, unless close() went before
   // Moves everything into the one database file. Errors: NoSpace, Io.

@@ -49,6 +49,16 @@ void make_private(const std::string& path) {
 }
 }  // namespace
 
+namespace {
+// SQLite would keep the log beside the file that it leads to, where nothing here looks for it, and what takes the place
+// of a database would take that of the link.
+Result<void> refuse_link(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return Result<void>();
+  return Error(Code::kInvalid, cat(path, " is a symbolic link: only its folder, or one above that, may be one"));
+}
+}  // namespace
+
 std::string incoming_path(const std::string& path) { return path + ".incoming"; }
 std::string copy_path(const std::string& path) { return path + ".copy"; }
 
@@ -59,6 +69,7 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   Result<std::unique_ptr<PageVfs>> vfs = PageVfs::create(options.vfs);
   if (!vfs) return vfs.error();
   database->vfs_ = std::move(*vfs);
+  if (auto file = refuse_link(options.path); !file) return file.error();
   Result<bool> there = exists(options.path);
   if (!there) return there.error();
   if (auto may = database->may_begin(*there); !may) return may.error();
