@@ -46,7 +46,8 @@ void remove_leftovers(const std::string& folder) {
     const std::string_view name = entry->d_name;
     if (!name.starts_with(kPartPrefix) || !name.ends_with(kPartSuffix)) continue;
     const std::string path = cat(folder, "/", name);
-    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    // Over NFS only who may write can lock.
+    const Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
   }
 }

@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "cli/damage.h"
 #include "cli/pki.h"
+#include "cli/snapshot_list.h"
 #include "cli/snapshot_restore.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
@@ -230,6 +231,29 @@ TEST_CASE("what a killed save left goes with the next one; what is being written
   REQUIRE(running->finish());
   CHECK(names_in(folder.path) == std::vector<std::string>{".kayak-snapshot-abcdef", ".kayak-snapshot-link00.part",
                                                           "next", "running", "theirs.part"});
+}
+
+TEST_CASE("a list names what is saved, not what is being written or was left by a killed save") {
+  Folder folder;
+  SystemRandom random;
+  store::SnapshotFileWriter writer(random);
+  std::string bytes = writer.begin(store::SnapshotInfo(), {}, "p");
+  bytes += writer.end();
+  for (const char* name : {"saved", ".kayak-snapshot-abcdef.part"}) {
+    REQUIRE(write_file_atomic(cat(folder.path, "/", name), bytes, 0600));
+  }
+  auto running = SnapshotOutput::create(folder.path + "/running").value();
+  REQUIRE(running->write(bytes));
+  const auto names = [&folder] {
+    std::vector<std::string> found;
+    const std::vector<ListedSnapshot> listed = list_snapshots(folder.path).value();
+    for (const ListedSnapshot& one : listed) found.push_back(one.name);
+    std::sort(found.begin(), found.end());
+    return found;
+  };
+  CHECK(names() == std::vector<std::string>{"saved"});
+  REQUIRE(running->finish());
+  CHECK(names() == std::vector<std::string>{"running", "saved"});
 }
 
 TEST_CASE("restored: the keys and the state; refused where something would be lost") {
