@@ -174,6 +174,14 @@ TEST_CASE("scheduled snapshots: the newest stay, what was saved by hand is not t
   struct stat info {};
   REQUIRE(::stat((folder.path + "/snapshots/scheduled-here-1700000003").c_str(), &info) == 0);
   CHECK((info.st_mode & 0777) == 0600);
+  // A clock that was set back does not make the newest the oldest.
+  fs::remove_all(folder.path + "/snapshots");
+  for (const std::int64_t second : {1'700'000'000, 1'700'000'001, 100}) {
+    machine.clock.set_wall(WallTime{second * 1'000'000});
+    REQUIRE(machine.wait(schedule.save(StopToken())));
+  }
+  CHECK(names_in(folder.path + "/snapshots") ==
+        std::vector<std::string>{"scheduled-here-100", "scheduled-here-1700000001"});
 }
 
 TEST_CASE("a snapshot that cannot be written leaves no half") {
