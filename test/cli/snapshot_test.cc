@@ -434,6 +434,12 @@ TEST_CASE("damage: the command that goes back to the newest snapshot of the clus
   options.snapshot_passphrase_file = "/root/phrase";
   CHECK(text().ends_with(restore(cat("--passphrase-file /root/phrase '", word, "/snapshots/", newest, "'"))));
   options.snapshot_passphrase_file.clear();
+  // The clock may be wrong.
+  machine.put("/a", "2");
+  machine.clock.set_wall(WallTime{std::int64_t{100} * 1'000'000});
+  REQUIRE(machine.wait(schedule.save(StopToken())));
+  CHECK(text().ends_with(restore(cat("'", word, "/snapshots/scheduled-here-100'"))));
+  REQUIRE(fs::remove(cat(options.snapshot_dir, "/scheduled-here-100")));
   // A damaged one is passed over.
   std::string bytes = read_file(cat(options.snapshot_dir, "/", newest)).value();
   bytes.pop_back();
