@@ -264,6 +264,23 @@ TEST_CASE("a list names what is saved, not what is being written or was left by 
   CHECK(names() == std::vector<std::string>{"running", "saved"});
 }
 
+TEST_CASE("what a snapshot says of itself does not command the terminal that shows it") {
+  Folder folder;
+  SystemRandom random;
+  store::SnapshotFileWriter writer(random);
+  store::SnapshotInfo info;
+  info.node = "a\x1b[2Jb";
+  info.version = "v1\n\x9bm";
+  std::string bytes = writer.begin(info, {}, "p");
+  bytes += writer.end();
+  RestoreOptions options;
+  options.file = folder.path + "/hostile";
+  REQUIRE(write_file_atomic(options.file, bytes, 0600));
+  const std::string text = check_snapshot(options).value().text;
+  CHECK(text.find("taken on a?[2Jb at ") != std::string::npos);
+  CHECK(text.find_first_of("\x1b\x9b") == std::string::npos);
+}
+
 TEST_CASE("restored: the keys and the state; refused where something would be lost") {
   Folder folder;
   const std::string from = folder.path + "/from", to = folder.path + "/to";
