@@ -237,7 +237,9 @@ void RaftCore::handle(const Message& message, HeartbeatReply& reply) {
   finish_reads();
   if (message.from == membership().witness) return;
   progress->try_again();
-  if (progress->match() >= log_.last_index()) return;
+  // A probe ends with an answer to a question, which in a group at rest no new entry would ask.
+  const bool probing = progress->state() == Progress::State::kProbe;
+  if (progress->match() >= log_.last_index() && !probing) return;
   // Nothing in the answer says whether the entries sent ahead arrived: an empty message finds out.
   if (progress->window_full(options_.window)) progress->free_one();
   send_entries(message.from, *progress, true);
