@@ -192,6 +192,7 @@ void RaftCore::fetched(NodeId to, LogIndex first, std::vector<Entry> entries) {
 }
 
 void RaftCore::send_heartbeat(NodeId to, Progress& progress) {
+  if (to == membership().witness) return send(to, Heartbeat{acknowledged_record(), round_});
   const LogIndex commit = broken(Mutant::kCommitBeyondMatch) ? commit_ : std::min(commit_, progress.match());
   if (!broken(Mutant::kTellsCommitAgain)) progress.told_commit = std::max(progress.told_commit, commit);
   send(to, Heartbeat{commit, round_});
