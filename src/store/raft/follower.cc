@@ -77,7 +77,12 @@ void RaftCore::handle(const Message& message, Heartbeat& request) {
 void RaftCore::handle(const Message& message, InstallSnapshot& request) {
   if (!hear_leader(message.from)) return;
   const SnapshotMeta& snapshot = request.snapshot;
-  if (options_.witness || !snapshot.membership) return;
+  if (options_.witness) return;
+  const bool well_formed = snapshot.membership && snapshot.term <= term_ && snapshot.membership_index <= snapshot.index;
+  if (!well_formed) {
+    ++refused_;
+    return;
+  }
   const bool behind = snapshot.index <= commit_ && !broken(Mutant::kSnapshotOverwrites);
   if (behind) return acknowledge(message.from, commit_, 0);
   if (log_.matches(snapshot.index, snapshot.term) && !broken(Mutant::kSnapshotOverwrites)) {
