@@ -14,7 +14,7 @@ namespace kayak::cli {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr Duration kPeriod = 10s, kReturn = 5s, kRetry = 2s;
+constexpr Duration kReturn = 5s, kRetry = 2s;
 constexpr std::int64_t kLeaseSeconds = 15;
 constexpr Duration kKeepAlive = 5s;
 constexpr Duration kNameStands = 5min, kLookUp = 2s;
@@ -31,6 +31,7 @@ Task<Result<void>> write(client::Client& client, const api::Kind& kind, json::Va
     for (auto& [key, value] : wanted.as_object()) {
       if (key != "metadata") changed[key] = std::move(value);
     }
+    if (changed == *(*present)->document()) co_return Result<void>();
     written = co_await client.update(kind, "default", "kubernetes", std::move(changed), options, stop);
   } else {
     written = co_await client.create(kind, "default", std::move(wanted), options, stop);
@@ -98,9 +99,8 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
   identity.field_manager = "kube-apiserver";
   auto client = client::make_inprocess_client(context, api, identity, term);
   std::optional<ToldServers> servers;
-  std::vector<api::ApiAddress> written;
   while (!stop.stopped()) {
-    Duration pause = kPeriod;
+    Duration pause = addresses.period;
     if (addresses.changed != nullptr) addresses.changed->reset();
     Result<std::vector<SeenServer>> seen = co_await addresses.list(stop);
     if (seen && !servers) {
@@ -110,22 +110,23 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
     if (!seen || !servers) pause = kRetry;
     const std::vector<api::ApiAddress> now = seen && servers ? servers->look(*seen) : std::vector<api::ApiAddress>();
     if (servers && servers->somebody_returns()) pause = std::min(pause, kReturn);
-    if (!now.empty() && now != written) {
+    // Also when they are the same as before: somebody may have changed or deleted the objects.
+    if (!now.empty()) {
       api::KubernetesEndpoints wanted = api::kubernetes_endpoints(now);
       Result<void> done;
       if (wanted.endpoints.is_object()) {
         done = co_await write(*client, api::kinds::endpoints(), std::move(wanted.endpoints), stop);
         if (done) done = co_await write(*client, api::kinds::endpoint_slices(), std::move(wanted.slice), stop);
       }
-      if (done) written = now;
       if (!done) pause = kRetry;
       if (!done && !stop.stopped()) {
         context.log.debug("the API's endpoints are not written yet", {{"error", done.error().message()}});
       }
     }
-    const bool alone = addresses.changed != nullptr && !addresses.any_others() && pause == kPeriod && !written.empty();
+    const bool alone = addresses.changed != nullptr && !addresses.any_others() && pause == addresses.period;
     if (alone) {
-      co_await addresses.changed->wait(stop);
+      const io::Deadline due(context.loop, pause, stop);
+      (void)co_await addresses.changed->wait(due.token());
       continue;
     }
     const Result<void> slept = co_await context.loop.sleep(pause, stop);

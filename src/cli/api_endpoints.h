@@ -47,10 +47,12 @@ struct ApiAddresses {
   // Set when there may be others; null: nobody tells. Then there is also whether there are any, answering or not.
   io::Event* changed = nullptr;
   std::function<bool()> any_others;
+  Duration period = std::chrono::seconds(10);
 };
 
-// Writes what has changed, until `stop`. Looks every 10 s, as servers fall silent or behind, and after 5 s when one
-// comes back; where there are no others it waits until it is told of some.
+// Writes what is not as it is to be, until `stop`. Looks every `period`, as servers fall silent or behind and anyone
+// may have changed or deleted the objects, and after 5 s when a server comes back; where there are no others, at once
+// when it is told of some.
 Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
                                       StopToken stop);
 

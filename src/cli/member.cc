@@ -117,6 +117,10 @@ std::string no_leader(const std::string& data_dir) {
 
 // What a person would want to know about such a group.
 void warn(const Listing& listing, const std::string& data_dir) {
+  if (listing.members.empty()) {
+    std::fprintf(stderr, "warning: this server is no member of its cluster yet: its log says what it waits for\n");
+    return;
+  }
   if (listing.leader == 0) std::fprintf(stderr, "warning: %s\n", no_leader(data_dir).c_str());
   const auto votes = std::count_if(listing.members.begin(), listing.members.end(),
                                    [](const etcd::Member& member) { return !member.is_learner; });

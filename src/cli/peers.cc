@@ -15,6 +15,8 @@ constexpr Duration kRetry = 10s;
 // A member that nobody sends anything for so long asks whether it still is one. After a refusal it asks sooner, but not
 // at once: one that has only just heard of this server's joining, or of an older list, refuses for a moment.
 constexpr Duration kSilence = 30s, kAfterRefusal = 5s;
+// Who has been taken in hears of the leader at once.
+constexpr Duration kArrival = 10s;
 // Between two such questions: doubled while nobody can say.
 constexpr Duration kLongestPause = 10min;
 
@@ -73,6 +75,7 @@ void Peers::members_changed(const std::vector<store::MemberRecord>& members) {
 
 void Peers::hear_leader() {
   heard_ = context_.clock.now();
+  spoken_to_ = true;
   removed_ = false;
 }
 
@@ -152,7 +155,35 @@ Task<Result<void>> Peers::join(StopToken stop) {
   context_.log.info("the cluster knows this server", {{"cluster", list->cluster}});
   // What the store has learned meanwhile is newer.
   if (list_.find(options_.cluster.self.id) == nullptr) set_peers(list->members);
+  co_await expect_leader(stop);
   co_return Result<void>();
+}
+
+// The leader sends all that a new server needs, if it reaches it there: what is wrong then nobody sees but here. And
+// one that is removed before it has heard anything does not find that in its log.
+Task<void> Peers::expect_leader(StopToken stop) {
+  bool warned = false;
+  const auto has_arrived = [this] { return spoken_to_ || store_->leadership().leads; };
+  for (Duration pause = kArrival; !has_arrived(); pause = std::min(2 * pause, kLongestPause)) {
+    const Result<void> slept = co_await context_.loop.sleep(pause, stop);
+    if (!slept) co_return;
+    if (has_arrived()) break;
+    std::string said_by;
+    store::Announcement question = announcement();
+    const Result<store::MemberList> list =
+        co_await store::ask_whether_removed(context_, std::move(question), &said_by, stop);
+    if (stop.stopped() || has_arrived()) break;
+    if (!list && list.error().code() == Code::kForbidden) {
+      told_removed(said_by);
+      store_->stand_aside();
+      co_return;
+    }
+    if (!list || std::exchange(warned, true)) continue;
+    context_.log.warn(
+        "the cluster has taken this server in, but its leader does not reach it: is there a firewall between them, or "
+        "is another --peer-address or --advertise-address needed?",
+        {{"looked_for_at", kayak::join(options_.cluster.self.addresses, ",")}, {"said_by", said_by}});
+  }
 }
 
 // A server with peers, one of which leads, hears of that one all the time.

@@ -56,6 +56,7 @@ class Peers {
   void told_removed(std::string_view said_by);
   Task<Result<void>> watch_place(StopToken stop);
   Task<Result<void>> join(StopToken stop);
+  Task<void> expect_leader(StopToken stop);
   Task<Result<void>> keep_file(StopToken stop);
 
   Context context_;
@@ -67,9 +68,10 @@ class Peers {
   store::MemberList list_;  // as the store has it, or as it was told before that
   store::MemberList kept_;  // what the file is to hold, and what it does
   store::MemberList written_;
-  Instant heard_;         // when a leader last sent something
-  io::Event refused_;     // one said that this server is no member
-  bool removed_ = false;  // it was told so, and has heard of nobody since
+  Instant heard_;           // when a leader last sent something
+  bool spoken_to_ = false;  // one has, since the start
+  io::Event refused_;       // one said that this server is no member
+  bool removed_ = false;    // it was told so, and has heard of nobody since
   io::Event list_changed_, has_others_;
 };
 

@@ -76,6 +76,10 @@ Result<void> load_identity(Random& random, const std::string& server_dir, Prepar
   if (!state && state.error().code() == Code::kCorrupt) return no_memory(server_dir, id, state.error().message());
   if (!state) return state.error();
   if (state->self != id) return no_memory(server_dir, id, cat(path, " is of another key than tls/peer.key"));
+  if (state->lost)
+    return no_memory(server_dir, id, path + " is older than what this witness has said: its disk went back");
+  // What the life before renamed, and perhaps did not live to flush, is spoken of from now on.
+  if (auto synced = sync_folder_of(path); !synced) return synced;
   prepared->state = std::move(*state);
   prepared->key_pem = std::move(*key);
   return Result<void>();
@@ -213,9 +217,15 @@ class Witness {
     io::TaskScope scope(stop);
     scope.spawn(http->run(scope.token()));
     scope.spawn(transport_->run(scope.token()));
-    scope.spawn(node_->run(scope.token()));
+    scope.spawn(vote(scope.token()));
     scope.spawn(introduce(scope.token()));
     co_return co_await scope.join();
+  }
+
+  Task<Result<void>> vote(StopToken stop) {
+    Result<void> voted = co_await node_->run(stop);
+    if (voted || voted.error().code() != Code::kCorrupt) co_return voted;
+    co_return no_memory(server_dir_, self_.id, voted.error().message());
   }
 
   // Tells the group where this witness is, at every start; the first time that takes it in.

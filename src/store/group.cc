@@ -184,14 +184,18 @@ Task<Result<void>> SqliteStore::wait_to_change(raft::MembershipChange change, St
 Task<Result<void>> SqliteStore::change(raft::MembershipChange change, StopToken stop) {
   auto may = co_await wait_to_change(change, stop);
   if (!may) co_return may;
-  const raft::Term term = replica_->core().term();
   const Result<LogIndex> index = replica_->change_membership(change);
   if (!index) co_return index.error();
+  co_return co_await until_applied(*index, stop);
+}
+
+// `index` is of an entry that is in the log and changes the members.
+Task<Result<void>> SqliteStore::until_applied(LogIndex index, StopToken stop) {
+  if (state_.applied() >= index) co_return Result<void>();
   auto waiter = std::make_shared<Waiter>();
-  Unresolved& unresolved = unresolved_[*index];
-  unresolved.term = term;
+  Unresolved& unresolved = unresolved_[index];
+  unresolved.term = *replica_->core().log().term_of(index);
   unresolved.waiters.push_back(waiter);
-  if (state_.applied() >= *index) waiter->done.set();
   auto committed = co_await wait_for(waiter, stop);
   if (!committed) co_return committed;
   if (waiter->superseded) co_return Error(Code::kUnavailable, "another server leads since; nothing was changed");
@@ -211,7 +215,9 @@ Task<Result<void>> SqliteStore::add(MemberRecord member, raft::MembershipChange:
   }
   auto written = co_await write_record(std::move(member), stop);
   if (!written) co_return written.error();
-  if (replica_->core().membership().contains(id)) co_return Result<void>();
+  const raft::RaftCore& core = replica_->core();
+  // It asks once more: before that is committed, it may go again with this leader.
+  if (core.membership().contains(id)) co_return co_await until_applied(core.log().membership_index(), stop);
   auto changed = co_await change(wanted, stop);
   // Of one that was stopped it is not known whether it comes yet.
   const bool refused = !changed && changed.error().code() != Code::kCancelled;

@@ -179,10 +179,8 @@ Task<Result<void>> GroupMembers::join_here(PeerChange join, StopToken stop) {
       co_return Error(Code::kInvalid, cat("member ", member_id_text(member.id), " is ",
                                           witness ? "a server, not a witness" : "a witness, not a server"));
     }
-    if (known->name == member.name && known->addresses == member.addresses && known->key == member.key) {
-      co_return Result<void>();
-    }
-    if (same_name != members.end()) co_return name_is_taken(*same_name);
+    const bool same = known->name == member.name && known->addresses == member.addresses && known->key == member.key;
+    if (!same && same_name != members.end()) co_return name_is_taken(*same_name);
   } else {
     if (join.returns) {
       co_return Error(Code::kForbidden,

@@ -160,6 +160,7 @@ class SqliteStore final : public EmbeddedStore, private WatchSource {
   void connect(Replica::Host* host);
   Task<Result<void>> wait_to_change(raft::MembershipChange change, StopToken stop);
   Task<Result<void>> change(raft::MembershipChange change, StopToken stop);
+  Task<Result<void>> until_applied(LogIndex index, StopToken stop);
   Task<Result<void>> add(MemberRecord member, raft::MembershipChange::Type type, StopToken stop);
   // Its revision; 0: it was as it is.
   Task<Result<Revision>> write_record(MemberRecord member, StopToken stop);

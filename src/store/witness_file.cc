@@ -16,7 +16,7 @@ constexpr char kVersion = 1;
 constexpr std::size_t kHeadBytes = 4 + 1 + 4;
 constexpr std::size_t kMaxBytes = 4096;
 
-enum Field : unsigned { kSelf = 1, kTerm, kVote, kRecord };
+enum Field : unsigned { kSelf = 1, kTerm, kVote, kRecord, kLost };
 enum RecordField : unsigned { kRecordTerm = 1, kRecordVersion, kRecordIndex, kRecordIndexTerm, kInSync };
 
 Error corrupt(std::string_view what) { return Error(Code::kCorrupt, cat("the state of the witness ", what)); }
@@ -69,6 +69,7 @@ std::string encode_witness_state(const WitnessState& state) {
   writer.number(kTerm, state.hard.term);
   writer.number(kVote, state.hard.vote);
   if (state.record) writer.bytes(kRecord, encode_record(*state.record));
+  if (state.lost) writer.number(kLost, 1);
   std::string out(kMagic);
   out.push_back(kVersion);
   put_big32(&out, crc32c(0, body));
@@ -93,6 +94,8 @@ Result<WitnessState> decode_witness_state(std::string_view bytes) {
       state.hard.term = reader.number();
     } else if (number && reader.field() == kVote) {
       state.hard.vote = reader.number();
+    } else if (number && reader.field() == kLost) {
+      state.lost = reader.number() != 0;
     } else if (reader.field() == kRecord && reader.type() == ProtobufType::kBytes) {
       Result<raft::WitnessRecord> record = decode_record(reader.bytes());
       if (!record) return record.error();

@@ -18,6 +18,7 @@ struct WitnessState {
   raft::NodeId self = raft::kNobody;  // whose it is
   raft::HardState hard;               // its commit is always 0: there is no log
   std::optional<raft::WitnessRecord> record;
+  bool lost = false;  // the disk went back behind what was acknowledged: whose file this is votes no more
   bool operator==(const WitnessState&) const = default;
 };
 

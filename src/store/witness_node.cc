@@ -41,7 +41,7 @@ WitnessNode::WitnessNode(Context context, Options options)
 WitnessNode::~WitnessNode() = default;
 
 void WitnessNode::receive(raft::Message message) {
-  if (stopped_) return;
+  if (stopped_ || wanted_.lost) return;
   core_->advance(context_.clock.now());
   core_->step(std::move(message));
   settle();
@@ -49,6 +49,11 @@ void WitnessNode::receive(raft::Message message) {
 
 void WitnessNode::settle() {
   raft::Output output = core_->take_output();
+  if (output.lost) {  // whatever else it would do or say
+    wanted_.lost = true;
+    work_.set();
+    return;
+  }
   for (raft::Message& message : output.messages) options_.send(std::move(message));
   if (!output.append) return;
   // Each one is all that is kept, so the newest stands for those before it.
@@ -62,7 +67,7 @@ void WitnessNode::settle() {
 Task<Result<void>> WitnessNode::run(StopToken stop) {
   Result<void> result;
   for (;;) {
-    if (wanted_number_ == written_number_) {
+    if (wanted_number_ == written_number_ && !wanted_.lost) {
       work_.reset();
       const bool woken = co_await work_.wait(stop);
       if (!woken) break;
@@ -79,6 +84,12 @@ Task<Result<void>> WitnessNode::run(StopToken stop) {
       continue;
     }
     if (!result) break;
+    if (wanted_.lost) {
+      stopped_ = true;
+      co_return Error(Code::kCorrupt,
+                      "the leader names a record of who is in sync that is newer than the one here: the "
+                      "disk has lost what this witness had written and said");
+    }
     written_number_ = number;
     core_->advance(context_.clock.now());
     core_->fsync_took(context_.clock.now() - start);

@@ -31,7 +31,8 @@ class WitnessNode {
 
   void receive(raft::Message message);
   // Writes until `stop` fires. A full disk is waited for. Errors: Io: what is on the disk is not known, so nothing may
-  // be said any more.
+  // be said any more; Corrupt: the disk went back behind what was acknowledged (`lost` in raft/README.md), which the
+  // file says from then on.
   Task<Result<void>> run(StopToken stop);
   const raft::RaftCore& core() const { return *core_; }
 

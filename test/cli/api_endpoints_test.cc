@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <map>
 
+#include "api/watch_cache.h"
 #include "base/strings.h"
+#include "support/memory_store.h"
 
 using namespace kayak;
 using namespace kayak::cli;
@@ -172,4 +174,85 @@ TEST_CASE("what the endpoints tell is read as it was written") {
   const std::vector<api::ApiAddress> addresses = {{"192.0.2.1", 6443}, {"192.0.2.2", 6443}, {"192.0.2.3", 7443}};
   CHECK(api::addresses_of(api::kubernetes_endpoints(addresses).endpoints) == addresses);
   CHECK(api::addresses_of(json::Value(json::Object())).empty());
+}
+
+namespace {
+
+struct KeptBed {
+  static constexpr Duration kLook = 20ms;
+  bool told(const api::Kind& kind) const { return bool(api->cache().get(kind, "default", "kubernetes")); }
+  bool all_told() const { return told(api::kinds::endpoints()) && told(api::kinds::endpoint_slices()); }
+  Task<bool> until_told() {
+    for (int i = 0; i < 500 && !all_told(); ++i) (void)co_await loop.sleep(10ms, StopToken());
+    co_return all_told();
+  }
+  Task<Result<void>> remove(const api::Kind* kind) {
+    api::ApiRequest request;
+    request.verb = api::Verb::kDelete;
+    request.kind = kind;
+    request.namespace_ = "default";
+    request.name = "kubernetes";
+    request.user.name = "admin";
+    request.user.groups = {"system:masters", "system:authenticated"};
+    auto gone = co_await api->handle(std::move(request), StopToken());
+    if (!gone) co_return gone.error();
+    co_return Result<void>();
+  }
+  Task<Result<std::vector<SeenServer>>> seen() {
+    std::vector<SeenServer> servers;
+    servers.push_back(SeenServer{api::ApiAddress{"192.0.2.1", 6443}});
+    co_return servers;
+  }
+  Task<Result<void>> run();
+
+  static api::ApiServerOptions options() {
+    api::ApiServerOptions options;
+    options.endpoints_kept = true;
+    return options;
+  }
+  Loop loop;
+  SystemClock clock;
+  SeededRandom random{9};
+  Metrics metrics;
+  Context context{loop, clock, random, Log::discard(), metrics};
+  test::MemoryStore store{context};
+  std::unique_ptr<api::ApiServer> api = api::ApiServer::create(context, store, options());
+  io::Event changed;
+  bool others = false;
+};
+
+Task<Result<void>> KeptBed::run() {
+  io::TaskScope scope;
+  scope.spawn(api->run(scope.token()));
+  (void)co_await api->wait_ready(scope.token());
+  ApiAddresses addresses;
+  addresses.list = [this](StopToken) { return seen(); };
+  addresses.changed = &changed;
+  addresses.any_others = [this] { return others; };
+  addresses.period = kLook;
+  scope.spawn(keep_api_endpoints(context, *api, 0, std::move(addresses), scope.token()));
+  const bool begun = co_await until_told();
+  CHECK(begun);
+  for (const api::Kind* kind : {&api::kinds::endpoints(), &api::kinds::endpoint_slices()}) {
+    const Result<void> removed = co_await remove(kind);
+    CHECK(removed);
+    const bool back = co_await until_told();
+    CHECK(back);
+  }
+  const store::Revision before = store.revision();
+  (void)co_await loop.sleep(5 * kLook, StopToken());
+  CHECK(store.revision() == before);
+  scope.stop();
+  co_return co_await scope.join();
+}
+
+}  // namespace
+
+TEST_CASE("endpoints that somebody deletes come back, and as they are they are not written") {
+  for (const bool others : {false, true}) {
+    CAPTURE(others);
+    KeptBed bed;
+    bed.others = others;
+    REQUIRE(bed.loop.run(bed.run()));
+  }
 }

@@ -8,7 +8,7 @@ run() {
   local name="$1"
   ports[$name]="${ports[$name]:-$(free_port)}"
   "$kayak" server --data-dir "$work/$name" --bind-address 127.0.0.1 --https-listen-port "${ports[$name]}" --node-name "${node_name:-$name}" \
-    --write-kubeconfig "$work/$name.yaml" --disable-agent --peer-address "127.0.0.1:${ports[$name]}" "${@:2}" >>"$work/$name.log" 2>&1 &
+    --write-kubeconfig "$work/$name.yaml" --disable-agent --peer-address "${at:-127.0.0.1:${ports[$name]}}" "${@:2}" >>"$work/$name.log" 2>&1 &
   pids[$name]=$!
 }
 halt() { kill "-${2:-TERM}" "${pids[$1]}" 2>/dev/null; wait "${pids[$1]}" 2>/dev/null; unset "pids[$1]"; }
@@ -36,6 +36,14 @@ check_output "one leads" '^1$' bash -c "'$kayak' member list --data-dir '$work/c
 node_name=b run twin "${joining[@]}"
 eventually 30 "a name can be had once" 'called b is in the cluster already' cat "$work/twin.log"
 halt twin
+
+# One that the others cannot reach where it says it is.
+at="127.0.0.1:$(free_port)" run lost "${joining[@]}"
+eventually 60 "a server that is not reached says so" 'leader does not reach it.*looked_for_at=127.0.0.1:' cat "$work/lost.log"
+check_output "and knows no members" 'no member of its cluster yet' member lost list
+check_output "it can be removed" ' removed$' member a remove lost
+eventually 60 "and hears of that" 'no member of its cluster any more' cat "$work/lost.log"
+halt lost
 
 # Another address, known by its key.
 halt b
@@ -106,6 +114,7 @@ check_output "it has no API" 'serves no API' curl -sk "https://127.0.0.1:${ports
 rm -r "${work:?}/c"
 run c "${joining[@]}"
 eventually 60 "a third server has no vote beside a witness" '^a=voter b=voter c=learner w=witness$' roles a
+ready c # it knows that it is one
 id="$(id_of a c)"
 halt c
 check "it is removed while it is away" member a remove "$id"

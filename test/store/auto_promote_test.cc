@@ -76,5 +76,22 @@ TEST_CASE("beside a witness nobody keeps up of whom it has not been told") {
   }
 }
 
+// In a group at rest no entry comes that would find out where the logs part.
+TEST_CASE("a learner whose connection broke when it had everything keeps up again without a new entry") {
+  using raft::test::Table;
+  const raft::Membership group{{1}, {2}, raft::kNobody};
+  Table table(group);
+  for (const raft::NodeId id : group.voters) table.add(id, raft::test::disk_of(group, {1}, {.term = 1}));
+  table.add(2, raft::test::disk_of(group, {1}, {.term = 1}));
+  table.campaign(1);
+  table.pass(1s);
+  const auto keeping_up = [&table] { return learners_keeping_up(table.core(1), table.now(1), nullptr); };
+  REQUIRE(keeping_up() == Nodes{2});
+  table.core(1).peer_unreachable(2);
+  CHECK(keeping_up().empty());  // until it is heard again
+  table.pass(1s);
+  CHECK(keeping_up() == Nodes{2});
+}
+
 }  // namespace
 }  // namespace kayak::store

@@ -136,12 +136,12 @@ TEST_CASE("a new server is taken in as a learner, and asks again without harm") 
   CHECK(f.ask('7', join_of(record_of('7', "third"))) == "ok");
   CHECK(f.group.asked == std::vector<std::string>{"add learner third"});
   CHECK(f.ask('7', join_of(record_of('7', "third"))) == "ok");
-  CHECK(f.group.asked.size() == 1);
+  CHECK(f.group.asked.size() == 2);  // who knows whether the first is committed; it writes nothing that is there
   MemberRecord moved = record_of('7', "third");
   moved.addresses = {"198.51.100.7:6443"};
   f.transport->set_peers(peers_of(f.members->list()));
   CHECK(f.ask('7', join_of(moved)) == "ok");
-  CHECK(f.group.asked.size() == 2);
+  CHECK(f.group.asked.size() == 3);
   CHECK(f.group.list.back().addresses == moved.addresses);
   CHECK(f.transport->addresses_of(moved.id).at(0) == moved.addresses[0]);
 }

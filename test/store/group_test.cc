@@ -361,6 +361,38 @@ TEST_CASE("a leader that is cut off does not say of a member that it is not ther
   REQUIRE(group.harness.wait(calls.join()));
 }
 
+Task<void> add_at(Members* members, MemberRecord record, std::optional<Result<void>>* answer) {
+  *answer = co_await members->add_learner(std::move(record), StopToken());
+}
+
+TEST_CASE("who asks once more to be taken in is not told so before it is committed") {
+  Group group;
+  group.make(3);
+  GroupServer& old = group.leader();
+  MemberRecord newcomer = group.add().record();
+  newcomer.addresses = {"127.0.0.1:1"};  // it never starts
+  REQUIRE(old.put(member_key(newcomer.id), encode_member(newcomer)));
+  group.isolate({old.id()});
+  io::TaskScope calls;
+  std::optional<Result<void>> first, second;
+  calls.spawn(add_at(&old.members(), newcomer, &first));
+  const auto is_known = [&newcomer](GroupServer& server) {
+    const std::vector<Member> members = server.members().members();
+    return std::any_of(members.begin(), members.end(), [&](const Member& one) { return one.id == newcomer.id; });
+  };
+  REQUIRE(group.eventually([&] { return is_known(old); }));
+  CHECK_FALSE(first);
+  calls.spawn(add_at(&old.members(), newcomer, &second));
+  REQUIRE(group.eventually([&] { return group.leader_now() != nullptr && group.leader_now() != &old; }));
+  CHECK_FALSE(second);  // with its leader it may go again
+  group.heal();
+  REQUIRE(group.eventually([&] { return first && second; }));
+  CHECK(*first);
+  CHECK(*second);
+  CHECK(is_known(group.leader()));
+  REQUIRE(group.harness.wait(calls.join()));
+}
+
 Task<void> write_here(Store* store, std::string key, std::optional<Error>* refused) {
   TxnRequest request;
   request.success.push_back(put_op(key, "x"));

@@ -69,6 +69,25 @@ TEST_CASE("entries that no leader would send are dropped") {
   }
 }
 
+TEST_CASE("a state that no leader would offer is not fetched") {
+  struct Row {
+    const char* what;
+    SnapshotMeta snapshot;
+    bool fetched;
+  };
+  const MembershipRef group = std::make_shared<const Membership>(kThree);
+  for (const Row& row :
+       {Row{"a sound one", {7, 10, 3, group, 10}, true}, Row{"of no members", {7, 10, 3, nullptr, 0}, false},
+        Row{"of a later term", {7, 10, 4, group, 1}, false},
+        Row{"whose members are later", {7, 10, 3, group, 11}, false}}) {
+    CAPTURE(row.what);
+    Single node(disk_of(kThree, {1}, {.term = 3}));
+    const Output output = node.step(2, 3, InstallSnapshot{row.snapshot});
+    CHECK(output.snapshot_fetch.has_value() == row.fetched);
+    CHECK(node.core.refused() == (row.fetched ? 0 : 1));
+  }
+}
+
 TEST_CASE("an acknowledgement leaves when the entries are on disk") {
   Single node(disk_of(kThree, {1}, {.term = 1}));
   Output output = node.step(2, 1, AppendEntries{1, 1, {{2, 1, text("a"), nullptr}}, 0, 0});

@@ -132,6 +132,23 @@ TEST_CASE("who is not in sync is not elected, however long it waits") {
   CHECK(table.seat(2).applied.back() == "b");
 }
 
+TEST_CASE("a witness whose disk went back behind its record hears so from the leader that counts on it") {
+  for (const bool goes_back : {false, true}) {
+    CAPTURE(goes_back);
+    Table table = in_sync();
+    const Restored before = table.seat(kWitness).disk;
+    table.isolate(2);
+    const LogIndex index = table.propose(1, "2 has not got this");
+    table.pass(2s);
+    REQUIRE(table.core(1).commit() == index);
+    table.crash(kWitness);
+    if (goes_back) table.seat(kWitness).disk.record = before.record;
+    table.restart(kWitness);
+    table.pass(300ms);
+    CHECK(table.seat(kWitness).lost.has_value() == goes_back);
+  }
+}
+
 TEST_CASE("who has caught up is recorded, and may then be elected") {
   Table table = in_sync();
   table.isolate(2);

@@ -29,6 +29,8 @@ TEST_CASE("a witness' state comes back as it was written") {
   CHECK(*decode_witness_state(encode_witness_state(voted())) == voted());
   state.record = raft::WitnessRecord();
   CHECK(*decode_witness_state(encode_witness_state(state)) == state);
+  state.lost = true;
+  CHECK(*decode_witness_state(encode_witness_state(state)) == state);
 }
 
 TEST_CASE("every flipped bit and every cut of a witness' state is seen") {

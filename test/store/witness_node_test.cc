@@ -23,6 +23,16 @@ class Witness {
     stop();
     start(*read_witness_state(path_));
   }
+  void restart_with(const WitnessState& state) {
+    stop();
+    REQUIRE(write_witness_state(path_, state));
+    start(state);
+  }
+  // How it has ended by itself; "ok" when it has not.
+  std::string end() {
+    const Result<void> ended = harness_.wait(scope_->join());
+    return ended ? "ok" : ended.error().message();
+  }
   // What it says to `message` within a while; what it says must be on its disk by then.
   std::vector<raft::Message> ask(raft::Message message) {
     said_.clear();
@@ -56,7 +66,7 @@ class Witness {
   }
   void stop() {
     scope_->stop();
-    CHECK(harness_.wait(scope_->join()));
+    if (!on_disk().lost) CHECK(harness_.wait(scope_->join()));
     node_.reset();
   }
 
@@ -105,6 +115,27 @@ TEST_CASE("a witness votes for nobody whom the record leaves out, or who is behi
   CHECK_FALSE(granted(witness.ask(vote_of(kB, 4, 999, 3))));
   CHECK_FALSE(granted(witness.ask(vote_of(kA, 5, 9, 3))));  // shorter than what the record says is on every disk
   CHECK(granted(witness.ask(vote_of(kA, 6, 10, 3))));
+}
+
+TEST_CASE("a witness whose disk went back says nothing more, in no later life either") {
+  const TempFolder folder;
+  Witness witness(folder.file("state"));
+  const auto heartbeat = [](std::uint64_t acknowledged) {
+    return raft::Message{kA, kWitness, 3, raft::Heartbeat{acknowledged, 0}};
+  };
+  CHECK(witness.ask(record_of(kA, 3, 1, {kA, kB})).size() == 1);
+  const WitnessState before = witness.on_disk();
+  CHECK(witness.ask(record_of(kA, 3, 2, {kA})).size() == 1);
+  CHECK(witness.ask(heartbeat(2)).size() == 1);
+  witness.restart();
+  CHECK(witness.ask(heartbeat(2)).size() == 1);
+  witness.restart_with(before);
+  CHECK(witness.ask(heartbeat(0)).size() == 1);  // of a leader whose newest record it has not acknowledged yet
+  CHECK(witness.ask(heartbeat(1)).size() == 1);
+  CHECK(witness.ask(heartbeat(2)).empty());
+  CHECK(witness.ask(vote_of(kB, 4, 999, 3)).empty());  // it would be B's that lacks what A has committed alone
+  CHECK(witness.on_disk().lost);
+  CHECK(witness.end().find("newer than the one here") != std::string::npos);
 }
 
 TEST_CASE("a record that is late does not undo a newer one") {

@@ -65,7 +65,7 @@ void RaftCore::handle(const Message& message, Heartbeat& request) {
   if (!hear_leader(message.from)) return;
   // A leader names here no entry that this member has not acknowledged to it in this term, and in a leader's term
   // nothing is cut off that was acknowledged to it. So what is missing was lost by this disk.
-  const bool lost = !options_.witness && request.commit > log_.last_index();
+  const bool lost = options_.witness ? has_lost_record(request.commit) : request.commit > log_.last_index();
   if (lost && !broken(Mutant::kCommitBeyondMatch) && !broken(Mutant::kLostGoesOn)) {
     output_.lost = request.commit;
     return;
@@ -77,7 +77,12 @@ void RaftCore::handle(const Message& message, Heartbeat& request) {
 void RaftCore::handle(const Message& message, InstallSnapshot& request) {
   if (!hear_leader(message.from)) return;
   const SnapshotMeta& snapshot = request.snapshot;
-  if (options_.witness || !snapshot.membership) return;
+  if (options_.witness) return;
+  const bool well_formed = snapshot.membership && snapshot.term <= term_ && snapshot.membership_index <= snapshot.index;
+  if (!well_formed) {
+    ++refused_;
+    return;
+  }
   const bool behind = snapshot.index <= commit_ && !broken(Mutant::kSnapshotOverwrites);
   if (behind) return acknowledge(message.from, commit_, 0);
   if (log_.matches(snapshot.index, snapshot.term) && !broken(Mutant::kSnapshotOverwrites)) {

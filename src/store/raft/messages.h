@@ -37,7 +37,9 @@ struct AppendEntriesReply {
 };
 
 struct Heartbeat {
-  LogIndex commit = 0;  // not beyond what this follower has acknowledged in this term
+  // Not beyond what this follower has acknowledged in this term. To a witness, which has no log: the version of the
+  // newest record that it has acknowledged in this term, 0: none.
+  LogIndex commit = 0;
   std::uint64_t read_round = 0;
 };
 // Also the answer to a leader of the past: its term alone says all.

@@ -75,7 +75,8 @@ struct Output {
   std::vector<NodeId> snapshots_wanted;  // make one for this follower: snapshot_ready() or snapshot_failed()
   std::vector<SnapshotId> snapshots_released;
   std::optional<SnapshotFetch> snapshot_fetch;  // replaces an earlier one: snapshot_fetched()
-  // This member has acknowledged the entries up to here, and its log ends before: it must not go on under its id.
+  // This member has acknowledged the entries up to here, and its log ends before; or, a witness, the record of this
+  // version, and has an older one. It must not go on under its id.
   std::optional<LogIndex> lost;
 };
 
@@ -242,6 +243,8 @@ class RaftCore {
   bool keeps_up(NodeId node) const;
   bool may_be_recorded(NodeId node) const;
   void send_record();
+  std::uint64_t acknowledged_record() const { return wanted_ && wanted_written_ ? wanted_->version : 0; }
+  bool has_lost_record(std::uint64_t acknowledged) const;
   bool witness_would_vote(NodeId candidate, const RequestVote& request) const;
 
   const Options options_;

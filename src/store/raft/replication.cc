@@ -192,6 +192,7 @@ void RaftCore::fetched(NodeId to, LogIndex first, std::vector<Entry> entries) {
 }
 
 void RaftCore::send_heartbeat(NodeId to, Progress& progress) {
+  if (to == membership().witness) return send(to, Heartbeat{acknowledged_record(), round_});
   const LogIndex commit = broken(Mutant::kCommitBeyondMatch) ? commit_ : std::min(commit_, progress.match());
   if (!broken(Mutant::kTellsCommitAgain)) progress.told_commit = std::max(progress.told_commit, commit);
   send(to, Heartbeat{commit, round_});
@@ -237,7 +238,9 @@ void RaftCore::handle(const Message& message, HeartbeatReply& reply) {
   finish_reads();
   if (message.from == membership().witness) return;
   progress->try_again();
-  if (progress->match() >= log_.last_index()) return;
+  // A probe ends with an answer to a question, which in a group at rest no new entry would ask.
+  const bool probing = progress->state() == Progress::State::kProbe;
+  if (progress->match() >= log_.last_index() && !probing) return;
   // Nothing in the answer says whether the entries sent ahead arrived: an empty message finds out.
   if (progress->window_full(options_.window)) progress->free_one();
   send_entries(message.from, *progress, true);

@@ -83,7 +83,13 @@ void RaftCore::handle(const Message& message, RecordInSyncReply& reply) {
   maybe_commit();
 }
 
-// At the witness.
+// At the witness: whether its disk went back behind what it has acknowledged to the leader of this term, which may have
+// committed alone since.
+bool RaftCore::has_lost_record(std::uint64_t acknowledged) const {
+  if (acknowledged == 0) return false;
+  return !record_ || std::pair(record_->term, record_->version) < std::pair(term_, acknowledged);
+}
+
 void RaftCore::handle(const Message& message, RecordInSync& request) {
   const WitnessRecord& record = request.record;
   if (!options_.witness || record.term != message.term) return;
