@@ -52,6 +52,20 @@ Task<Result<std::optional<std::vector<api::ApiAddress>>>> read_told(client::Clie
   co_return told;
 }
 
+client::ListOptions own_object() {
+  client::ListOptions options;
+  options.namespace_ = "default";
+  options.fields = api::FieldSelector::equals("metadata.name", "kubernetes");
+  return options;
+}
+
+void tell_of_changes(client::Informer& informer, io::Event* changed) {
+  client::InformerHandler handler;
+  handler.on_update = [changed](const api::ObjectRef&, const api::ObjectRef&) { changed->set(); };
+  handler.on_delete = [changed](const api::ObjectRef&) { changed->set(); };
+  informer.add_handler(std::move(handler));
+}
+
 }  // namespace
 
 Standing standing_of(const store::Member& member) {
@@ -90,21 +104,16 @@ std::vector<api::ApiAddress> ToldServers::look(const std::vector<SeenServer>& se
   return now;
 }
 
-Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
-                                      StopToken stop) {
-  if (!addresses.list) co_return Result<void>();
-  client::Identity identity;
-  identity.user.name = "system:apiserver";
-  identity.user.groups = {"system:masters", "system:authenticated"};
-  identity.field_manager = "kube-apiserver";
-  auto client = client::make_inprocess_client(context, api, identity, term);
+namespace {
+
+Task<Result<void>> keep(const Context& context, client::Client& client, const ApiAddresses& addresses, StopToken stop) {
   std::optional<ToldServers> servers;
   while (!stop.stopped()) {
     Duration pause = addresses.period;
     if (addresses.changed != nullptr) addresses.changed->reset();
     Result<std::vector<SeenServer>> seen = co_await addresses.list(stop);
     if (seen && !servers) {
-      auto told = co_await read_told(*client, stop);
+      auto told = co_await read_told(client, stop);
       if (told) servers.emplace(*told);
     }
     if (!seen || !servers) pause = kRetry;
@@ -115,8 +124,8 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
       api::KubernetesEndpoints wanted = api::kubernetes_endpoints(now);
       Result<void> done;
       if (wanted.endpoints.is_object()) {
-        done = co_await write(*client, api::kinds::endpoints(), std::move(wanted.endpoints), stop);
-        if (done) done = co_await write(*client, api::kinds::endpoint_slices(), std::move(wanted.slice), stop);
+        done = co_await write(client, api::kinds::endpoints(), std::move(wanted.endpoints), stop);
+        if (done) done = co_await write(client, api::kinds::endpoint_slices(), std::move(wanted.slice), stop);
       }
       if (!done) pause = kRetry;
       if (!done && !stop.stopped()) {
@@ -125,14 +134,40 @@ Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std:
     }
     const bool alone = addresses.changed != nullptr && !addresses.any_others() && pause == addresses.period;
     if (alone) {
-      const io::Deadline due(context.loop, pause, stop);
-      (void)co_await addresses.changed->wait(due.token());
+      co_await addresses.changed->wait(stop);
       continue;
     }
     const Result<void> slept = co_await context.loop.sleep(pause, stop);
     if (!slept) break;
   }
   co_return Result<void>();
+}
+
+}  // namespace
+
+Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
+                                      StopToken stop) {
+  if (!addresses.list) co_return Result<void>();
+  client::Identity identity;
+  identity.user.name = "system:apiserver";
+  identity.user.groups = {"system:masters", "system:authenticated"};
+  identity.field_manager = "kube-apiserver";
+  auto client = client::make_inprocess_client(context, api, identity, term);
+  auto informers = client::make_informer_factory(context, *client);
+  io::TaskScope scope(stop);
+  if (addresses.changed != nullptr) {
+    client::Informer& endpoints = informers->informer(api::kinds::endpoints(), own_object());
+    client::Informer& slices = informers->informer(api::kinds::endpoint_slices(), own_object());
+    tell_of_changes(endpoints, addresses.changed);
+    tell_of_changes(slices, addresses.changed);
+    scope.spawn(informers->run(scope.token()));
+    // Who deletes what is written below is seen then.
+    const Result<void> sees_endpoints = co_await endpoints.wait_for_sync(scope.token());
+    const Result<void> sees_slices = co_await slices.wait_for_sync(scope.token());
+    if (!sees_endpoints || !sees_slices) co_return co_await scope.join();
+  }
+  scope.spawn(keep(context, *client, addresses, scope.token()));
+  co_return co_await scope.join();
 }
 
 Task<std::optional<api::ApiAddress>> MemberAddresses::find(std::vector<std::string> addresses, StopToken stop) {

@@ -51,8 +51,8 @@ struct ApiAddresses {
 };
 
 // Writes what is not as it is to be, until `stop`. Looks every `period`, as servers fall silent or behind and anyone
-// may have changed or deleted the objects, and after 5 s when a server comes back; where there are no others, at once
-// when it is told of some.
+// may have changed or deleted the objects, and after 5 s when a server comes back; where there are no others it sleeps
+// until it is told of some, or sees that the objects change.
 Task<Result<void>> keep_api_endpoints(Context context, api::ApiServer& api, std::uint64_t term, ApiAddresses addresses,
                                       StopToken stop);
 

@@ -229,7 +229,7 @@ Task<Result<void>> KeptBed::run() {
   addresses.list = [this](StopToken) { return seen(); };
   addresses.changed = &changed;
   addresses.any_others = [this] { return others; };
-  addresses.period = kLook;
+  addresses.period = others ? kLook : 1h;  // who is alone needs no look
   scope.spawn(keep_api_endpoints(context, *api, 0, std::move(addresses), scope.token()));
   const bool begun = co_await until_told();
   CHECK(begun);
