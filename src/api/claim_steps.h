@@ -31,8 +31,9 @@ Task<Result<ClaimsAhead>> claim_ahead(ServerParts& parts, std::string key, std::
                                       std::vector<SideWrites::Put> puts, StopToken stop);
 // The object was not written: its claims go, and the mark.
 Task<void> take_back(ServerParts& parts, std::string key, std::uint64_t term, ClaimsAhead claims, StopToken stop);
-// It was, at `revision` (0: it was removed): what it gave up goes, unless it was written again since.
-Task<void> release_behind(ServerParts& parts, std::string key, store::Revision revision, std::uint64_t term,
-                          std::vector<std::string> keys, StopToken stop);
+// It was written or, as `removed` says, removed at `revision`: what it gave up goes, unless it was written again since,
+// or a repair was faster and another object holds some of it by now.
+Task<void> release_behind(ServerParts& parts, std::string key, store::Revision revision, bool removed,
+                          std::uint64_t term, std::vector<std::string> keys, StopToken stop);
 
 }  // namespace kayak::api
