@@ -545,6 +545,7 @@ struct Session {
   ~Session() { end(); }
   std::string end() {
     if (!call.in.closed()) call.in.close();
+    call.stop.stop();
     (void)f.d.harness.wait(scope.join());
     return cat(call.status, call.message.empty() ? "" : " ", call.message);
   }
@@ -610,7 +611,10 @@ TEST_CASE("etcd: watches on one stream") {
   s.send(WatchCancelRequest{77});  // not there: no answer
   s.send(WatchProgressRequest());
   CHECK(s.next() == "-1 @6");
-  CHECK(s.end() == "0");
+  s.call.in.close();  // a client that has said all is told of events nevertheless
+  REQUIRE(f.put(put_of("a", "2")) == "@7");
+  CHECK(s.next() == "0 put a=2 @7");
+  CHECK(s.end() == "14 etcdserver: server stopped");
 }
 
 TEST_CASE("etcd: progress notes come to those who asked for them, after writes elsewhere") {

@@ -1,5 +1,6 @@
 // watch.cc: etcd's Watch service: many watches over one stream, each a coroutine on a watch of the store.
 // Without timers: progress notes come from the store, which has news only after a write.
+// A client that has said all that it will is told of events nevertheless, until it goes away.
 // Source: etcd v3.5, v3rpc/watch.go (what is answered to what), clientv3's use of header revisions.
 #include <algorithm>
 #include <map>
@@ -14,6 +15,8 @@ namespace {
 constexpr std::int64_t kNoWatch = -1;
 // Of one stream; each costs a coroutine and a place in the store's watch hub.
 constexpr std::size_t kMaxWatches = 10'000;
+// Metadata of a stream that is to end when its server has no leader.
+constexpr std::string_view kRequireLeader = "hasleader";
 
 struct Watcher {
   explicit Watcher(const StopToken& parent) : stop(parent) {}
@@ -32,6 +35,7 @@ class WatchStream {
 
   Task<io::GrpcStatus> run() {
     Result<void> result = co_await call_.open();
+    if (result && call_.request().headers.get(kRequireLeader) == "true") scope_.spawn(while_led());
     if (result) result = co_await read_requests();
     scope_.stop();
     const Result<void> joined = co_await scope_.join();
@@ -46,7 +50,7 @@ class WatchStream {
       Result<std::optional<std::string>> bytes = co_await call_.read(scope_.token());
       if (!bytes && call_.gone().stopped()) co_return Error(Code::kUnavailable, "the server stops");
       if (!bytes) co_return bytes.error();
-      if (!*bytes) co_return Result<void>();
+      if (!*bytes) co_return co_await linger();
       Result<WatchRequest> request = decode<WatchRequest>(**bytes);
       if (!request) co_return Error(Code::kInvalid, request.error().message());
       Result<void> done;
@@ -59,6 +63,27 @@ class WatchStream {
       }
       if (!done) co_return done;
     }
+  }
+
+  Task<Result<void>> linger() {
+    io::Event never;
+    co_await never.wait(scope_.token());
+    co_return Error(Code::kUnavailable, "the server stops");
+  }
+
+  // What happens elsewhere does not reach a server that is cut off from the others. Clients that ask for it are not
+  // left waiting there. An election is no reason: the store waits for its outcome.
+  Task<Result<void>> while_led() {
+    const StopToken stop = scope_.token();
+    for (bool goes_on = true; goes_on;) {
+      const Leadership now = backend_.store.leadership();
+      if (!now.leads && now.leader == 0) {
+        auto led = co_await backend_.store.current_revision(stop);
+        if (!led && !stop.stopped()) co_return Error(Code::kUnavailable, "no leader");
+      }
+      goes_on = co_await backend_.store.leadership_changed(now, stop);
+    }
+    co_return Result<void>();
   }
 
   WatchResponse response_to(std::int64_t id) const {
