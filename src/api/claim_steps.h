@@ -3,7 +3,7 @@
 // steps after it; nobody sees the object before it has all that it names. A mark under kClaimMarks says that the claims
 // of one object are being made. Every step compares it, and the transaction that writes the object removes it: whoever
 // wants to drop claims of an object that is not written (another attempt at it, a repair) takes the mark first, and so
-// ends the attempt. What a crash leaves behind is found by the repair of the next leader.
+// ends the attempt. What a crash leaves behind, or a client that goes away in the midst, is found by the next repair.
 #pragma once
 
 #include <string>
