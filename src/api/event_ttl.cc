@@ -42,7 +42,7 @@ WallTime last_written(const Object& event) {
 Task<Result<void>> remove_some(ServerParts& parts, const std::vector<ObjectRef>& expired, std::size_t& next,
                                StopToken stop) {
   while (next < expired.size()) {
-    const ObjectRef event = expired[next++];
+    const ObjectRef& event = expired[next++];
     // A repeat that came since it was found has no revision, either.
     if (parts.cache.get(kinds::events(), event->namespace_(), event->name()) != event) continue;
     const std::string key = storage_key(kinds::events(), event->namespace_(), event->name());

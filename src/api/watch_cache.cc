@@ -325,6 +325,7 @@ ObjectRef WatchCache::take_heartbeat(const Heartbeat& heartbeat) {
   if (!heartbeats_.accepts(key, revision_)) return nullptr;
   Result<ObjectRef> object = Object::from_stored(*state->kind, heartbeat.text, heartbeat.revision);
   if (!object) return nullptr;
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): show() changes what is there
   const ObjectRef before = *place;
   const HeartbeatOverlay::Entry* entry = heartbeats_.find(key);
   const ObjectRef durable = entry == nullptr ? before : entry->durable;

@@ -32,10 +32,13 @@ std::string shell_word(const std::string& text) {
   return out + "'";
 }
 
-// The newest that is whole, as far as can be seen without its passphrase.
+// The newest that is whole, as far as can be seen without its passphrase. Revisions of one cluster never go back, as
+// the clock of a board may.
 std::optional<ListedSnapshot> newest_whole(const std::string& folder, const std::string& cluster) {
   Result<std::vector<ListedSnapshot>> found = list_snapshots(folder);
   if (!found) return std::nullopt;
+  const auto older = [](const auto& a, const auto& b) { return a.info.revision < b.info.revision; };
+  if (!cluster.empty()) std::stable_sort(found->begin(), found->end(), older);
   for (auto one = found->rbegin(); one != found->rend(); ++one) {
     if (!cluster.empty() && one->info.cluster != cluster) continue;
     RestoreOptions check;

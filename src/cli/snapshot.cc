@@ -58,7 +58,8 @@ std::function<void(std::uint64_t)> progress_line() {
 Result<std::string> passphrase_for(const SnapshotOptions& options) {
   if (!options.passphrase_file.empty()) return read_passphrase(options.passphrase_file);
   const std::string token = options.data_dir + "/server/token";
-  if (file_exists(token)) return read_passphrase(token);
+  Result<std::string> secret = read_passphrase(token);
+  if (secret || secret.error().code() != Code::kNotFound) return secret;
   return Error(Code::kNotFound, cat("a snapshot is encrypted: name a file with its passphrase, --passphrase-file (",
                                     token, ", which is used otherwise, does not exist)"));
 }

@@ -1,6 +1,7 @@
 // snapshot_restore.cc: see snapshot_restore.h.
 // The order of a restore: everything is read and written beside its place first, then the keys, and last, in one step,
-// the store. Until then no server would take the folder for a cluster's.
+// the store. Until then no server begins an empty cluster there, under keys that the nodes of the old one trust: what
+// fails is taken back, and where a restore was killed the store does not open (store/restore.h).
 #include "cli/snapshot_restore.h"
 
 #include <fcntl.h>
@@ -126,9 +127,16 @@ Result<Snapshot> read_snapshot(const RestoreOptions& options, bool needs_passphr
   return snapshot;
 }
 
+// Anyone may have written the head: it must not command the terminal.
+std::string shown(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text;
+}
+
 std::string describe(const store::SnapshotInfo& info) {
-  return cat("taken on ", info.node, " at ", format_time(WallTime{info.created * 1'000'000}), ", revision ",
-             info.revision, ", ", info.keys, " keys, cluster ", info.cluster, ", kayak ", info.version);
+  return cat("taken on ", shown(info.node), " at ", format_time(WallTime{info.created * 1'000'000}), ", revision ",
+             info.revision, ", ", info.keys, " keys, cluster ", shown(info.cluster), ", kayak ", shown(info.version));
 }
 
 // The token may have been changed since the snapshot was taken: the same CA with another secret.
@@ -156,44 +164,67 @@ Result<void> check_files(const std::string& server_dir, const std::vector<store:
   return Result<void>();
 }
 
-Result<void> write_files(const std::string& server_dir, const std::vector<store::KeptFile>& files) {
+// What a restore has changed: taken back, unless it is kept. No step back needs space.
+class Changes {
+ public:
+  Changes() = default;
+  Changes(const Changes&) = delete;
+  Changes& operator=(const Changes&) = delete;
+  ~Changes() {
+    for (const std::string& path : files_) ::unlink(path.c_str());
+    for (const std::string& path : aside_) ::rename((path + kAside).c_str(), path.c_str());
+    for (auto path = folders_.rbegin(); path != folders_.rend(); ++path) ::rmdir(path->c_str());  // the empty ones
+  }
+  // As make_directories; parents that it makes stay.
+  Result<void> make_folder(const std::string& path, unsigned mode) {
+    const bool there = file_exists(path);
+    Result<void> made = make_directories(path, mode);
+    if (made && !there) folders_.push_back(path);
+    return made;
+  }
+  // What is there already has the same content, and stays.
+  Result<void> write(const std::string& path, const std::string& content, unsigned mode) {
+    if (!file_exists(path)) files_.push_back(path);
+    return write_file_atomic(path, content, mode);
+  }
+  // `interrupted`: a restore was killed here before; what that one has set aside is what was there.
+  Result<void> set_aside(const std::string& path, bool interrupted) {
+    const std::string aside = path + kAside;
+    const bool before = interrupted && file_exists(aside);
+    if (auto removed = remove_file(before ? path : aside); !removed) return removed;
+    aside_.push_back(path);
+    if (before || ::rename(path.c_str(), aside.c_str()) == 0 || errno == ENOENT) return Result<void>();
+    return error_from_errno(errno, cat("setting ", path, " aside"));
+  }
+  void keep() {
+    for (const std::string& path : aside_) ::unlink((path + kAside).c_str());
+    files_.clear();
+    aside_.clear();
+    folders_.clear();
+  }
+
+ private:
+  static constexpr const char* kAside = ".before-restore";
+  std::vector<std::string> files_, aside_, folders_;
+};
+
+Result<void> write_files(const std::string& server_dir, const std::vector<store::KeptFile>& files, Changes* changes) {
   for (const store::KeptFile& file : files) {
     const std::string path = cat(server_dir, "/", file.name);
     if (file.name == kTokenName && file_exists(path)) continue;
-    if (auto written = write_file_atomic(path, file.bytes, file.mode & 0777U); !written) return written;
+    if (auto written = changes->write(path, file.bytes, file.mode & 0777U); !written) return written;
   }
   return Result<void>();
 }
 
 // This server comes back as another member: who it was may still be known to others, with a log that it no longer has.
-Result<void> clear_identity(const std::string& server_dir) {
+Result<void> change_identity(const std::string& server_dir, const std::string& key, bool interrupted,
+                             Changes* changes) {
   for (const char* name : {"/tls/peer.crt", "/tls/peer.key", "/db/members.json"}) {
-    if (auto removed = remove_file(server_dir + name); !removed) return removed;
+    if (auto aside = changes->set_aside(server_dir + name, interrupted); !aside) return aside;
   }
-  return Result<void>();
+  return changes->write(server_dir + "/tls/peer.key", key, 0600);
 }
-
-// Folders that go again, as far as they are empty, unless they are kept.
-class MadeFolders {
- public:
-  MadeFolders() = default;
-  MadeFolders(const MadeFolders&) = delete;
-  MadeFolders& operator=(const MadeFolders&) = delete;
-  ~MadeFolders() {
-    for (auto path = made_.rbegin(); path != made_.rend(); ++path) ::rmdir(path->c_str());
-  }
-  // As make_directories; parents that it makes stay.
-  Result<void> make(const std::string& path, unsigned mode) {
-    const bool there = file_exists(path);
-    Result<void> made = make_directories(path, mode);
-    if (made && !there) made_.push_back(path);
-    return made;
-  }
-  void keep() { made_.clear(); }
-
- private:
-  std::vector<std::string> made_;
-};
 
 Error why_not(const Error& error, const std::string& data_dir) {
   if (error.code() == Code::kUnavailable) {
@@ -232,10 +263,10 @@ Result<RestoreReport> check_snapshot(const RestoreOptions& options) {
 
 Result<RestoreReport> restore_snapshot(Context context, const RestoreOptions& options) {
   const std::string server_dir = options.data_dir + "/server";
-  MadeFolders folders;
-  if (auto made = folders.make(options.data_dir, 0711); !made) return made.error();
+  Changes changes;
+  if (auto made = changes.make_folder(options.data_dir, 0711); !made) return made.error();
   for (const char* folder : {"", "/tls", "/db"}) {
-    if (auto made = folders.make(server_dir + folder, 0700); !made) return made.error();
+    if (auto made = changes.make_folder(server_dir + folder, 0700); !made) return made.error();
   }
   Result<std::string> key = io::generate_key_pem(context.random);
   if (!key) return key.error();
@@ -253,11 +284,11 @@ Result<RestoreReport> restore_snapshot(Context context, const RestoreOptions& op
   Result<store::SnapshotHead> head = (*restore)->prepare();
   if (!head) return head.error();
   if (auto good = check_files(server_dir, snapshot->files); !good) return good.error();
-  if (auto written = write_files(server_dir, snapshot->files); !written) return written.error();
-  if (auto cleared = clear_identity(server_dir); !cleared) return cleared.error();
-  if (auto written = write_file_atomic(server_dir + "/tls/peer.key", *key, 0600); !written) return written.error();
+  if (auto written = write_files(server_dir, snapshot->files, &changes); !written) return written.error();
+  const Result<void> changed = change_identity(server_dir, *key, (*restore)->interrupted(), &changes);
+  if (!changed) return changed.error();
   if (auto done = (*restore)->finish(); !done) return done.error();
-  folders.keep();
+  changes.keep();
   std::string text = cat("restored revision ", head->revision, ", ", head->keys, " keys, to ", options.data_dir, "\n");
   if (!snapshot->info) {
     text += cat("The snapshot holds no keys: with none in ", server_dir,

@@ -22,10 +22,10 @@ struct RestoreReport {
 Result<RestoreReport> check_snapshot(const RestoreOptions& options);
 
 // The keys and the store of a cluster, where there is no store yet. When this fails, what was there before is left as
-// it is, and nothing new. A token of the same cluster stays: it was changed since. The group is this server alone,
-// under a new identity; the revision is far above the snapshot's. Blocking. Errors: AlreadyExists (there is a store, or
-// other keys; says what to do), Unavailable (a server runs there), Unauthorized (no passphrase, or a wrong one), those
-// of check_snapshot, NoSpace.
+// it is, and nothing new; where it was killed no server starts before it was run again. A token of the same cluster
+// stays: it was changed since. The group is this server alone, under a new identity; the revision is far above the
+// snapshot's. Blocking. Errors: AlreadyExists (there is a store, or other keys; says what to do), Unavailable (a server
+// runs there), Unauthorized (no passphrase, or a wrong one), those of check_snapshot, NoSpace.
 Result<RestoreReport> restore_snapshot(Context context, const RestoreOptions& options);
 
 }  // namespace kayak::cli

@@ -46,7 +46,8 @@ void remove_leftovers(const std::string& folder) {
     const std::string_view name = entry->d_name;
     if (!name.starts_with(kPartPrefix) || !name.ends_with(kPartSuffix)) continue;
     const std::string path = cat(folder, "/", name);
-    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    // Over NFS only who may write can lock.
+    const Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
   }
 }
@@ -164,7 +165,9 @@ Result<void> SnapshotOutput::finish() {
   if (auto placed = rename_to_free_name(part_, path_); !placed) return placed;
   finished_ = true;
   const Fd folder(::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder || ::fsync(folder.get()) != 0) return error_from_errno(errno, cat("syncing ", folder_of(path_)));
+  // Some file systems of other machines have no such call for a folder.
+  const bool synced = folder && (::fsync(folder.get()) == 0 || errno == EINVAL || errno == EOPNOTSUPP);
+  if (!synced) return error_from_errno(errno, cat("syncing ", folder_of(path_)));
   return Result<void>();
 }
 

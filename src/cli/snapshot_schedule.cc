@@ -107,7 +107,8 @@ Task<Result<void>> SnapshotSchedule::save(StopToken stop) {
     SaveOptions save;
     std::unique_ptr<SnapshotOutput> output;
   };
-  const std::string path = cat(options_.dir, "/", snapshot_name("scheduled", options_.node, context_.clock.wall()));
+  const std::string name = snapshot_name("scheduled", options_.node, context_.clock.wall());
+  const std::string path = cat(options_.dir, "/", name);
   auto prepare = [options = options_, path]() -> Result<std::shared_ptr<Prepared>> {
     auto prepared = std::make_shared<Prepared>();
     Result<std::string> passphrase = read_passphrase(options.passphrase_file);
@@ -132,25 +133,27 @@ Task<Result<void>> SnapshotSchedule::save(StopToken stop) {
   context_.log.info("saved a snapshot", {{"file", path},
                                          {"revision", info->revision},
                                          {"bytes", static_cast<std::int64_t>((*prepared)->output->bytes())}});
-  auto clean = [this] { return prune(); };
+  auto clean = [this, name] { return prune(name); };
   Result<void> pruned = co_await context_.loop.offload(std::move(clean));
   co_return pruned;
 }
 
-// Of the schedule's own on this node, by the time in their names.
-Result<void> SnapshotSchedule::prune() const {
+// Of the schedule's own on this node, by the time in their names; never the one that was just saved, as a board without
+// a clock may have been set back.
+Result<void> SnapshotSchedule::prune(const std::string& saved) const {
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(options_.dir.c_str()), ::closedir);
   if (!dir) return error_from_errno(errno, cat("listing ", options_.dir));
   std::vector<std::pair<std::int64_t, std::string>> own;
   while (const dirent* entry = ::readdir(dir.get())) {
     std::string_view name = entry->d_name;
-    if (!name.starts_with(prefix())) continue;
+    if (!name.starts_with(prefix()) || name == saved) continue;
     name.remove_prefix(prefix().size());
     std::int64_t time = 0;
     if (parse_int64(name, &time)) own.emplace_back(time, entry->d_name);
   }
   std::sort(own.begin(), own.end());
-  const std::size_t excess = own.size() > options_.retention ? own.size() - options_.retention : 0;
+  const std::size_t beside = options_.retention - 1;
+  const std::size_t excess = own.size() > beside ? own.size() - beside : 0;
   for (std::size_t i = 0; i < excess; ++i) {
     if (auto removed = remove_file(cat(options_.dir, "/", own[i].second)); !removed) return removed;
   }

@@ -33,7 +33,7 @@ class SnapshotSchedule {
 
  private:
   std::string prefix() const;
-  Result<void> prune() const;
+  Result<void> prune(const std::string& saved) const;
   Context context_;
   store::Store& store_;
   const SnapshotScheduleOptions options_;

@@ -101,7 +101,7 @@ class Database final : public RowReader {
   // Makes the database when there is none; otherwise proves that what is there is whole (write-ahead log, pages, rows,
   // their order, the mark) and gives every row to `sink`. Nothing is written before that.
   // Errors: Unavailable (another process), Corrupt (says what is damaged and what to do), NoSpace, Io, Invalid (made
-  // by a newer version).
+  // by a newer version, or a symbolic link), Conflict (a restore was interrupted).
   static Result<std::unique_ptr<Database>> open(const DatabaseOptions& options, const RowSink& sink);
   ~Database() override;  // leaves the files as a crash would, unless close() went before
   // Moves everything into the one database file. Errors: NoSpace, Io.
@@ -168,6 +168,7 @@ class Database final : public RowReader {
   Result<bool> step_of_copy(std::size_t bytes);
   Result<void> finish_copy();
   Result<void> take_place(const std::string& path);
+  Result<void> may_begin(bool there) const;
   Result<void> create() const;
   std::vector<std::pair<RowId, std::string>> first_rows() const;
   int insert_first_rows(sqlite3* connection) const;

@@ -3,15 +3,23 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "store/packed.h"
 
 namespace kayak::store {
+
+namespace {
+// What a store that goes on may still use up.
+constexpr Term kLastTerm = UINT64_MAX / 2;
+constexpr LogIndex kLastIndex = kMaxLogIndex / 2;
+constexpr Revision kLastRevision = kMaxRevision / 2;
+}  // namespace
 
 DatabaseBuilder::DatabaseBuilder(Options options)
     : options_(std::move(options)),
       path_(incoming_path(options_.path)),
       reader_(SnapshotReader::Sink{
-          nullptr, [this](RowId row, const RowView& view, std::string_view bytes) { return take(row, view, bytes); }}) {
-}
+          [this](const SnapshotHead& head) { return check_room(head); },
+          [this](RowId row, const RowView& view, std::string_view bytes) { return take(row, view, bytes); }}) {}
 
 Result<std::unique_ptr<DatabaseBuilder>> DatabaseBuilder::create(Options options) {
   ASSERT(options.store_id.size() == 16);
@@ -24,6 +32,13 @@ Result<std::unique_ptr<DatabaseBuilder>> DatabaseBuilder::create(Options options
 }
 
 Result<std::size_t> DatabaseBuilder::feed(std::string_view bytes) { return reader_.feed(bytes); }
+
+// Of a group the leader has made it, whose numbers are this server's already; a file is anyone's.
+Result<void> DatabaseBuilder::check_room(const SnapshotHead& head) const {
+  const bool room = head.term <= kLastTerm && head.index <= kLastIndex && head.revision <= kLastRevision;
+  if (room || !options_.alone) return Result<void>();
+  return Error(Code::kInvalid, "the snapshot's term, log index or revision is so high that no store can go on from it");
+}
 
 Result<void> DatabaseBuilder::take(RowId row, const RowView& view, std::string_view bytes) {
   if (view.type == EffectType::kMembership) membership_row_ = row;

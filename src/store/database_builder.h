@@ -42,8 +42,11 @@ class DatabaseBuilder {
   DatabaseBuilder& operator=(const DatabaseBuilder&) = delete;
 
   // The next bytes of the stream, cut as they come. How many of them belong to it: after its end, less than all.
-  // Errors: Corrupt, Invalid (a newer format), NoSpace, Io; nothing goes on after one.
+  // Errors: Corrupt, Invalid (a newer format, or with `alone` numbers so high that none follow), NoSpace, Io; nothing
+  // goes on after one.
   Result<std::size_t> feed(std::string_view bytes);
+  // What was fed is on disk when it returns: finish() is then short, and needs hardly any space.
+  Result<void> flush() { return writer_->flush(); }
   bool complete() const { return reader_.complete(); }
   const std::optional<SnapshotHead>& head() const { return reader_.head(); }
   // All of it is on disk when this returns, under incoming_path(), with its folder. Errors: as of feed(); Corrupt when
@@ -53,6 +56,7 @@ class DatabaseBuilder {
 
  private:
   explicit DatabaseBuilder(Options options);
+  Result<void> check_room(const SnapshotHead& head) const;
   Result<void> take(RowId row, const RowView& view, std::string_view bytes);
   Result<void> put_meta();
   Result<void> go_on_alone();

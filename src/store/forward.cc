@@ -46,7 +46,7 @@ class SqliteStore::Here final : public Store {
   Task<Result<Revision>> current_revision(StopToken stop) override { return store_.current_revision(std::move(stop)); }
   Leadership leadership() const override { return store_.leadership(); }
   Task<bool> leadership_changed(Leadership known, StopToken stop) override {
-    return store_.leadership_changed(std::move(known), std::move(stop));
+    return store_.leadership_changed(known, std::move(stop));
   }
   Result<std::unique_ptr<StateStream>> snapshot() override { return store_.snapshot(); }
   Task<Result<void>> defragment(StopToken stop) override { return store_.defragment(std::move(stop)); }

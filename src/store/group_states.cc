@@ -147,7 +147,9 @@ Task<Result<void>> SqliteStore::pull(const raft::SnapshotFetch* fetch, std::shar
   if (builder->head()->index != fetch->snapshot.index || builder->head()->term != fetch->snapshot.term) {
     co_return Error(Code::kCorrupt, "the state is that of another log entry");
   }
-  co_return Result<void>();
+  // A full disk may refuse it here. Later the whole store would end with that, and wait for so long a flush.
+  auto flush = [builder] { return builder->flush(); };
+  co_return co_await loop->offload(std::move(flush));
 }
 
 void SqliteStore::install(std::uint64_t number, LogWrite write) {

@@ -49,6 +49,16 @@ void make_private(const std::string& path) {
 }
 }  // namespace
 
+namespace {
+// SQLite would keep the log beside the file that it leads to, where nothing here looks for it, and what takes the place
+// of a database would take that of the link.
+Result<void> refuse_link(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return Result<void>();
+  return Error(Code::kInvalid, cat(path, " is a symbolic link: only its folder, or one above that, may be one"));
+}
+}  // namespace
+
 std::string incoming_path(const std::string& path) { return path + ".incoming"; }
 std::string copy_path(const std::string& path) { return path + ".copy"; }
 
@@ -59,10 +69,12 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   Result<std::unique_ptr<PageVfs>> vfs = PageVfs::create(options.vfs);
   if (!vfs) return vfs.error();
   database->vfs_ = std::move(*vfs);
-  // What was being built when a process ended was not asked for again yet.
-  for (const std::string& left : {incoming_path(options.path), copy_path(options.path)}) remove_database_files(left);
+  if (auto file = refuse_link(options.path); !file) return file.error();
   Result<bool> there = exists(options.path);
   if (!there) return there.error();
+  if (auto may = database->may_begin(*there); !may) return may.error();
+  // What was being built when a process ended was not asked for again yet.
+  for (const std::string& left : {incoming_path(options.path), copy_path(options.path)}) remove_database_files(left);
   if (!*there) {
     const auto mark = database->lock_.mark();
     if ((mark && mark->index > 0) || exists(database->wal_path()).value_or(true)) {
@@ -92,6 +104,15 @@ Result<std::unique_ptr<Database>> Database::open(const DatabaseOptions& options,
   }
   database->lock_.set_mark(LockFile::Mark{database->tail_.last, database->tail_.revision});
   return database;
+}
+
+// Only a restore builds a database where there is none: who killed it wants anything but an empty store.
+Result<void> Database::may_begin(bool there) const {
+  const std::string incoming = incoming_path(options_.path);
+  if (there || options_.first_member == raft::kNobody || !file_exists(incoming)) return Result<void>();
+  return Error(Code::kConflict,
+               cat("a snapshot was being restored to ", options_.path,
+                   " when that was interrupted: restore it again, or remove ", incoming, " to begin without any data"));
 }
 
 Connection make_database_file(const std::string& path, const PageVfs& vfs, const std::string& store_id, int* rc) {

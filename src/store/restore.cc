@@ -1,9 +1,12 @@
 // restore.cc: see restore.h.
 #include "store/restore.h"
 
+#include <fcntl.h>
+
 #include <cstdio>
 #include <span>
 
+#include "base/fd.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "store/database_builder.h"
@@ -18,6 +21,8 @@ Restore::~Restore() {
   builder_.reset();
   if (finished_) return;
   remove_database_files(incoming_path(path_));
+  // What that one's caller has put in place is there still.
+  if (interrupted_) Fd(::open(incoming_path(path_).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)).reset();
   if (made_lock_) lock_.remove(path_ + "-lock");
 }
 
@@ -30,6 +35,7 @@ Result<std::unique_ptr<Restore>> Restore::begin(Options options) {
     if (!file_exists(options.path + suffix)) continue;
     return Error(Code::kAlreadyExists, cat("there is a store already: ", options.path, suffix));
   }
+  restore->interrupted_ = file_exists(incoming_path(options.path));
   DatabaseBuilder::Options build;
   build.path = options.path;
   build.store_id.resize(16);
@@ -59,8 +65,10 @@ Result<void> Restore::finish() {
   if (std::rename(incoming_path(path_).c_str(), path_.c_str()) != 0) {
     return error_from_errno(errno, cat("putting ", path_, " in its place"));
   }
-  finished_ = true;
-  return sync_folder_of(path_);
+  const Result<void> synced = sync_folder_of(path_);
+  finished_ = synced.ok();
+  if (!finished_) remove_database_files(path_);
+  return synced;
 }
 
 }  // namespace kayak::store

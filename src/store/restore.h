@@ -23,13 +23,16 @@ class Restore {
   // Keeps servers away until this ends. Every call blocks, on the disk.
   // Errors: Unavailable (a server runs there), AlreadyExists (there is a database), NoSpace, Io.
   static Result<std::unique_ptr<Restore>> begin(Options options);
-  ~Restore();  // leaves nothing behind unless finish() succeeded
+  ~Restore();  // leaves what it found unless finish() succeeded
+  // Another one was killed here.
+  bool interrupted() const { return interrupted_; }
   // The next bytes of the stream; what follows its end is ignored. Errors: Corrupt, Invalid (a newer format), NoSpace,
   // Io.
   Result<void> feed(std::string_view bytes);
   // The state is whole and on disk, though not yet where a server looks for it. Errors: as of feed().
   Result<SnapshotHead> prepare();
-  // The one step with which there is a store. Errors: Io.
+  // The one step with which there is a store. A process that is killed before leaves a store that cannot be opened, as
+  // its caller may have put keys in place: it has to be restored again. Errors: Io.
   Result<void> finish();
 
  private:
@@ -38,7 +41,7 @@ class Restore {
   LockFile lock_;
   const bool made_lock_;  // there was none before
   std::unique_ptr<DatabaseBuilder> builder_;
-  bool prepared_ = false, finished_ = false;
+  bool interrupted_ = false, prepared_ = false, finished_ = false;
 };
 
 }  // namespace kayak::store

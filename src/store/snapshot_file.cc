@@ -29,6 +29,7 @@ constexpr std::size_t kMaxSecretBytes = 16 * 1024 * 1024;
 constexpr std::size_t kMaxDataBytes = kMaxSnapshotSliceBytes + 64 * 1024;
 constexpr std::size_t kMaxFiles = 1024;
 constexpr int kFastest = 1;
+constexpr std::int64_t kLastSecond = 253'402'300'799;  // of the year 9999: later ones cannot be shown
 
 std::string record(std::uint8_t type, std::string_view body) {
   std::string out;
@@ -67,6 +68,7 @@ std::optional<SnapshotInfo> decode_info(std::string_view bytes) {
   };
   SnapshotInfo info{text("node"),      text("cluster"),    text("version"),
                     number("created"), number("revision"), number("keys")};
+  good = good && info.created >= 0 && info.created <= kLastSecond;
   return good ? std::optional(std::move(info)) : std::nullopt;
 }
 

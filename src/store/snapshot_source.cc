@@ -16,6 +16,9 @@ Error store_closed() {
   return Error(Code::kUnavailable, "the store was closed, or its state replaced, while it was being read");
 }
 
+// The storage may know before the loop does that another server's state took this one's place.
+Error error_of(const Error& error) { return error.code() == Code::kExpired ? store_closed() : error; }
+
 }  // namespace
 
 SnapshotSource::SnapshotSource(Host host) : host_(std::move(host)), epoch_(host_->storage.epoch()) {
@@ -112,7 +115,7 @@ Task<Result<std::string>> SnapshotSource::begin() {
   auto id = co_await host_->storage.call(epoch_, identify);
   use(false);
   if (!host_) co_return store_closed();
-  if (!id) co_return id;
+  if (!id) co_return error_of(id.error());
   head_.store_id = std::move(*id);
   co_return writer_.head(head_);
 }
@@ -126,7 +129,7 @@ Task<Result<void>> SnapshotSource::gather(StopToken stop) {
   auto batch = co_await host_->storage.call(epoch_, std::move(read));
   use(false);
   if (!host_) co_return store_closed();
-  if (!batch) co_return batch.error();
+  if (!batch) co_return error_of(batch.error());
   for (const Row& row : batch->rows) {
     if (alive(row)) writer_.add(row.row, row.bytes);
   }

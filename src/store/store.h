@@ -161,7 +161,8 @@ class StateStream {
   virtual ~StateStream() = default;  // no next() may be waiting
   virtual Revision revision() const = 0;
   virtual std::uint64_t keys() const = 0;
-  // The next slice, of at most 4 MiB; nothing after the last. Errors: Corrupt, Io, Unavailable, Cancelled.
+  // The next slice, of at most 4 MiB; nothing after the last. Errors: Corrupt, Io, Unavailable (the store was closed,
+  // or its state replaced by another server's), Cancelled.
   virtual Task<Result<std::optional<std::string>>> next(StopToken stop = StopToken()) = 0;
 };
 
@@ -236,7 +237,7 @@ struct SqliteStoreOptions {
 };
 // Opens or makes the embedded engine. Checks the WAL frame by frame first. Errors: Corrupt (says what is damaged; what
 // to do about it is known above), NoSpace, Io, Invalid (a newer version made it), Unavailable (another process holds
-// it).
+// it), Conflict (a restore was interrupted there).
 Task<Result<std::unique_ptr<Store>>> open_sqlite_store(Context context, SqliteStoreOptions options);
 
 }  // namespace kayak::store

@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "cli/damage.h"
 #include "cli/pki.h"
+#include "cli/snapshot_list.h"
 #include "cli/snapshot_restore.h"
 #include "cli/snapshot_save.h"
 #include "cli/snapshot_schedule.h"
@@ -173,6 +174,14 @@ TEST_CASE("scheduled snapshots: the newest stay, what was saved by hand is not t
   struct stat info {};
   REQUIRE(::stat((folder.path + "/snapshots/scheduled-here-1700000003").c_str(), &info) == 0);
   CHECK((info.st_mode & 0777) == 0600);
+  // A clock that was set back does not make the newest the oldest.
+  fs::remove_all(folder.path + "/snapshots");
+  for (const std::int64_t second : {1'700'000'000, 1'700'000'001, 100}) {
+    machine.clock.set_wall(WallTime{second * 1'000'000});
+    REQUIRE(machine.wait(schedule.save(StopToken())));
+  }
+  CHECK(names_in(folder.path + "/snapshots") ==
+        std::vector<std::string>{"scheduled-here-100", "scheduled-here-1700000001"});
 }
 
 TEST_CASE("a snapshot that cannot be written leaves no half") {
@@ -230,6 +239,46 @@ TEST_CASE("what a killed save left goes with the next one; what is being written
   REQUIRE(running->finish());
   CHECK(names_in(folder.path) == std::vector<std::string>{".kayak-snapshot-abcdef", ".kayak-snapshot-link00.part",
                                                           "next", "running", "theirs.part"});
+}
+
+TEST_CASE("a list names what is saved, not what is being written or was left by a killed save") {
+  Folder folder;
+  SystemRandom random;
+  store::SnapshotFileWriter writer(random);
+  std::string bytes = writer.begin(store::SnapshotInfo(), {}, "p");
+  bytes += writer.end();
+  for (const char* name : {"saved", ".kayak-snapshot-abcdef.part"}) {
+    REQUIRE(write_file_atomic(cat(folder.path, "/", name), bytes, 0600));
+  }
+  auto running = SnapshotOutput::create(folder.path + "/running").value();
+  REQUIRE(running->write(bytes));
+  const auto names = [&folder] {
+    std::vector<std::string> found;
+    const std::vector<ListedSnapshot> listed = list_snapshots(folder.path).value();
+    for (const ListedSnapshot& one : listed) found.push_back(one.name);
+    std::sort(found.begin(), found.end());
+    return found;
+  };
+  CHECK(names() == std::vector<std::string>{"saved"});
+  REQUIRE(running->finish());
+  CHECK(names() == std::vector<std::string>{"running", "saved"});
+}
+
+TEST_CASE("what a snapshot says of itself does not command the terminal that shows it") {
+  Folder folder;
+  SystemRandom random;
+  store::SnapshotFileWriter writer(random);
+  store::SnapshotInfo info;
+  info.node = "a\x1b[2Jb";
+  info.version = "v1\n\x9bm";
+  std::string bytes = writer.begin(info, {}, "p");
+  bytes += writer.end();
+  RestoreOptions options;
+  options.file = folder.path + "/hostile";
+  REQUIRE(write_file_atomic(options.file, bytes, 0600));
+  const std::string text = check_snapshot(options).value().text;
+  CHECK(text.find("taken on a?[2Jb at ") != std::string::npos);
+  CHECK(text.find_first_of("\x1b\x9b") == std::string::npos);
 }
 
 TEST_CASE("restored: the keys and the state; refused where something would be lost") {
@@ -322,6 +371,48 @@ TEST_CASE("restored: the keys and the state; refused where something would be lo
     REQUIRE(restore_snapshot(context, options));
     CHECK(names_in(to + "/server/db") == std::vector<std::string>{"state.db", "state.db-lock"});
   }
+  SECTION("where one was interrupted, and cannot be done again at once") {
+    fs::create_directories(to + "/server/db");
+    std::ofstream(to + "/server/db/state.db.incoming") << "x";
+    store::SqliteStoreOptions start = machine->store_options();
+    start.path = to + "/server/db/state.db";
+    const auto begun_empty = [&] { return machine->wait(store::open_sqlite_store(machine->context(), start)); };
+    CHECK(begun_empty().error().code() == Code::kConflict);
+    RestoreOptions wrong = options;
+    wrong.passphrases = {"another"};
+    CHECK(restore_snapshot(context, wrong).error().code() == Code::kUnauthorized);
+    const Error refused = begun_empty().error();
+    CHECK(refused.code() == Code::kConflict);
+    CHECK(refused.message().find("restore it again, or remove " + start.path + ".incoming") != std::string::npos);
+    REQUIRE(restore_snapshot(context, options));
+    CHECK(names_in(to + "/server/db") == std::vector<std::string>{"state.db", "state.db-lock"});
+  }
+  SECTION("where it fails late: all is as it was") {
+    for (const bool interrupted : {false, true}) {
+      CAPTURE(interrupted);
+      fs::create_directories(to + "/server/db");
+      fs::create_directories(to + "/server/tls/peer.key.new");  // in the way of the last file that is written
+      const std::string members = to + "/server/db/members.json", certificate = to + "/server/tls/peer.crt";
+      std::ofstream(members + (interrupted ? ".before-restore" : "")) << "those";
+      std::ofstream(certificate) << (interrupted ? "of the killed one" : "mine");
+      if (interrupted) {
+        std::ofstream(certificate + ".before-restore") << "mine";
+        std::ofstream(to + "/server/db/state.db.incoming") << "x";
+      }
+      CHECK_FALSE(restore_snapshot(context, options));
+      CHECK(read_file(members).value() == "those");
+      CHECK(read_file(certificate).value() == "mine");
+      CHECK(names_in(to + "/server") == std::vector<std::string>{"db", "tls"});
+      CHECK(names_in(to + "/server/tls") == std::vector<std::string>{"peer.crt", "peer.key.new"});
+      // What was not there before is in nobody's way the next time.
+      fs::remove(to + "/server/tls/peer.key.new");
+      CHECK(restore_snapshot(context, options));
+      CHECK(names_in(to + "/server/db") == std::vector<std::string>{"state.db", "state.db-lock"});
+      CHECK_FALSE(file_exists(certificate));
+      CHECK_FALSE(file_exists(certificate + ".before-restore"));
+      fs::remove_all(to);
+    }
+  }
   SECTION("where the token was changed since") {
     fs::create_directories(to + "/server");
     const std::string token = "K10" + std::string(64, 'a') + "::server:another-secret-since\n";
@@ -360,6 +451,12 @@ TEST_CASE("damage: the command that goes back to the newest snapshot of the clus
   options.snapshot_passphrase_file = "/root/phrase";
   CHECK(text().ends_with(restore(cat("--passphrase-file /root/phrase '", word, "/snapshots/", newest, "'"))));
   options.snapshot_passphrase_file.clear();
+  // The clock may be wrong.
+  machine.put("/a", "2");
+  machine.clock.set_wall(WallTime{std::int64_t{100} * 1'000'000});
+  REQUIRE(machine.wait(schedule.save(StopToken())));
+  CHECK(text().ends_with(restore(cat("'", word, "/snapshots/scheduled-here-100'"))));
+  REQUIRE(fs::remove(cat(options.snapshot_dir, "/scheduled-here-100")));
   // A damaged one is passed over.
   std::string bytes = read_file(cat(options.snapshot_dir, "/", newest)).value();
   bytes.pop_back();

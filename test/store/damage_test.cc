@@ -224,6 +224,13 @@ TEST_CASE("missing, swapped and foreign files are told apart") {
            Row{"other page size", [&](const std::string& p) { change(p, 16, std::string("\x20\x00", 2)); },
                Code::kCorrupt},
            Row{"rollback mode", [&](const std::string& p) { change(p, 18, "\x01\x01"); }, Code::kCorrupt},
+           Row{"a link to a database elsewhere",
+               [&](const std::string& p) {
+                 REQUIRE(open_and_read(options).ok);
+                 fs::rename(p, p + ".elsewhere");
+                 fs::create_symlink(p + ".elsewhere", p);
+               },
+               Code::kInvalid},
            Row{"folder instead of a file",
                [](const std::string& p) {
                  fs::remove(p);

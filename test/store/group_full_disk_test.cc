@@ -118,7 +118,8 @@ TEST_CASE("a follower whose disk is too full for the state does not ask for it a
     const char* what;
     std::int64_t space;
   };
-  for (const Row& row : {Row{"the new file cannot be begun", 0}, Row{"it cannot be ended", 400'000}}) {
+  for (const Row& row : {Row{"the new file cannot be begun", 0}, Row{"it cannot be ended", 400'000},
+                         Row{"its last rows find no space", 1'150'000}}) {
     CAPTURE(row.what);
     Group group;
     group.make(3);
@@ -130,7 +131,9 @@ TEST_CASE("a follower whose disk is too full for the state does not ask for it a
     // It has room for its own log, but not for a second database.
     behind.disk().capacity = static_cast<std::int64_t>(behind.store().stats().database_bytes) + row.space;
     const auto failed = [&] { return group.cuts.failed_fetches[behind.id()]; };
-    REQUIRE(group.eventually([&] { return failed() > 0; }));
+    REQUIRE(group.eventually([&] { return failed() > 0 || !behind.fatal.empty(); }));
+    INFO((behind.fatal.empty() ? std::string() : behind.fatal.front().message()));
+    REQUIRE(behind.fatal.empty());
     const int before = failed();
     group.harness.run_for(2s);
     // After another 0.5 s, 1 s, and so on.

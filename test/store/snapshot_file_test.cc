@@ -158,3 +158,18 @@ TEST_CASE("what is no snapshot is told apart") {
   CHECK(read("kayak snapshot file 2\n", std::nullopt).result.error().message() ==
         "the snapshot has a format that another version of Kayak made");
 }
+
+TEST_CASE("a head whose time cannot be shown is none") {
+  SystemRandom random;
+  for (const std::int64_t created : {INT64_MIN, INT64_MAX, std::int64_t{-1}, std::int64_t{253'402'300'800}}) {
+    CAPTURE(created);
+    SnapshotInfo info = some_info();
+    info.created = created;
+    SnapshotFileWriter writer(random);
+    const std::string begin = writer.begin(info, {}, kPassphrase);
+    const Read got = read(begin + writer.end(), std::nullopt);
+    REQUIRE_FALSE(got.result.ok());
+    CHECK(got.result.error().code() == Code::kCorrupt);
+    CHECK_FALSE(got.info);
+  }
+}

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/strings.h"
+#include "store/packed.h"
 #include "store/snapshot_source.h"
 #include "store/support_model.h"
 #include "store/support_snapshot.h"
@@ -354,6 +355,8 @@ TEST_CASE("what was learned of a state is not looked for in the one that took it
   LogWrite write;
   write.hard = raft::HardState{1, 5, 1};
   const Storage::Epoch before = b.storage->epoch();
+  auto begun = b.source(), not_begun = b.source();
+  REQUIRE(b.harness.wait(begun->next()).ok());
   int done = 0;
   auto look = [&done](Database&) {
     ++done;
@@ -364,6 +367,10 @@ TEST_CASE("what was learned of a state is not looked for in the one that took it
   for (int i = 0; i < 1000 && looked; ++i) looked = b.harness.wait(b.storage->call(before, look));
   REQUIRE(!looked);
   CHECK(looked.error().code() == Code::kExpired);
+  // A snapshot of it ends as with the store: nobody has asked for a revision that could have expired.
+  for (const auto& one : {begun.get(), not_begun.get()}) {
+    CHECK(b.harness.wait(one->next()).error().code() == Code::kUnavailable);
+  }
   done = 0;
   b.storage->installed_seen();
   looked = b.harness.wait(b.storage->call(before, look));
@@ -393,6 +400,26 @@ TEST_CASE("no damaged stream makes a database") {
     REQUIRE(refused(stream.substr(0, at)));
   }
   REQUIRE(build_from(stream, follower_at(path)).ok());
+}
+
+TEST_CASE("a snapshot with numbers that leave none to go on with is not restored") {
+  TempFolder folder;
+  for (const int which : {0, 1, 2, 3}) {
+    CAPTURE(which);
+    SnapshotHead head;
+    head.index = which == 1 ? kMaxLogIndex : 7;
+    head.term = which == 2 ? UINT64_MAX : 3;
+    head.revision = which == 3 ? kMaxRevision : 5;
+    head.store_id = std::string(16, 's');
+    SnapshotWriter writer;
+    std::string stream = writer.head(head);
+    stream += writer.end();
+    DatabaseBuilder::Options options = follower_at(folder.file(cat("built-", which)));
+    options.alone = DatabaseBuilder::Alone{1, "/members/", kSkippedRevisions};
+    const auto built = build_from(stream, options);
+    CHECK(built.ok() == (which == 0));
+    if (!built) CHECK(built.error().code() == Code::kInvalid);
+  }
 }
 
 // What is left of the log would be taken for that of the file that stands there next.

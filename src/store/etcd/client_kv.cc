@@ -302,7 +302,7 @@ Task<Outcome<store::TxnResponse>> EtcdKv::txn(store::TxnRequest request, StopTok
 Task<Outcome<Revision>> EtcdKv::compact(Revision revision, StopToken stop) const {
   CompactionRequest request;
   request.revision = revision;
-  auto done = co_await call<CompactionResponse>("/etcdserverpb.KV/Compact", std::move(request), std::move(stop));
+  auto done = co_await call<CompactionResponse>("/etcdserverpb.KV/Compact", request, std::move(stop));
   if (!done.result) co_return failed_as<Revision>(done);
   co_return answered(done.result->header.revision);
 }
@@ -311,7 +311,7 @@ Task<Outcome<Lease>> EtcdKv::lease_grant(std::int64_t id, std::int64_t ttl, Stop
   LeaseGrantRequest request;
   request.id = id;
   request.ttl = ttl;
-  auto done = co_await call<LeaseGrantResponse>("/etcdserverpb.Lease/LeaseGrant", std::move(request), std::move(stop));
+  auto done = co_await call<LeaseGrantResponse>("/etcdserverpb.Lease/LeaseGrant", request, std::move(stop));
   if (!done.result) co_return failed_as<Lease>(done);
   Lease lease;
   lease.id = done.result->id;
@@ -322,8 +322,7 @@ Task<Outcome<Lease>> EtcdKv::lease_grant(std::int64_t id, std::int64_t ttl, Stop
 Task<Outcome<Revision>> EtcdKv::lease_revoke(std::int64_t id, StopToken stop) const {
   LeaseRevokeRequest request;
   request.id = id;
-  auto done =
-      co_await call<LeaseRevokeResponse>("/etcdserverpb.Lease/LeaseRevoke", std::move(request), std::move(stop));
+  auto done = co_await call<LeaseRevokeResponse>("/etcdserverpb.Lease/LeaseRevoke", request, std::move(stop));
   if (!done.result) co_return failed_as<Revision>(done);
   co_return answered(done.result->header.revision);
 }
@@ -332,8 +331,7 @@ Task<Outcome<Revision>> EtcdKv::lease_revoke(std::int64_t id, StopToken stop) co
 Task<Outcome<Lease>> EtcdKv::lease_keep_alive(std::int64_t id, StopToken stop) const {
   LeaseKeepAliveRequest request;
   request.id = id;
-  auto done =
-      co_await call<LeaseKeepAliveResponse>("/etcdserverpb.Lease/LeaseKeepAlive", std::move(request), std::move(stop));
+  auto done = co_await call<LeaseKeepAliveResponse>("/etcdserverpb.Lease/LeaseKeepAlive", request, std::move(stop));
   if (!done.result) co_return failed_as<Lease>(done);
   Lease lease;
   lease.id = id;
@@ -347,8 +345,7 @@ Task<Outcome<Lease>> EtcdKv::lease_time_to_live(std::int64_t id, bool keys, Stop
   LeaseTimeToLiveRequest request;
   request.id = id;
   request.keys = keys;
-  auto done = co_await call<LeaseTimeToLiveResponse>("/etcdserverpb.Lease/LeaseTimeToLive", std::move(request),
-                                                     std::move(stop));
+  auto done = co_await call<LeaseTimeToLiveResponse>("/etcdserverpb.Lease/LeaseTimeToLive", request, std::move(stop));
   if (!done.result) co_return failed_as<Lease>(done);
   Lease lease;
   lease.id = id;
