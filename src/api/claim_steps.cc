@@ -68,6 +68,13 @@ Task<Result<bool>> remove_while(ServerParts& parts, std::vector<store::Compare> 
   co_return done->succeeded;
 }
 
+// Nobody has made `key` since `revision`.
+store::Compare not_since(std::string key, store::Revision revision) {
+  store::Compare compare = stands_at(std::move(key), revision + 1);
+  compare.result = store::Compare::Result::kLess;
+  return compare;
+}
+
 void log_leftover(const ServerParts& parts, const std::string& key, std::string_view why) {
   parts.context.log.warn("addresses or node ports of a service stay taken until they are repaired",
                          {{"service", key}, {"error", why}});
@@ -129,15 +136,17 @@ Task<void> take_back(ServerParts& parts, std::string key, std::uint64_t term, Cl
   }
 }
 
-Task<void> release_behind(ServerParts& parts, std::string key, store::Revision revision, std::uint64_t term,
-                          std::vector<std::string> keys, StopToken stop) {
+Task<void> release_behind(ServerParts& parts, std::string key, store::Revision revision, bool removed,
+                          std::uint64_t term, std::vector<std::string> keys, StopToken stop) {
+  const store::Revision stands = removed ? 0 : revision;
   for (std::size_t first = 0; first < keys.size(); first += kStep) {
     const auto begin = keys.begin() + static_cast<std::ptrdiff_t>(first);
     std::vector<std::string> some(begin, begin + static_cast<std::ptrdiff_t>(std::min(kStep, keys.size() - first)));
-    std::vector<store::Compare> conditions = {stands_at(key, revision), stands_at(claim_mark(key), 0)};
-    const Result<bool> removed = co_await remove_while(parts, std::move(conditions), term, std::move(some), stop);
-    const bool done = removed && *removed;
-    if (!done) log_leftover(parts, key, removed ? "it was written again meanwhile" : removed.error().message());
+    std::vector<store::Compare> conditions = {stands_at(key, stands), stands_at(claim_mark(key), 0)};
+    for (const std::string& claim : some) conditions.push_back(not_since(claim, revision));
+    const Result<bool> gone = co_await remove_while(parts, std::move(conditions), term, std::move(some), stop);
+    const bool done = gone && *gone;
+    if (!done) log_leftover(parts, key, gone ? "it was written again meanwhile" : gone.error().message());
     if (!done) co_return;
   }
 }

@@ -3,7 +3,7 @@
 // steps after it; nobody sees the object before it has all that it names. A mark under kClaimMarks says that the claims
 // of one object are being made. Every step compares it, and the transaction that writes the object removes it: whoever
 // wants to drop claims of an object that is not written (another attempt at it, a repair) takes the mark first, and so
-// ends the attempt. What a crash leaves behind is found by the repair of the next leader.
+// ends the attempt. What a crash leaves behind, or a client that goes away in the midst, is found by the next repair.
 #pragma once
 
 #include <string>
@@ -31,8 +31,9 @@ Task<Result<ClaimsAhead>> claim_ahead(ServerParts& parts, std::string key, std::
                                       std::vector<SideWrites::Put> puts, StopToken stop);
 // The object was not written: its claims go, and the mark.
 Task<void> take_back(ServerParts& parts, std::string key, std::uint64_t term, ClaimsAhead claims, StopToken stop);
-// It was, at `revision` (0: it was removed): what it gave up goes, unless it was written again since.
-Task<void> release_behind(ServerParts& parts, std::string key, store::Revision revision, std::uint64_t term,
-                          std::vector<std::string> keys, StopToken stop);
+// It was written or, as `removed` says, removed at `revision`: what it gave up goes, unless it was written again since,
+// or a repair was faster and another object holds some of it by now.
+Task<void> release_behind(ServerParts& parts, std::string key, store::Revision revision, bool removed,
+                          std::uint64_t term, std::vector<std::string> keys, StopToken stop);
 
 }  // namespace kayak::api

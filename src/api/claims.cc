@@ -30,7 +30,8 @@ struct Repair {
   store::Revision owner_revision = 0;
 };
 
-Task<Result<void>> apply(ServerParts& parts, const Repair& repair, std::uint64_t term, StopToken stop) {
+// False: it has changed since it was looked at.
+Task<Result<bool>> apply(ServerParts& parts, const Repair& repair, std::uint64_t term, StopToken stop) {
   store::TxnRequest txn;
   txn.term = term;
   txn.compares.push_back(stands_at(repair.key, repair.key_revision));
@@ -40,7 +41,7 @@ Task<Result<void>> apply(ServerParts& parts, const Repair& repair, std::uint64_t
   if (!repair.value) txn.success.push_back(delete_of(repair.key));
   auto done = co_await parts.store.txn(std::move(txn), stop);
   if (!done) co_return done.error();
-  co_return Result<void>();
+  co_return done->succeeded;
 }
 
 // By key: the service that holds it, the oldest where several do.
@@ -158,10 +159,13 @@ Task<Result<void>> repair_claims(ServerParts& parts, std::uint64_t term, StopTok
     repairs.push_back(
         Repair{key, one.revision, nullptr, service_key(one.owner), service ? service->revision() : store::Revision{0}});
   }
+  std::size_t repaired = 0;
   for (const Repair& repair : repairs) {
-    if (auto applied = co_await apply(parts, repair, term, stop); !applied) co_return applied.error();
+    auto applied = co_await apply(parts, repair, term, stop);
+    if (!applied) co_return applied.error();
+    if (*applied) ++repaired;
   }
-  if (!repairs.empty()) parts.context.log.info("service addresses repaired", {{"keys", cat(repairs.size())}});
+  if (repaired > 0) parts.context.log.info("service addresses repaired", {{"keys", cat(repaired)}});
   co_return Result<void>();
 }
 

@@ -314,7 +314,8 @@ void WatchEncoder::append_frame(std::string_view type, json::Value object, const
   out.push_back(io::Slice::of(std::move(frame)));
 }
 
-void WatchEncoder::append(const WatchAnswer& event, io::Slices& out) {
+void WatchEncoder::append(const WatchAnswer& event, WallTime now, io::Slices& out) {
+  options_.now = now;
   if (event.object && is_spliceable(options_, event.object->kind())) {
     out.push_back(fixed(event_prefix(event.type)));
     event.object->append_json(out, false);

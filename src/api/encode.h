@@ -29,7 +29,8 @@ io::Slices encode_document(const EncodeOptions& options, const DocumentAnswer& a
 class WatchEncoder {
  public:
   explicit WatchEncoder(EncodeOptions options) : options_(std::move(options)) {}
-  void append(const WatchAnswer& event, io::Slices& out);
+  // `now` is what ages in Tables are counted to: a watch lives for hours.
+  void append(const WatchAnswer& event, WallTime now, io::Slices& out);
   void append_error(const Error& error, io::Slices& out);
 
  private:

@@ -43,6 +43,8 @@ Task<Result<void>> remove_some(ServerParts& parts, const std::vector<ObjectRef>&
                                StopToken stop) {
   while (next < expired.size()) {
     const ObjectRef& event = expired[next++];
+    // A repeat that came since it was found has no revision, either.
+    if (parts.cache.get(kinds::events(), event->namespace_(), event->name()) != event) continue;
     const std::string key = storage_key(kinds::events(), event->namespace_(), event->name());
     // Lost races are fine: the event was written again and is young.
     const Expectation expected{event->revision(), parts.store.leadership().term};

@@ -17,11 +17,7 @@ constexpr Duration kRetry = 30s;     // after a full disk
 constexpr Duration kLastFold = 5s;   // a disk that hangs must not keep the server from stopping
 constexpr std::size_t kAtOnce = 64;  // transactions on their way together
 
-struct Put {
-  std::string key;
-  ObjectRef shown;
-};
-using Group = std::vector<Put>;
+using Group = std::vector<std::string>;  // keys
 
 // The n-th heartbeats of all kinds make the n-th group.
 std::vector<Group> groups_of(const WatchCache& cache) {
@@ -32,7 +28,7 @@ std::vector<Group> groups_of(const WatchCache& cache) {
     if (!cache.heartbeats().at_rest(key, cache.revision())) continue;
     const std::size_t n = taken[&entry.shown->kind()]++;
     if (n == groups.size()) groups.emplace_back();
-    groups[n].push_back(Put{key, entry.shown});
+    groups[n].push_back(key);
   }
   return groups;
 }
@@ -49,17 +45,21 @@ Task<Result<bool>> write_group(Fold& fold, const Group& group, StopToken stop) {
   store::TxnRequest txn;
   txn.term = fold.store.leadership().term;
   std::deque<HeartbeatOverlay::Writing> writing;
-  for (const Put& put : group) {
-    writing.emplace_back(fold.cache.heartbeats(), put.key);
-    txn.compares.push_back(stands_at(put.key, put.shown->revision()));
-    txn.success.push_back(put_of(put.key, put.shown->text()));
+  for (const std::string& key : group) {
+    // As it is shown now: since the groups were made there may have been another heartbeat, or a write of the key.
+    const HeartbeatOverlay::Entry* entry = fold.cache.heartbeats().find(key);
+    if (entry == nullptr) continue;
+    writing.emplace_back(fold.cache.heartbeats(), key);
+    txn.compares.push_back(stands_at(key, entry->shown->revision()));
+    txn.success.push_back(put_of(key, entry->shown->text()));
   }
+  if (txn.success.empty()) co_return true;
   auto done = co_await fold.store.txn(std::move(txn), stop);
   if (!done) co_return done.error();
   if (!done->succeeded) co_return false;
   fold.newest = std::max(fold.newest, done->revision);
   for (HeartbeatOverlay::Writing& one : writing) one.done(done->revision, fold.cache.revision());
-  fold.cache.count_folded(group.size());
+  fold.cache.count_folded(writing.size());
   co_return true;
 }
 
@@ -70,8 +70,8 @@ Task<Result<void>> write_groups(Fold& fold, StopToken stop) {
     if (!written) co_return written.error();
     if (*written || group.size() == 1) continue;
     // One of them was written meanwhile, and that write took its heartbeat along; the others go alone.
-    for (const Put& put : group) {
-      const Group alone(1, put);
+    for (const std::string& key : group) {
+      const Group alone(1, key);
       auto again = co_await write_group(fold, alone, stop);
       if (!again) co_return again.error();
     }

@@ -307,7 +307,7 @@ Task<Result<void>> HttpAdapter::send_watch(io::HttpExchange& exchange, Reply& re
     }
     if (batch->empty()) break;
     io::Slices data;
-    for (const WatchAnswer& event : *batch) encoder.append(event, data);
+    for (const WatchAnswer& event : *batch) encoder.append(event, context_.clock.wall(), data);
     auto written = co_await exchange.write(std::move(data));
     if (!written) co_return written;
   }

@@ -369,8 +369,7 @@ Task<Result<Swapped>> commit(ServerParts& parts, Expectation expected, store::Op
   if (done->succeeded) {
     writing.done(done->revision, parts.cache.revision());
     swapped.revision = done->revision;
-    const store::Revision stands = removes ? 0 : done->revision;
-    co_await release_behind(parts, key, stands, expected.term, std::move(steps.after), stop);
+    co_await release_behind(parts, key, done->revision, removes, expected.term, std::move(steps.after), stop);
     co_return swapped;
   }
   swapped.claims = lost_claims(*done, expected, beside);

@@ -462,10 +462,12 @@ void WatchCache::end_watches() {
 Task<Result<void>> WatchCache::wait_until(store::Revision revision, StopToken stop) {
   if (revision_ >= revision) co_return Result<void>();
   auto reached = std::make_shared<io::Event>();
-  waiting_.emplace(revision, reached);
+  const auto place = waiting_.emplace(revision, reached);
   const bool woken = co_await reached->wait(stop);
-  if (!woken) co_return Error(Code::kCancelled, "stopped while waiting for the watch cache");
-  co_return Result<void>();
+  if (woken) co_return Result<void>();
+  // A revision that a client made up may never come. One that has come since is no longer waited for.
+  if (!reached->is_set()) waiting_.erase(place);
+  co_return Error(Code::kCancelled, "stopped while waiting for the watch cache");
 }
 
 Task<Result<void>> WatchCache::wait_current(StopToken stop) {

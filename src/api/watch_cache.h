@@ -147,6 +147,7 @@ class WatchCache {
   [[nodiscard]] std::shared_ptr<const void> on_heartbeat(HeartbeatObserver observer);
 
   std::size_t watch_count() const;
+  std::size_t waiting() const { return waiting_.size(); }  // for a revision
   std::size_t history_size() const { return history_bytes_; }
 
  private:

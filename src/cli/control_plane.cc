@@ -105,11 +105,16 @@ Task<Result<void>> ControlPlane::run_parts(std::uint64_t term, StopToken stop) {
   co_return co_await scope.join();
 }
 
-// What it repairs is rare, and the next leader tries again: no reason to stop the others.
+// What it repairs is rare, and it is tried again: no reason to stop the others. Where nothing is to be repaired it
+// reads and writes nothing.
 Task<Result<void>> ControlPlane::repair_claims(std::uint64_t term, StopToken stop) {
-  const Result<void> repaired = co_await api_.repair_service_claims(term, stop);
-  if (!repaired && !stop.stopped()) {
-    context_.log.warn("service addresses could not be repaired", {{"error", repaired.error().message()}});
+  while (!stop.stopped()) {
+    const Result<void> repaired = co_await api_.repair_service_claims(term, stop);
+    if (!repaired && !stop.stopped()) {
+      context_.log.warn("service addresses could not be repaired", {{"error", repaired.error().message()}});
+    }
+    const Result<void> slept = co_await context_.loop.sleep(options_.repair_period, stop);
+    if (!slept) break;
   }
   co_return Result<void>();
 }

@@ -22,6 +22,8 @@ class ControlPlane {
     std::string node_name;
     controllers::Options controllers;
     ApiAddresses api_addresses;  // of all API servers
+    // What a write left behind that ended in the midst (its client went away) holds addresses and ports so long.
+    Duration repair_period = std::chrono::minutes(10);
   };
   // Both outlive it.
   ControlPlane(Context context, api::ApiServer& api, store::Store& store, Options options);

@@ -724,6 +724,38 @@ Task<Result<void>> fold_loses_to_writes(Rig& rig) {
   co_return Result<void>();
 }
 
+Task<Result<void>> fold_now(Rig& rig) {
+  auto folded = co_await fold_heartbeats(rig.store, rig.cache, StopToken());
+  if (!folded) co_return folded.error();
+  co_return co_await rig.cache.wait_until(*folded, StopToken());
+}
+
+Task<Result<void>> fold_writes_the_newest(Rig& rig) {
+  // More than a fold writes at once.
+  constexpr int kLeases = 70;
+  const Kind& leases = kinds::leases();
+  std::vector<std::string> names;
+  for (int i = 0; i < kLeases; ++i) names.push_back(cat("n", 100 + i));
+  for (const std::string& name : names) {
+    co_await rig.put(leases, name, Rig::lease(name, kFirst));
+    CHECK(rig.beat(leases, name, Rig::lease(name, kSecond)));
+  }
+  bool held = true;
+  rig.store.hold_txns([&held](const store::TxnRequest&) { return held; });
+  io::TaskScope scope;
+  scope.spawn(fold_now(rig));
+  // The first are on their way; the last have yet to be written, and their node says again that it lives.
+  CHECK_FALSE(rig.beat(leases, names.front(), Rig::lease(names.front(), kThird)));
+  CHECK(rig.beat(leases, names.back(), Rig::lease(names.back(), kThird)));
+  held = false;
+  auto folded = co_await scope.join();
+  REQUIRE_OK(folded);
+  CHECK(rig.cache.heartbeats().entries().empty());
+  CHECK(*rig.object(leases, names.front())->text() == *Rig::lease(names.front(), kSecond));
+  CHECK(*rig.object(leases, names.back())->text() == *Rig::lease(names.back(), kThird));
+  co_return Result<void>();
+}
+
 Task<Result<void>> full_disk(Rig& rig) {
   const Kind& leases = kinds::leases();
   co_await rig.put(leases, "n1", Rig::lease("n1", kFirst));
@@ -801,6 +833,7 @@ Task<Result<void>> read_anew(Rig& rig) {
 
 TEST_CASE("all heartbeats are folded together when the oldest is five minutes old") { Rig().run(folds_when_due); }
 TEST_CASE("a fold loses against a write and takes the others along") { Rig().run(fold_loses_to_writes); }
+TEST_CASE("a fold that takes long writes what is shown by then") { Rig().run(fold_writes_the_newest); }
 TEST_CASE("a full disk loses no heartbeat") { Rig().run(full_disk); }
 TEST_CASE("heartbeats that do not fit are refused") { Rig().run(refused_heartbeats); }
 TEST_CASE("heartbeats survive a new filling of the cache, but not a crash") { Rig().run(read_anew); }

@@ -435,6 +435,12 @@ Task<Result<void>> watches(ApiFixture& f) {
     watch.written.reset();
     co_await f.loop.sleep(1ms);
   }
+  co_await f.loop.sleep(1100ms);
+  co_await post(f, base, R"({"metadata":{"name":"late"}})");
+  FakeExchange change("PATCH", base + "/b");
+  as_admin(change).with_body("application/merge-patch+json", R"({"data":{"k":"v"}})");
+  co_await serve(f, change);
+  while (lines(table.sent_body).size() < 4) co_await f.loop.sleep(1ms);
   watch.leave();
   table.leave();
   auto joined = co_await scope.join();
@@ -450,6 +456,12 @@ Task<Result<void>> watches(ApiFixture& f) {
   CHECK(field(tables[0], {"object", "kind"}) == "Table");
   CHECK(tables[0].at({"object", "columnDefinitions"})->is_array());
   CHECK(tables[1].at({"object", "columnDefinitions"})->is_null());
+  // Ages are those of the moment, not of the watch's beginning.
+  const auto age = [&tables](std::size_t i) {
+    return tables[i].at({"object", "rows"})->as_array()[0].find("cells")->as_array()[2].string_or();
+  };
+  CHECK(age(2) == "0s");
+  CHECK((age(3) == "1s" || age(3) == "2s"));
   co_return Result<void>();
 }
 

@@ -384,6 +384,44 @@ Task<Result<void>> many_during_repairs(TwoServers& f) {
   co_return Result<void>();
 }
 
+bool only_releases(const store::TxnRequest& txn) {
+  return txn.success.size() > 1 && std::all_of(txn.success.begin(), txn.success.end(), [](const store::Op& op) {
+           return op.type == store::Op::Type::kDelete && op.key.starts_with("/kayak/node-ports/");
+         });
+}
+
+// A repair releases what a service gave up before the service's own server comes to it, and another one takes some of
+// it at once.
+Task<Result<void>> released_twice(TwoServers& f) {
+  for (const bool removes : {false, true}) {
+    CAPTURE(removes);
+    std::vector<Result<ObjectRef>> answers;
+    (void)co_await call(*f.one, f.request(Verb::kCreate, "many", many_ports(250, 30000)), answers);
+    CHECK(answers.back().ok());
+    bool held = true;
+    f.store.hold_txns([&held](const store::TxnRequest& txn) { return held && only_releases(txn); });
+    io::TaskScope scope;
+    const Verb verb = removes ? Verb::kDelete : Verb::kPatch;
+    scope.spawn(call(*f.one, f.request(verb, "many", R"({"spec":{"type":"ClusterIP"}})"), answers));
+    while (f.ports().size() == 250) co_await f.loop.yield();
+    CHECK(f.ports().size() > 100);
+    const Result<void> repaired = co_await f.other->repair_service_claims(0, StopToken());
+    CHECK(repaired.ok());
+    CHECK(f.ports().empty());
+    std::vector<Result<ObjectRef>> others;
+    (void)co_await call(*f.other, f.request(Verb::kCreate, "next", many_ports(1, 30200)), others);
+    INFO((others.back() ? "" : others.back().error().message()));
+    CHECK(others.back().ok());
+    held = false;
+    (void)co_await scope.join();
+    CHECK(answers.back().ok());
+    CHECK(f.ports() == std::vector<std::string>{"30200"});
+    for (const char* name : {"many", "next"}) (void)co_await call(*f.one, f.request(Verb::kDelete, name), answers);
+    f.store.hold_txns(nullptr);
+  }
+  co_return Result<void>();
+}
+
 }  // namespace
 
 TEST_CASE("two servers never give one address or node port to two services") { run(no_address_twice); }
@@ -403,4 +441,7 @@ TEST_CASE("what a crash has left of many claims is taken over, or repaired") {
 }
 TEST_CASE("a repair does not take from a service what it is just claiming") {
   run(many_during_repairs, default_ranges());
+}
+TEST_CASE("what a service gave up is not taken from the one that holds it next") {
+  run(released_twice, default_ranges());
 }

@@ -135,6 +135,7 @@ Task<Result<void>> drive(Bed& bed, Task<Result<void>> (*body)(Bed& bed), Result<
   if (!ready) co_return co_await scope.join();
   cli::ControlPlane::Options options;
   options.node_name = "n1";
+  options.repair_period = 50ms;
   cli::ControlPlane control(bed.context, *bed.api, bed.store, std::move(options));
   io::TaskScope parts;
   parts.spawn(control.run(parts.token()));
@@ -144,6 +145,32 @@ Task<Result<void>> drive(Bed& bed, Task<Result<void>> (*body)(Bed& bed), Result<
   scope.stop();
   (void)co_await scope.join();
   co_return done;
+}
+
+// As a client leaves it that goes away while its service claims hundreds of ports.
+Task<Result<void>> repairs_again(Bed& bed) {
+  bed.store.set(led(3));
+  const bool runs = co_await bed.until([&] { return !bed.store.terms.empty(); });
+  CHECK(runs);
+  for (int round = 0; round < 2; ++round) {
+    store::TxnRequest txn;
+    store::Op op;
+    op.key = "/kayak/node-ports/30001";
+    op.value = std::make_shared<const std::string>("default/gone");
+    txn.success.push_back(std::move(op));
+    auto left = co_await bed.store.txn(std::move(txn), StopToken());
+    CHECK(left.ok());
+    store::RangeRequest range;
+    range.key = "/kayak/node-ports/30001";
+    bool there = true;
+    for (int i = 0; i < 200 && there; ++i) {
+      (void)co_await bed.loop.sleep(10ms, StopToken());
+      auto found = co_await bed.store.range(range, StopToken());
+      there = !found || found->count > 0;
+    }
+    CHECK_FALSE(there);
+  }
+  co_return Result<void>();
 }
 
 void run(Task<Result<void>> (*body)(Bed& bed)) {
@@ -237,3 +264,7 @@ Task<Result<void>> half_elected(Bed& bed) {
 TEST_CASE("a server that could not get both leases gives up the first, and goes on trying") { run(half_elected); }
 TEST_CASE("scheduler and controllers run while this server leads, and write in its term") { run(starts_and_stops); }
 TEST_CASE("a new term of the same server starts scheduler and controllers anew") { run(another_term_at_once); }
+
+TEST_CASE("what a write left of its claims on addresses and ports is found while the same server leads") {
+  run(repairs_again);
+}

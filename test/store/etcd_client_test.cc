@@ -390,6 +390,42 @@ TEST_CASE("what was compacted during a break is told to watches, and the store g
   CHECK(f.read(*ahead, 9) == "9:put b=2(was 1)");
 }
 
+TEST_CASE("what was compacted beyond all that answers have shown is not asked for again") {
+  struct Body {
+    // Of a cluster whose first revision that can be watched is 40.
+    static Task<io::GrpcStatus> serve(io::GrpcCall& call, std::vector<Revision>* starts) {
+      auto bytes = co_await call.read();
+      REQUIRE((bytes && *bytes));
+      auto request = decode<WatchRequest>(**bytes);
+      REQUIRE(request);
+      starts->push_back(std::get<WatchCreateRequest>(request->request).start_revision);
+      WatchResponse created, ended;
+      created.created = true;
+      ended.canceled = true;
+      ended.compact_revision = 40;
+      std::string message = encode(created);
+      auto sent = co_await call.write(std::move(message));
+      if (sent && starts->back() < ended.compact_revision) {
+        message = encode(ended);
+        sent = co_await call.write(std::move(message));
+      }
+      io::Event never;
+      co_await never.wait(call.gone());
+      co_return io::GrpcStatus{Grpc::kCancelled, ""};
+    }
+  };
+  std::vector<Revision> starts;
+  Fixture f;
+  f.members[0]->fault("Watch/Watch", [&starts](io::GrpcCall& call) { return Body::serve(call, &starts); });
+  f.open();
+  auto watch = f.watch(2);
+  CHECK(f.read(*watch, 3) == " error 9");
+  f.d.harness.run_for(100ms);
+  CHECK(starts == std::vector<Revision>{2, 40});
+  CHECK(f.client->compacted() == 39);
+  f.close();
+}
+
 TEST_CASE("a cluster that has lost revisions is not believed") {
   Fixture f;
   f.open();

@@ -1,5 +1,9 @@
 // etcd_server_test.cc: the services of etcd's API on a store: answers, codes and messages as etcd has them.
+#include <malloc.h>
+
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <map>
 
 #include "base/strings.h"
 #include "io/grpc_server.h"
@@ -545,6 +549,7 @@ struct Session {
   ~Session() { end(); }
   std::string end() {
     if (!call.in.closed()) call.in.close();
+    call.stop.stop();
     (void)f.d.harness.wait(scope.join());
     return cat(call.status, call.message.empty() ? "" : " ", call.message);
   }
@@ -610,7 +615,10 @@ TEST_CASE("etcd: watches on one stream") {
   s.send(WatchCancelRequest{77});  // not there: no answer
   s.send(WatchProgressRequest());
   CHECK(s.next() == "-1 @6");
-  CHECK(s.end() == "0");
+  s.call.in.close();  // a client that has said all is told of events nevertheless
+  REQUIRE(f.put(put_of("a", "2")) == "@7");
+  CHECK(s.next() == "0 put a=2 @7");
+  CHECK(s.end() == "14 etcdserver: server stopped");
 }
 
 TEST_CASE("etcd: progress notes come to those who asked for them, after writes elsewhere") {
@@ -657,6 +665,33 @@ TEST_CASE("etcd: progress does not wait for a write, though the rest of a long p
   CHECK(s.next() == "0 created @32");
   CHECK(s.next() == "0 put a=1 @32");
   CHECK(s.next() == "-1 @32");
+}
+
+TEST_CASE("etcd: a client that reads slowly does not cost more for having many watches") {
+  constexpr int kWatches = 100, kPuts = 20;
+  Fixture f(without_memory);
+  for (int i = 0; i < kPuts; ++i) REQUIRE(f.put(put_of(cat("a", i), std::string(100'000, 'x'))) == cat("@", i + 2));
+  Session s(f);
+  s.call.most = 1000;
+  for (int i = 0; i < kWatches; ++i) s.create("a", "b", 2);
+  const std::size_t before = mallinfo2().uordblks;
+  f.d.harness.run_for(std::chrono::milliseconds(300));
+  CHECK(mallinfo2().uordblks < before + 15'000'000);
+  // Each is told everything nevertheless, as soon as the client reads.
+  s.call.most = SIZE_MAX;
+  s.call.takes_again.set();
+  std::map<std::string, int> told;
+  for (int events = 0; events < kWatches * kPuts;) {
+    const std::string answer = s.next();
+    REQUIRE(answer != "nothing");
+    for (std::size_t at = answer.find(" put "); at != std::string::npos; at = answer.find(" put ", at + 1)) {
+      ++told[answer.substr(0, answer.find(' '))];
+      ++events;
+    }
+  }
+  CHECK(told.size() == kWatches);
+  CHECK(std::all_of(told.begin(), told.end(), [](const auto& one) { return one.second == kPuts; }));
+  CHECK(s.end() == "14 etcdserver: server stopped");
 }
 
 TEST_CASE("etcd: watches that cannot be") {

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "store/announce.h"
 #include "store/database.h"
+#include "store/support_etcd_call.h"
 #include "store/support_group.h"
 
 namespace kayak::store {
@@ -273,6 +274,47 @@ TEST_CASE("a leader that is cut off keeps no lease alive, though it does not kno
   REQUIRE(group.eventually([&] { return answer.has_value(); }));
   CHECK((*answer && (*answer)->remaining == 3600));  // by the new one
   REQUIRE(group.harness.wait(calls.join()));
+}
+
+// One stream of etcd's Watch on `server`, as clients have it that do not want to be left at a server without a leader.
+struct WatchAt {
+  std::unique_ptr<etcd::Server> services;
+  io::HttpHandler handler;
+  Call call{"/etcdserverpb.Watch/Watch"};
+  io::TaskScope scope;
+  WatchAt(GroupServer& server, bool requires_leader) {
+    services = etcd::Server::create(server.store(), etcd::ServerOptions());
+    handler = services->http_handler();
+    if (requires_leader) call.request().headers.add("hasleader", "true");
+    scope.spawn(handler(call));
+  }
+  bool ended() const { return !call.status.empty(); }
+};
+
+TEST_CASE("a watch that asks for it ends at a server that is cut off, and not for an election") {
+  Group group;
+  group.make(3);
+  GroupServer& old = group.leader();
+  GroupServer& one = group.follower();
+  WatchAt strict(one, true), patient(one, false);
+  const std::uint64_t term = old.store().leadership().term;
+  group.isolate({old.id()});
+  REQUIRE(group.eventually([&] {
+    const Leadership now = one.store().leadership();
+    return now.leader != 0 && now.leader != old.id() && now.term > term;
+  }));
+  group.harness.run_for(300ms);
+  CHECK_FALSE(strict.ended());
+  group.heal();
+  REQUIRE(group.eventually([&] { return old.store().leadership().leader != 0; }));
+  group.isolate({one.id()});
+  REQUIRE(group.eventually([&] { return strict.ended(); }));
+  CHECK(cat(strict.call.status, " ", strict.call.message) == "14 etcdserver: no leader");
+  CHECK_FALSE(patient.ended());
+  for (WatchAt* watch : {&strict, &patient}) {
+    watch->call.stop.stop();
+    REQUIRE(group.harness.wait(watch->scope.join()));
+  }
 }
 
 // ---- asked of a follower

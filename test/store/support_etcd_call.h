@@ -41,6 +41,7 @@ class Call final : public io::HttpExchange, public io::HttpBody {
   Task<Result<void>> write(io::Slices data) override {
     std::string bytes;
     for (const io::Slice& slice : data) bytes.append(slice.bytes);
+    if (bytes.size() > most) co_await takes_again.wait();
     out.push(bytes.substr(5));
     co_return Result<void>();
   }
@@ -57,6 +58,8 @@ class Call final : public io::HttpExchange, public io::HttpBody {
 
   io::Queue<std::string> in, out;  // pieces of the body; messages without their frames
   io::StopSource stop;
+  std::size_t most = SIZE_MAX;  // a larger piece of the answer waits for takes_again
+  io::Event takes_again;
   int http_status = 0;
   std::string status, message;
 };

@@ -320,6 +320,8 @@ void Feed::close() {
 // The stream's beginning is gone: what was compacted meanwhile was never seen.
 void Feed::restart_after_gap(Revision compacted) {
   state_->forget();
+  // Others may have written and compacted what no answer has shown yet: asking for it again would end the same way.
+  state_->newest = std::max(state_->newest, compacted);
   state_->position = std::max(state_->position, state_->newest);
   state_->compacted = std::max(state_->compacted, compacted);
   state_->wake_all();

@@ -1,7 +1,11 @@
 // watch.cc: etcd's Watch service: many watches over one stream, each a coroutine on a watch of the store.
 // Without timers: progress notes come from the store, which has news only after a write.
+// A client that has said all that it will is told of events nevertheless, until it goes away.
+// For a client that reads slowly a few watches at a time hold what they have read of the past: the others wait before
+// they read. What is new they share with the store; it is encoded when its turn has come.
 // Source: etcd v3.5, v3rpc/watch.go (what is answered to what), clientv3's use of header revisions.
 #include <algorithm>
+#include <deque>
 #include <map>
 
 #include "store/etcd/service.h"
@@ -14,11 +18,18 @@ namespace {
 constexpr std::int64_t kNoWatch = -1;
 // Of one stream; each costs a coroutine and a place in the store's watch hub.
 constexpr std::size_t kMaxWatches = 10'000;
+// Of one stream's, that read the past at the same time. Each holds 1 MiB at most.
+constexpr std::size_t kMaxReaders = 4;
+// A watch that had nothing to tell for so many revisions, because its client took nothing, is as one of the past.
+constexpr Revision kFarBehind = 256;
+// Metadata of a stream that is to end when its server has no leader.
+constexpr std::string_view kRequireLeader = "hasleader";
 
 struct Watcher {
   explicit Watcher(const StopToken& parent) : stop(parent) {}
   std::int64_t id = 0;
   bool previous = false, progress = false, no_put = false, no_delete = false;
+  bool behind = false;  // there is more than what is new
   std::unique_ptr<Watch> watch;
   Revision seen = 0;  // its client has been sent everything up to here
   io::StopSource stop;
@@ -32,6 +43,7 @@ class WatchStream {
 
   Task<io::GrpcStatus> run() {
     Result<void> result = co_await call_.open();
+    if (result && call_.request().headers.get(kRequireLeader) == "true") scope_.spawn(while_led());
     if (result) result = co_await read_requests();
     scope_.stop();
     const Result<void> joined = co_await scope_.join();
@@ -46,7 +58,7 @@ class WatchStream {
       Result<std::optional<std::string>> bytes = co_await call_.read(scope_.token());
       if (!bytes && call_.gone().stopped()) co_return Error(Code::kUnavailable, "the server stops");
       if (!bytes) co_return bytes.error();
-      if (!*bytes) co_return Result<void>();
+      if (!*bytes) co_return co_await linger();
       Result<WatchRequest> request = decode<WatchRequest>(**bytes);
       if (!request) co_return Error(Code::kInvalid, request.error().message());
       Result<void> done;
@@ -61,6 +73,27 @@ class WatchStream {
     }
   }
 
+  Task<Result<void>> linger() {
+    io::Event never;
+    co_await never.wait(scope_.token());
+    co_return Error(Code::kUnavailable, "the server stops");
+  }
+
+  // What happens elsewhere does not reach a server that is cut off from the others. Clients that ask for it are not
+  // left waiting there. An election is no reason: the store waits for its outcome.
+  Task<Result<void>> while_led() {
+    const StopToken stop = scope_.token();
+    for (bool goes_on = true; goes_on;) {
+      const Leadership now = backend_.store.leadership();
+      if (!now.leads && now.leader == 0) {
+        auto led = co_await backend_.store.current_revision(stop);
+        if (!led && !stop.stopped()) co_return Error(Code::kUnavailable, "no leader");
+      }
+      goes_on = co_await backend_.store.leadership_changed(now, stop);
+    }
+    co_return Result<void>();
+  }
+
   WatchResponse response_to(std::int64_t id) const {
     WatchResponse response;
     response.header = backend_.header();
@@ -69,8 +102,42 @@ class WatchStream {
   }
 
   Task<Result<void>> write(const WatchResponse& response) {
+    while (writing_) {
+      turn_.reset();
+      co_await turn_.wait();
+    }
+    writing_ = true;
     std::string bytes = encode(response);
-    co_return co_await call_.write(std::move(bytes));
+    Result<void> written = co_await call_.write(std::move(bytes));
+    writing_ = false;
+    turn_.set();
+    co_return written;
+  }
+
+  // One of kMaxReaders places. False: `stop` fired first.
+  Task<bool> begin_reading(StopToken stop) {
+    if (readers_ < kMaxReaders) {
+      ++readers_;
+      co_return true;
+    }
+    io::Event place;
+    waiting_.push_back(&place);
+    const bool woken = co_await place.wait(stop);
+    if (woken) co_return true;
+    if (place.is_set()) {
+      end_reading();
+    } else {
+      std::erase(waiting_, &place);
+    }
+    co_return false;
+  }
+  void end_reading() {
+    if (waiting_.empty()) {
+      --readers_;
+      return;
+    }
+    waiting_.front()->set();  // who waits longest has the place now
+    waiting_.pop_front();
   }
 
   Task<Result<void>> refuse(std::string_view why) {
@@ -113,6 +180,7 @@ class WatchStream {
     watcher->no_delete = has(WatchCreateRequest::kNoDelete);
     const Revision start = std::max<Revision>(request.start_revision, 0);
     watcher->seen = start == 0 ? backend_.store.revision() : start - 1;
+    watcher->behind = watcher->seen < backend_.store.revision();
     store::WatchRequest wanted;
     wanted.key = std::move(request.key);
     wanted.range_end = std::move(request.range_end);
@@ -196,23 +264,37 @@ class WatchStream {
 
   Task<Result<void>> follow_events(Watcher& watcher) {
     for (;;) {
-      auto batches = co_await watcher.watch->next(watcher.stop.token());
-      if (!batches) co_return batches.error();
-      const Revision seen = batches->back().revision;
-      const bool news = batches->back().events.empty();
-      WatchResponse response = collect(watcher, response_to(watcher.id), std::move(*batches));
-      Result<void> sent;
-      if (!response.events.empty()) sent = co_await write(response);
-      if (sent && news && watcher.progress) {
-        WatchResponse progress = response_to(watcher.id);
-        progress.header.revision = seen;
-        sent = co_await write(progress);
+      const bool reads = watcher.behind;
+      if (reads) {
+        const bool may = co_await begin_reading(watcher.stop.token());
+        if (!may) co_return Error(Code::kCancelled, "the watch was cancelled");
+        watcher.watch->request_progress();  // so that nobody waits for its place if there is nothing
       }
-      if (!sent) co_return sent;
-      watcher.seen = std::max(watcher.seen, seen);
-      sent = co_await tell_progress();
-      if (!sent) co_return sent;
+      Result<void> told = co_await tell_next(watcher);
+      if (reads) end_reading();
+      if (told) told = co_await tell_progress();
+      if (!told) co_return told;
     }
+  }
+
+  Task<Result<void>> tell_next(Watcher& watcher) {
+    auto batches = co_await watcher.watch->next(watcher.stop.token());
+    if (!batches) co_return batches.error();
+    const Revision seen = batches->back().revision;
+    const bool news = batches->back().events.empty();
+    const bool events = batches->size() > 1 || !news;
+    WatchResponse response = collect(watcher, response_to(watcher.id), std::move(*batches));
+    Result<void> sent;
+    if (!response.events.empty()) sent = co_await write(response);
+    if (sent && news && watcher.progress) {
+      WatchResponse progress = response_to(watcher.id);
+      progress.header.revision = seen;
+      sent = co_await write(progress);
+    }
+    if (!sent) co_return sent;
+    watcher.seen = std::max(watcher.seen, seen);
+    watcher.behind = backend_.store.revision() - watcher.seen > (events ? 0 : kFarBehind);
+    co_return sent;
   }
 
   const Backend& backend_;
@@ -221,6 +303,10 @@ class WatchStream {
   std::map<std::int64_t, WatcherRef> watchers_;
   std::int64_t next_id_ = 0;
   std::optional<Revision> wanted_progress_;
+  bool writing_ = false;
+  io::Event turn_;
+  std::size_t readers_ = 0;
+  std::deque<io::Event*> waiting_;  // to be one
 };
 
 Task<io::GrpcStatus> watch(const Backend& backend, io::GrpcCall& call) {
