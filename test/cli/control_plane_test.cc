@@ -163,7 +163,7 @@ Task<Result<void>> repairs_again(Bed& bed) {
     store::RangeRequest range;
     range.key = "/kayak/node-ports/30001";
     bool there = true;
-    for (int i = 0; i < 200 && there; ++i) {
+    for (int i = 0; i < 2000 && there; ++i) {
       (void)co_await bed.loop.sleep(10ms, StopToken());
       auto found = co_await bed.store.range(range, StopToken());
       there = !found || found->count > 0;

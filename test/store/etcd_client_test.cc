@@ -420,7 +420,8 @@ TEST_CASE("what was compacted beyond all that answers have shown is not asked fo
   f.open();
   auto watch = f.watch(2);
   CHECK(f.read(*watch, 3) == " error 9");
-  f.d.harness.run_for(100ms);
+  for (int i = 0; i < 1000 && starts.size() < 2; ++i) f.d.harness.run_for(10ms);
+  f.d.harness.run_for(100ms);  // and no third time
   CHECK(starts == std::vector<Revision>{2, 40});
   CHECK(f.client->compacted() == 39);
   f.close();
