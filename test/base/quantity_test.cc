@@ -34,6 +34,7 @@ TEST_CASE("quantities are written canonically") {
            Row{"1536Mi", "1536Mi", 1536 << 20, (std::int64_t{1536} << 20) * 1000},
            Row{"1Ki", "1Ki", 1024, 1'024'000},
            Row{"0.5Ki", "512", 512, 512'000},
+           Row{"16000", "16k", 16'000, 16'000'000},
            Row{"0.1Ki", "102400m", 103, 102'400},
            Row{"1.1Ki", "1126400m", 1127, 1'126'400},
            Row{"0.5Gi", "512Mi", 512 << 20, (std::int64_t{512} << 20) * 1000},
@@ -75,6 +76,15 @@ TEST_CASE("quantities are written canonically") {
     CHECK(*again == *quantity);
     CHECK(again->to_string() == row.canonical);
   }
+}
+
+// As upstream's: without a suffix, the text does not say that they were bytes.
+TEST_CASE("bytes that 1024 does not divide are written as a plain number") {
+  const auto bytes = Quantity::parse("15.625Ki");
+  REQUIRE(bytes);
+  CHECK(bytes->to_string() == "16000");
+  CHECK(*Quantity::canonical_text("15.625Ki") == "16000");
+  CHECK(Quantity::parse("16000")->to_string() == "16k");
 }
 
 TEST_CASE("upstream keeps a few spellings as they came") {
