@@ -24,7 +24,7 @@ TEST_CASE("image references") {
   struct Row {
     std::string text, want;  // want empty: refused
   };
-  const std::string digest = "sha256:" + std::string(64, 'a');
+  const std::string digest = "sha256:" + std::string(64, 'a'), longest(255 - std::string_view("library/").size(), 'n');
   for (const Row& row : {Row{"busybox", "docker.io/library/busybox:latest"},
                          Row{"busybox:1.36", "docker.io/library/busybox:1.36"},
                          Row{"a/b", "docker.io/a/b:latest"},
@@ -45,7 +45,11 @@ TEST_CASE("image references") {
                          Row{"x@sha256:short", ""},
                          Row{"x@md5:" + std::string(32, 'a'), ""},
                          Row{"reg:99999999/x", ""},
-                         Row{"a/b%2f", ""}}) {
+                         Row{"a/b%2f", ""},
+                         Row{longest, "docker.io/library/" + longest + ":latest"},
+                         Row{longest + "n", ""},
+                         Row{"a/" + longest + "nnnnnn", "docker.io/a/" + longest + "nnnnnn:latest"},
+                         Row{"a/" + longest + "nnnnnnn", ""}}) {
     CAPTURE(row.text);
     const Result<Reference> got = Reference::parse(row.text);
     CHECK((got ? got->to_string() : "") == row.want);

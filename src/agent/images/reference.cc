@@ -100,7 +100,6 @@ Result<Reference> Reference::parse(std::string_view text) {
     if (!valid_tag(result.tag)) return refuse(text, "invalid tag");
     rest = rest.substr(0, colon);
   }
-  if (rest.size() > 255) return refuse(text, "repository name must not be more than 255 characters");
   for (std::string_view part : split(rest, '/')) {
     if (part.empty() || to_lower(part) != part) {
       return refuse(text, part.empty()
@@ -113,6 +112,7 @@ Result<Reference> Reference::parse(std::string_view text) {
   if (result.registry == "docker.io" && rest.find('/') == std::string_view::npos) {
     result.repository = cat("library/", rest);
   }
+  if (result.repository.size() > 255) return refuse(text, "repository name must not be more than 255 characters");
   if (result.tag.empty() && result.digest.empty()) result.tag = "latest";
   return result;
 }
